@@ -1,0 +1,19 @@
+"""The one decorator under which every numeric kernel is compiled.
+
+Rules for what stands under it: sequential, integers until the last moment, state in structured arrays mutated in place,
+fields read as ``row["price"]`` so that the same code runs with NUMBA_DISABLE_JIT=1. No fastmath and no parallel loops: both
+make results depend on the machine. Kernels count oddities; their callers judge them.
+"""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import numba
+
+Function = TypeVar("Function", bound=Callable[..., object])
+
+
+def kernel(function: Function) -> Function:
+    """Compile `function` for this machine: cached on disk, without the GIL, dividing as numpy does (no ZeroDivisionError)."""
+    compiled: Function = numba.njit(cache=True, nogil=True, error_model="numpy")(function)
+    return compiled

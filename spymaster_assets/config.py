@@ -1,0 +1,257 @@
+"""Every parameter of the system, in one frozen tree. Nothing below this file reads the environment or a settings file.
+
+`load()` returns the defaults, overlaid by the TOML file that SPYMASTER_CONFIG names (its tables are the groups below); an
+unknown name or a value out of range is an error. Units stand in each line. Constants marked ° are proposed values that no
+real full session has confirmed yet. `Config.digest(groups)` is the hash by which an artifact records the parameters it used:
+only the groups it reads, so that a port or a threshold of a later stage makes nothing stale.
+
+Source of the values: design of levels, touches, physics, score and labels (docs/architecture.md, docs/decisions/).
+"""
+
+import hashlib
+import json
+import os
+import tomllib
+from datetime import date
+from functools import cache
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class Group(BaseModel):
+    """A frozen group of parameters; unknown names are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+
+class Instrument(Group):
+    """The future and its options."""
+
+    root: str = Field("ES", pattern=r"^[A-Z0-9]{1,4}$")
+    dataset: str = "GLBX.MDP3"
+    tick: int = Field(250_000_000, gt=0)  # 1e-9 USD per tick: 0.25 points
+    point: int = Field(1_000_000_000, gt=0)  # 1e-9 USD per point
+    usd_per_point: int = Field(50, gt=0)  # of one future, and of one option
+    months: str = "HMUZ"  # contract months: March, June, September, December
+    roll_days: int = Field(8, ge=0)  # calendar days before expiry at which the calendar rule turns to the next contract
+    option_parents: tuple[str, ...] = (
+        "ES", "EW", "EW1", "EW2", "EW3", "EW4", "EYC",
+        *(f"E{week}{day}" for day in "ABCD" for week in range(1, 6)),
+    )  # roots of the options on the future: quarterly, month end, Friday, quarterly afternoon, Monday to Thursday  # fmt: skip
+
+
+class Sessions(Group):
+    """The trading date. Times are wall clock in the zone named beside them; every interval is (start, end]."""
+
+    calendar: str = "XNYS"  # trading dates, regular closes and half days (exchange_calendars)
+    first_date: date = date(2022, 1, 3)  # first trading date of the lake
+    last_date: date = date(2035, 12, 31)  # how far the calendar is laid out
+    exchange_zone: str = "America/Chicago"
+    market_zone: str = "America/New_York"
+    bronze_cut: str = "16:00"  # exchange zone: Bronze of D is (16:00 of the calendar day before, 16:00 of D]
+    globex_open: str = "17:00"  # exchange zone, of the calendar day before
+    globex_close: str = "16:00"  # exchange zone, of D
+    premarket_start: str = "04:00"  # market zone
+    regular_open: str = "09:30"  # market zone
+    opening_range_end: str = "09:45"  # market zone
+    signals_end: str = "13:30"  # market zone; cut at the session end
+    session_end_minutes: int = Field(15, ge=0)  # minutes before the regular or early close at which outcomes end
+
+
+class Landing(Group):
+    """The files that come in."""
+
+    capture_folder: str = "capture"  # files below landing/<this> are our own capture; a vendor's file wins over them
+
+
+class Bronze(Group):
+    """How Bronze is written."""
+
+    row_group: int = Field(131_072, gt=0)  # rows
+    zstd_level: int = Field(1, ge=1, le=22)
+    contract_lookback: int = Field(5, ge=1)  # trading dates searched for the volumes that choose the contract
+    dominance_min: float = Field(0.60, ge=0, le=1)  # volume share below which the choice is flagged
+
+
+class Quality(Group):
+    """Thresholds of the Bronze checks."""
+
+    gap_seconds: float = Field(60.0, gt=0)  # seconds without a record in the regular session that count as a gap
+    gap_count_max: int = Field(0, ge=0)  # such gaps allowed
+    crossed_share_max: float = Field(0.001, ge=0, le=1)  # of records with a two-sided book
+    flagged_share_max: float = Field(0.001, ge=0, le=1)  # of records with a bad receive time or a maybe bad book
+    late_share_max: float = Field(0.001, ge=0, le=1)  # of records whose event time lies before an earlier record's
+    unreconciled_share_max: float = Field(0.0, ge=0, le=1)  # of lots: T records against the trades file
+
+
+class Grid(Group):
+    """The 250 ms grid of event time."""
+
+    interval_ns: int = Field(250_000_000, gt=0)  # ns per snap
+    cluster_gap_ns: int = Field(100_000_000, gt=0)  # ns between prints of one cluster
+    reference_seconds: float = 600.0  # trailing window of a reference
+    reference_depth_seconds: float = 1800.0  # window of the median depth m_j
+    reference_clusters: int = 200
+    bucket_minutes: int = 5  # buckets of priors
+
+
+class Levels(Group):
+    """Key levels and bars."""
+
+    bar_minutes: tuple[int, ...] = (1, 2)
+    sma_bars: tuple[int, ...] = (200, 400)  # closed 2-minute bars
+    atr_bars: int = 14  # closed 1-minute bars
+    signal_kinds: tuple[str, ...] = ("PM_HIGH", "PM_LOW", "OR_HIGH", "OR_LOW", "SMA_200", "SMA_400")
+
+
+class Touches(Group):
+    """When a level counts as touched."""
+
+    monitor_band: float = 0.25  # points, ends included
+    rearm_points: float = 2.00  # points away from the level
+    cooldown_seconds: float = 300.0
+    episode_points: float = 1.00
+    episode_seconds: float = 300.0
+    landmarks: tuple[int, ...] = (0, 5, 15, 30, 60, 120, 240)  # seconds after the touch
+
+
+class Barrier(Group):
+    """Resting liquidity."""
+
+    w_b: float = 240.0  # seconds, reaction window
+    barrier_zone_es_ticks: int = 8  # ticks beyond the level
+    approach_seconds: tuple[int, ...] = (5, 15, 60, 240)
+    r_vac: float = 0.3
+    r_wall: float = 1.5
+    f_thresh: float = 0.10  # ° of D
+    consumed_share: float = 0.25  # ° F/(P+F) without priors
+    consumed_percentile: float = 0.80
+    weak_ratio: float = 0.7  # °
+    turnover_min: float = 0.25  # °
+
+
+class Tape(Group):
+    """Trade aggression."""
+
+    w_t: float = 60.0  # seconds
+    tape_band: float = 0.50  # points
+    kappa_share: float = 0.10  # of the median 60-s volume
+    kappa_min: float = 10.0  # contracts
+    velocity_snaps: int = 13
+    large_print: int = 10  # ° contracts
+    sweep_levels: int = 2
+    sweep_percentile: float = 0.99
+
+
+class Fuel(Group):
+    """Dealer gamma of options that expire on the trading date."""
+
+    w_g: float = 60.0  # seconds
+    fuel_strike_range: float = 15.0  # points
+    es_0dte_strike_spacing: float = 5.0  # points, unit of the bands
+    quote_fresh_seconds: float = 60.0
+    quote_last_seconds: float = 900.0
+    expiry_minutes: float = 15.0  # to expiration: UNKNOWN from here
+    min_time_value_ticks: int = 2
+    min_strikes: int = 3
+    total_volatility_floor: float = 2.0  # points
+    threshold_min: float = 5.0  # ° ES contracts per point
+    threshold_cold: float = 15.0  # ° ES contracts per point, without priors
+
+
+class Score(Group):
+    """The mechanical 0-100 score and its trigger."""
+
+    w_l: float = 0.45
+    w_h: float = 0.35
+    w_t: float = 0.20
+    break_score_threshold: float = 80.0
+    reject_score_threshold: float = 20.0
+    release_break: float = 65.0
+    release_bounce: float = 35.0
+    trigger_snaps: int = 12
+    tau_score: float = 2.0  # seconds
+    hold_null_seconds: float = 5.0
+    sweep_seconds: float = 3.0
+    min_prints: int = 5
+    confident_prints: int = 20  # °
+    confident_turnover: float = 1.0  # °
+
+
+class Labels(Group):
+    """Outcomes."""
+
+    confirmation_windows_multi: tuple[int, ...] = (120, 240, 480)  # seconds
+    confirmation_window_seconds: int = 240  # primary horizon
+    label_barrier_scale: float = 1.0
+    label_barrier_min_points: float = 2.00
+    label_barrier_max_points: float = 50.0
+    label_t1_fraction: float = 0.33
+    sample_seconds: float = 5.0
+    half_life_seconds: float = 600.0
+    sigma_min: float = 0.03  # points per sqrt(second)
+    min_returns: int = 60
+    halt_seconds: float = 60.0
+
+
+class Priors(Group):
+    """What earlier dates tell."""
+
+    lookback: int = 20  # trading dates
+    min_dates: int = 3
+
+
+class Config(Group):
+    """The whole tree."""
+
+    instrument: Instrument = Instrument()
+    sessions: Sessions = Sessions()
+    landing: Landing = Landing()
+    bronze: Bronze = Bronze()
+    quality: Quality = Quality()
+    grid: Grid = Grid()
+    levels: Levels = Levels()
+    touches: Touches = Touches()
+    barrier: Barrier = Barrier()
+    tape: Tape = Tape()
+    fuel: Fuel = Fuel()
+    score: Score = Score()
+    labels: Labels = Labels()
+    priors: Priors = Priors()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Config":
+        weights = self.score.w_l + self.score.w_h + self.score.w_t
+        if abs(weights - 1) > 1e-9:
+            raise ValueError(f"score weights sum to {weights}, not 1")
+        if self.instrument.point % self.instrument.tick:
+            raise ValueError("a point is not a whole number of ticks")
+        return self
+
+    def digest(self, *groups: str) -> str:
+        """Hash (16 hex digits) of the named groups, of all of them without names."""
+        chosen = self.model_dump(mode="json", include=set(groups) or None)
+        return hashlib.sha256(json.dumps(chosen, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def load(path: Path | None = None) -> Config:
+    """The configuration: defaults, overlaid by `path` or by the file that SPYMASTER_CONFIG names."""
+    named = path or (Path(found) if (found := os.environ.get("SPYMASTER_CONFIG")) else None)
+    if named is None:
+        return Config()
+    try:
+        return Config.model_validate(tomllib.loads(named.read_text()))
+    except (OSError, ValueError) as error:
+        raise ValueError(f"configuration {named}: {error}") from error
+
+
+def data_root() -> Path:
+    """The lake's folder: SPYMASTER_DATA, else `data` in the working folder."""
+    return Path(os.environ.get("SPYMASTER_DATA", "data")).absolute()
+
+
+@cache
+def default() -> Config:
+    """The configuration of this process."""
+    return load()

@@ -1,0 +1,354 @@
+"""Landing files of a trading date -> its Bronze tables, lossless.
+
+Bronze of D is every record of the table's instruments whose time lies in (16:00 Chicago of the calendar day before, 16:00 of D], as
+Databento wrote it and in the order it arrived. Every record read is accounted for in the manifest: kept, outside the date (and
+which date it belongs to), another instrument, unresolved, or held by two files. The same files, parameters and code give the
+same bytes and are not read twice.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+
+from spymaster_assets import dbn
+from spymaster_assets.arrival import Overlap, in_order
+from spymaster_assets.compute.transpose import Columns, field_places
+from spymaster_assets.config import Config
+from spymaster_assets.contract import Contract, choose
+from spymaster_assets.lake import Fingerprint, Lake, Manifest, PartitionWriter, code_digest
+from spymaster_assets.landing import Landing, LandingFile, Source, Supply, supply
+from spymaster_assets.sessions import Session, Window, calendar
+from spymaster_assets.symbology import DAY_NS, Kind, Symbology
+from spymaster_assets.tables import BRONZE, DEFINITIONS, FUTURES_MBP10, FUTURES_TRADES, OPTION_QUOTES, Table, split
+
+CODE: Final = tuple(
+    f"spymaster_assets.{module}"
+    for module in ("arrival", "contract", "dbn", "ingest", "landing", "sessions", "symbology", "compute.transpose")
+)
+CONFIG_GROUPS: Final = ("instrument", "sessions", "landing", "bronze")
+NO_DATE: Final = "no trading date"
+Progress = Callable[[str, int, int], None]
+
+
+class MissingInput(RuntimeError):
+    """A table cannot be made because landing does not hold what it needs; says what was expected and what is there."""
+
+
+@dataclass
+class Account:
+    """What became of the records of one file: read = kept + outside + other_instruments + unresolved."""
+
+    path: str
+    digest: str
+    origin: str
+    read: int = 0
+    kept: int = 0
+    outside: Counter[str] = field(default_factory=Counter)
+    other_instruments: Counter[str] = field(default_factory=Counter)
+    unresolved: int = 0
+
+    def facts(self) -> dict[str, Any]:
+        return {
+            "path": self.path, "digest": self.digest, "origin": self.origin, "read": self.read, "kept": self.kept,
+            "outside": dict(sorted(self.outside.items())), "other_instruments": dict(sorted(self.other_instruments.items())),
+            "unresolved": self.unresolved,
+        }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Ingested:
+    """A partition and how it came about: `unchanged` if it was there already; `note`: something its reader should know."""
+
+    manifest: Manifest
+    unchanged: bool
+    note: str | None = None
+
+
+class _Clock:
+    """Tells for whole arrays which trading date their times belong to."""
+
+    def __init__(self, session: Session, config: Config) -> None:
+        trading = calendar(config)
+        dates = [*trading.before(session.date, 15)[::-1], session.date, trading.after(session.date)]
+        windows = [trading.session(date).bronze for date in dates]
+        self.window: Window = session.bronze
+        self._names = [date.isoformat() for date in dates]
+        self._starts = np.array([window.start for window in windows])
+        self._ends = np.array([window.end for window in windows])
+
+    def inside(self, times: np.ndarray) -> np.ndarray | None:
+        """Which times lie in the date; None: all of them."""
+        if times.size and times.min() > self.window.start and times.max() <= self.window.end:
+            return None
+        return (times > self.window.start) & (times <= self.window.end)
+
+    def count(self, times: np.ndarray) -> Counter[str]:
+        """Times outside the date, by the trading date they belong to."""
+        at = np.searchsorted(self._starts, times, side="left") - 1
+        named = np.where((at >= 0) & (times <= self._ends[np.maximum(at, 0)]), at, -1)
+        found = Counter({self._names[i] if i >= 0 else NO_DATE: int(n) for i, n in zip(*np.unique(named, return_counts=True), strict=True)})
+        return found
+
+
+class Intake:
+    """The landing files of one trading date on their way into the lake. Scans the folder once, serves all tables."""
+
+    def __init__(self, date: dt.date, lake: Lake, landing: Landing, progress: Progress | None = None) -> None:
+        self.config = lake.config
+        self.session = calendar(self.config).session(date)
+        self.date, self.lake, self.landing, self._progress = date, lake, landing, progress
+        self._clock = _Clock(self.session, self.config)
+
+    @cached_property
+    def files(self) -> list[LandingFile]:
+        return self.landing.scan()
+
+    def supply(self, table: Table) -> Supply:
+        return supply(self.files, table.name, self.session)
+
+    @cached_property
+    def symbology(self) -> Symbology:
+        paths = [self.landing.path(source.file) for source in self.supply(DEFINITIONS).sources]
+        return Symbology(paths, self.config)
+
+    @cached_property
+    def contract(self) -> Contract:
+        """The date's contract. MissingInput if there is no MBP-10 of the date at all."""
+        sources = self.supply(FUTURES_MBP10).sources
+        if not sources:
+            raise MissingInput(self._nothing(FUTURES_MBP10))
+        days = [source.start // DAY_NS + i for source in sources for i in range((source.end - source.start) // DAY_NS)]
+        paths = [self.landing.path(source.file) for source in sources]
+        named = {entry for path in paths for day in days for entry in self.symbology.instruments(path, day).values()}
+        return choose(self.date, self.lake, {symbol for symbol, kind in named if kind == "outright"}, self.config)
+
+    def fingerprint(self, table: Table) -> Fingerprint:
+        """What the table would be made from now."""
+        used = {**self._digests(DEFINITIONS), **self._digests(table)}
+        if table is FUTURES_MBP10:
+            used["contract"] = self.contract.symbol
+        schema = table.digest
+        return Fingerprint(dict(sorted(used.items())), self.config.digest(*CONFIG_GROUPS), code_digest(*CODE), schema)
+
+    def _digests(self, table: Table) -> dict[str, str]:
+        return {source.file.path: source.file.digest for source in self.supply(table).sources}
+
+    def stale(self, table: Table) -> list[str]:
+        """Why the published partition is not what landing would give now; empty if it is."""
+        manifest = self.lake.manifest(table, self.date)
+        if manifest is None:
+            return ["not made yet"]
+        try:
+            changes = self.fingerprint(table).differences(manifest.fingerprint)
+        except MissingInput:
+            changes = ["input all files gone"]
+        return [] if self._only_gone(changes) else changes
+
+    @staticmethod
+    def _only_gone(changes: list[str]) -> bool:
+        """Files that were removed after they were read: Bronze stays, it is the record of them."""
+        return bool(changes) and all(change.endswith(" gone") for change in changes)
+
+    def ingest(self, table: Table, force: bool = False) -> Ingested:
+        """Make one table of the date, or find it made. MissingInput if the table cannot be empty and there is nothing."""
+        before = self.lake.manifest(table, self.date)
+        found = self.supply(table)
+        if before is not None and not force:
+            changes = self.stale(table)
+            if not changes and self.lake.current(table, self.date, before.fingerprint):
+                gone = sorted(set(before.fingerprint.inputs) - {*self._digests(table), *self._digests(DEFINITIONS), "contract"})
+                return Ingested(before, True, f"kept although landing lost {', '.join(gone)}" if gone else None)
+        if table is FUTURES_MBP10 and not found.sources:
+            raise MissingInput(self._nothing(table))
+        fingerprint = self.fingerprint(table)
+        with self.lake.write(table, self.date, fingerprint) as writer:
+            facts = self._fill(table, found, writer)
+            if table is FUTURES_MBP10 and not writer.rows:
+                raise MissingInput(self._no_records(facts))
+            manifest = writer.publish(facts)
+        return Ingested(manifest, False, None if found.complete else f"coverage {_words(found.coverage)}")
+
+    def _fill(self, table: Table, found: Supply, writer: PartitionWriter) -> dict[str, Any]:
+        """Write all rows; the facts of the manifest."""
+        accounts = [Account(s.file.path, s.file.digest, s.file.origin) for s in found.sources]
+        overlap = Overlap()
+        runs = [
+            (max(s.start, s.file.start), min(s.end, s.file.end), self._records(table, found.schema or "", s, account))
+            for s, account in zip(found.sources, accounts, strict=True)
+        ]
+        facts: dict[str, Any] = {"schema": found.schema, "coverage": found.coverage}
+        if table is FUTURES_MBP10:
+            self._write_wide(writer, in_order(runs, overlap))
+            facts["contract"] = self.contract.facts()
+        else:
+            volumes: Counter[str] = Counter()
+            self._write_narrow(table, writer, self._symbols(in_order(runs, overlap), found), volumes, found.schema or "")
+            if table is FUTURES_TRADES:
+                facts["volumes"] = dict(sorted(volumes.items()))
+        facts["files"] = [account.facts() for account in accounts]
+        facts["overlap"] = {"in_both_files": overlap.same, "in_one_file": overlap.single}
+        return facts
+
+    def _records(self, table: Table, schema: str, source: Source, account: Account) -> Iterator[np.ndarray]:
+        """The records of one file that belong to the table and date; everything read is accounted for."""
+        path, index = self.landing.path(source.file), dbn.SCHEMAS[schema].index
+        whole = (source.start, source.end) if source.file.origin == "capture" else (0, 2**63)
+        for chunk in dbn.read(path, schema, on_bytes=self._bar(table, source)):
+            account.read += len(chunk)
+            records = chunk
+            wanted = self._wanted(table, path, records, account)
+            if wanted is not None:
+                records = records[wanted]
+            times = records[index].view("i8")
+            inside = self._clock.inside(times)
+            if whole[0] and not (source.start <= int(chunk["ts_recv"].min()) and int(chunk["ts_recv"].max()) < source.end):
+                received = records["ts_recv"].view("i8")
+                clipped = (received >= whole[0]) & (received < whole[1])
+                inside = clipped if inside is None else inside & clipped
+            if inside is not None:
+                account.outside += self._clock.count(times[~inside])
+                records = records[inside]
+            account.kept += len(records)
+            if len(records):
+                yield records
+
+    def _bar(self, table: Table, source: Source) -> Callable[[int], None] | None:
+        if self._progress is None:
+            return None
+        progress, label = self._progress, f"{table.name} {source.file.path}"
+        return lambda done: progress(label, done, source.file.bytes)
+
+    def _wanted(self, table: Table, path: Any, records: np.ndarray, account: Account) -> np.ndarray | None:
+        """Which records are of the table's instruments; None: all of them."""
+        if table is DEFINITIONS:
+            return self._wanted_definitions(records, account)
+        if table is FUTURES_MBP10:
+            ids = records["instrument_id"]
+            if (ids == ids[0]).all() and records["ts_recv"][0] // DAY_NS == records["ts_recv"][-1] // DAY_NS:
+                known = self.symbology.instruments(path, int(records["ts_recv"][0] // DAY_NS))
+                if known.get(int(ids[0]), ("", ""))[0] == self.contract.symbol:
+                    return None
+        index, symbols, kinds = self.symbology.resolve(path, records)
+        keep = np.array([self._fits(table, symbol, kind) for symbol, kind in zip(symbols, kinds, strict=True)])
+        counts = np.bincount(index, minlength=len(keep))
+        for i in np.flatnonzero(~keep):
+            if kinds[i] == "unknown":
+                account.unresolved += int(counts[i])
+            else:
+                account.other_instruments[str(symbols[i])] += int(counts[i])
+        return None if keep.all() else keep[index]
+
+    def _fits(self, table: Table, symbol: str | None, kind: Kind) -> bool:
+        if table is FUTURES_MBP10:
+            return symbol == self.contract.symbol
+        if table is FUTURES_TRADES:
+            return kind == "outright"
+        return kind in ("option", "unknown")
+
+    def _wanted_definitions(self, records: np.ndarray, account: Account) -> np.ndarray | None:
+        """Definitions of our product: its futures and spreads, its options, and what users built of them."""
+        parents = {parent.encode() for parent in self.config.instrument.option_parents}
+        root = self.config.instrument.root.encode()
+        keep = np.array(
+            [
+                asset in parents or asset == root or underlying.startswith(root) or symbol.startswith(b"UD:")
+                for asset, underlying, symbol in zip(
+                    records["asset"].tolist(), records["underlying"].tolist(), records["raw_symbol"].tolist(), strict=True
+                )
+            ]
+        )
+        account.other_instruments += Counter(symbol.decode() for symbol in records["raw_symbol"][~keep].tolist())
+        return None if keep.all() else keep
+
+    def _symbols(self, run: Iterable[np.ndarray], found: Supply) -> Iterator[tuple[np.ndarray, pa.Array]]:
+        """Records with their raw symbols (null where unknown). Any of the date's files may tell."""
+        paths = [self.landing.path(source.file) for source in found.sources]
+        for records in run:
+            index, symbols, _ = self.symbology.resolve(paths[0], records)
+            for path in paths[1:]:
+                if None not in symbols:
+                    break
+                other = self.symbology.resolve(path, records)[1]
+                symbols = [mine or theirs for mine, theirs in zip(symbols, other, strict=True)]
+            indices = pa.array(index.astype(np.int32), mask=np.array([symbol is None for symbol in symbols])[index])
+            yield records, pa.DictionaryArray.from_arrays(indices, pa.array([symbol or "" for symbol in symbols]))
+
+    def _write_wide(self, writer: PartitionWriter, run: Iterable[np.ndarray]) -> None:
+        """MBP-10, many rows: columns by way of a reused buffer of one row group."""
+        columns = Columns(dbn.MBP10, field_places(dbn.MBP10, FUTURES_MBP10.names), self.config.bronze.row_group)
+        for records in run:
+            done = 0
+            while done < len(records):
+                done += columns.fill(records[done:])
+                if columns.rows == columns.capacity:
+                    writer.append(_signed(columns.arrays()))
+                    columns.clear()
+        if columns.rows:
+            writer.append(_signed(columns.arrays()))
+
+    def _write_narrow(
+        self, table: Table, writer: PartitionWriter, run: Iterable[tuple[np.ndarray, pa.Array]], volumes: Counter[str], schema: str
+    ) -> None:
+        """Every other table: columns as they come, plus symbol and, of quotes, the schema they came in."""
+        sampled = table is OPTION_QUOTES and schema != "tbbo"
+        for chunk, symbols in run:
+            records = chunk.copy()
+            columns: dict[str, np.ndarray | pa.Array] = dict(split(table, records))
+            if "symbol" in table.names:
+                columns["symbol"] = symbols
+            if table is OPTION_QUOTES:
+                columns["source"] = pa.DictionaryArray.from_arrays(pa.array(np.zeros(len(records), np.int32)), pa.array([schema]))
+            null = {name: np.full(len(records), True) for name in ("action", "depth", "ts_in_delta") if sampled}
+            columns |= {name: np.zeros(len(records), table[name].dtype) for name in null}
+            writer.append(columns, null)
+            if table is FUTURES_TRADES:
+                traded = np.bincount(symbols.indices.to_numpy(), records["size"], minlength=len(symbols.dictionary))
+                volumes.update({name: int(lots) for name, lots in zip(symbols.dictionary.to_pylist(), traded, strict=True) if lots})
+
+    def _nothing(self, table: Table) -> str:
+        """Why there is nothing to make the table from, with what lies in landing instead."""
+        unused = [f"{file.path} ({file.problem})" for file in self.files if file.problem]
+        others = sorted({file.schema or "live stream" for file in self.files if not file.problem})
+        there = f"it holds {', '.join(others)} for other days or tables" if others else "it holds no usable file"
+        if not self.files:
+            there = "it is empty: put Databento files there, or run `spymaster simulate`"
+        days = " and ".join(day.isoformat() for day in self.session.utc_days)
+        more = f"; not used: {'; '.join(unused[:5])}" if unused else ""
+        return f"{self.date}: no {table.name} in {self.landing.root} (UTC days {days}): {there}{more}"
+
+    def _no_records(self, facts: dict[str, Any]) -> str:
+        seen: Counter[str] = Counter()
+        for entry in facts["files"]:
+            seen.update(entry["other_instruments"])
+            seen.update({f"outside the date ({key})": n for key, n in entry["outside"].items()})
+        found = ", ".join(f"{name}: {n:,}" for name, n in seen.most_common(5)) or "no records"
+        contract = facts["contract"]
+        return f"{self.date}: expected MBP-10 of {contract['symbol']} (by {contract['basis']}), found {found}"
+
+
+def _signed(columns: dict[str, np.ndarray]) -> dict[str, np.ndarray | pa.Array]:
+    """Times as int64: undefined, 2**64 - 1, becomes -1."""
+    return {name: values.view("i8") if values.dtype == np.uint64 else values for name, values in columns.items()}
+
+
+def _words(coverage: dict[str, str]) -> str:
+    return ", ".join(f"{day} {state}" for day, state in coverage.items())
+
+
+def ingest_date(intake: Intake, force: bool = False) -> dict[str, Ingested | MissingInput]:
+    """All six tables of a date, in order; what is missing does not stop the others."""
+    results: dict[str, Ingested | MissingInput] = {}
+    for table in BRONZE:
+        try:
+            results[table.name] = intake.ingest(table, force)
+        except MissingInput as error:
+            results[table.name] = error
+    return results

@@ -1,0 +1,397 @@
+"""The lake: where a table of a date lives, how it is published, how it is read.
+
+    <root>/<stage>/<table>/date=YYYY-MM-DD/manifest.json    what the partition holds; it alone makes the partition exist
+                                          /<key>.parquet    the data that the manifest names
+
+Publishing: write to a temporary file, fsync, rename, then replace the manifest the same way; a reader follows the manifest, so
+it sees the old partition or the new one, never a part. Whatever a killed process leaves behind is swept by the next writer
+of that partition, which holds its lock. A manifest records the hashes of inputs, config and code (its fingerprint): the same
+fingerprint is not computed again. The content hash is over canonical column bytes, not over Parquet's, so it does not depend
+on chunking, compression or library versions. No wall clock: the same data give the same manifest.
+"""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import datetime as dt
+import fcntl
+import hashlib
+import importlib.util
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import xxhash
+
+from spymaster_assets.config import Config
+from spymaster_assets.tables import TABLES, TEXT, Column, Table
+
+MANIFEST = "manifest.json"
+_LOCK = ".lock"
+
+
+class LakeError(RuntimeError):
+    """A partition that is missing, incomplete or not what its manifest says."""
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """What an artifact was made from. `inputs`: name -> content hash of each input."""
+
+    inputs: Mapping[str, str]
+    config: str
+    code: str
+    schema: str
+
+    @property
+    def key(self) -> str:
+        """16 hex digits over all of it; names the data file."""
+        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:16]
+
+    def differences(self, other: Fingerprint) -> list[str]:
+        """What changed against `other`, in words."""
+        changed = [name for name in ("config", "code", "schema") if getattr(self, name) != getattr(other, name)]
+        for name in sorted({*self.inputs, *other.inputs}):
+            if self.inputs.get(name) != other.inputs.get(name):
+                verb = "new" if name not in other.inputs else "gone" if name not in self.inputs else "changed"
+                changed.append(f"input {name} {verb}")
+        return changed
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a published partition holds. `facts`: whatever its maker has to say of it (coverage, counts, contract)."""
+
+    table: str
+    date: str
+    rows: int
+    file: str
+    bytes: int
+    content: str
+    fingerprint: Fingerprint
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    def encode(self) -> bytes:
+        return (json.dumps(asdict(self), indent=1, sort_keys=True, allow_nan=False) + "\n").encode()
+
+    @staticmethod
+    def decode(raw: bytes) -> Manifest:
+        values = json.loads(raw)
+        return Manifest(**{**values, "fingerprint": Fingerprint(**values["fingerprint"])})
+
+
+class ContentHash:
+    """Hash of a table's values, independent of chunking: per column the little-endian bytes of its values, nulls as zero and
+    marked; text as lengths and UTF-8. `update` takes Arrow arrays in schema order."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+        self._hashes = [(xxhash.xxh3_128(), xxhash.xxh3_128()) for _ in table.columns]
+        self.rows = 0
+
+    def update(self, arrays: Sequence[pa.Array]) -> None:
+        for column, array, (values, marks) in zip(self._table.columns, arrays, self._hashes, strict=True):
+            if column.dtype == TEXT:
+                text = array.dictionary_decode() if pa.types.is_dictionary(array.type) else array
+                marks.update(np.ascontiguousarray(pc.fill_null(pc.binary_length(text), -1).to_numpy(zero_copy_only=False)))
+                values.update("".join(filter(None, text.to_pylist())).encode())
+                continue
+            if column.null:
+                marks.update(np.ascontiguousarray(array.is_valid().to_numpy(zero_copy_only=False)))
+            values.update(np.ascontiguousarray(to_numpy(column, array)))
+        self.rows += len(arrays[0])
+
+    def hexdigest(self) -> str:
+        total = xxhash.xxh3_128(f"{self._table.digest}:{self.rows}".encode())
+        for values, marks in self._hashes:
+            total.update(values.digest() + marks.digest())
+        return str(total.hexdigest())
+
+
+def to_numpy(column: Column, array: pa.Array) -> np.ndarray:
+    """Values of an Arrow array as the column's dtype (codes: their ASCII letter; text: objects); nulls become 0 or None."""
+    if column.dtype == TEXT:
+        text = array.dictionary_decode() if pa.types.is_dictionary(array.type) else array
+        return np.array(text.to_pylist(), dtype=object)
+    if column.codes:
+        letters = np.array([ord(letter or "\0") for letter in array.dictionary.to_pylist()] or [0], np.uint8)
+        indices = array.indices
+        picked = letters[(pc.fill_null(indices, 0) if indices.null_count else indices).to_numpy(zero_copy_only=False)]
+        if indices.null_count:
+            picked[array.is_null().to_numpy(zero_copy_only=False)] = 0
+        return picked
+    filled = pc.fill_null(array, 0) if array.null_count else array
+    return filled.to_numpy(zero_copy_only=False)
+
+
+_LETTERS: dict[str, tuple[np.ndarray, pa.Array]] = {}
+
+
+def _letters(column: Column) -> tuple[np.ndarray, pa.Array]:
+    """Lookup from ASCII letter to its index among the column's codes (-1: not declared), and the codes."""
+    codes = sorted(column.codes or ())
+    if column.name not in _LETTERS:
+        lookup = np.full(256, -1, np.int32)
+        lookup[[ord(code) for code in codes]] = np.arange(len(codes))
+        _LETTERS[column.name] = lookup, pa.array(codes, pa.string())
+    return _LETTERS[column.name]
+
+
+def to_arrow(column: Column, values: np.ndarray | pa.Array, null: np.ndarray | None = None) -> pa.Array:
+    """A column's values as Arrow. Codes: ASCII letters; a letter that is not declared is a ValueError. Text: Arrow or objects."""
+    if isinstance(values, pa.Array):
+        return values if values.type == column.arrow else values.cast(column.arrow)
+    if column.dtype == TEXT:
+        kept = [v.decode() if isinstance(v, bytes) else v for v in values.tolist()]
+        return pa.array(kept, pa.string(), from_pandas=True).dictionary_encode()
+    if column.codes:
+        lookup, codes = _letters(column)
+        indices = lookup[values]
+        bad = indices < 0 if null is None else (indices < 0) & ~null
+        if bad.any():
+            raise ValueError(f"column {column.name}: {chr(values[np.argmax(bad)])!r} is not one of {', '.join(codes.to_pylist())}")
+        return pa.DictionaryArray.from_arrays(pa.array(indices, mask=null), codes)
+    return pa.array(np.ascontiguousarray(values), column.arrow, mask=null)
+
+
+class PartitionWriter:
+    """Writes one partition; made by `Lake.write`. `append` takes columns, `publish` makes them the partition."""
+
+    def __init__(self, lake: Lake, table: Table, date: dt.date, fingerprint: Fingerprint) -> None:
+        self._lake, self._table, self._date, self._fingerprint = lake, table, date, fingerprint
+        self._folder = lake.folder(table, date)
+        self._temporary = self._folder / f".{fingerprint.key}.tmp"
+        self._pending: list[pa.RecordBatch] = []
+        self._waiting = 0
+        self._hash = ContentHash(table)
+        bronze = lake.config.bronze
+        delta = [c.name for c in table.columns if c.delta]
+        self._row_group = bronze.row_group
+        self._parquet = pq.ParquetWriter(
+            self._temporary,
+            table.schema,
+            compression="zstd",
+            compression_level=bronze.zstd_level,
+            use_dictionary=[c.name for c in table.columns if not c.delta],
+            column_encoding=dict.fromkeys(delta, "DELTA_BINARY_PACKED"),
+            write_statistics=[c.name for c in table.columns if c.name.startswith("ts_")],
+            write_page_checksum=True,
+        )
+
+    @property
+    def rows(self) -> int:
+        return self._hash.rows + self._waiting
+
+    def append(self, columns: Mapping[str, np.ndarray | pa.Array], null: Mapping[str, np.ndarray] | None = None) -> None:
+        """Add rows. `columns`: every column of the table, equally long; `null`: masks of nullable columns, True is null.
+
+        A full row group is written at once and its arrays may be reused; fewer rows must not be overwritten by the caller.
+        """
+        masks = null or {}
+        batch = pa.record_batch([to_arrow(c, columns[c.name], masks.get(c.name)) for c in self._table.columns], self._table.schema)
+        self._pending.append(batch)
+        self._waiting += batch.num_rows
+        while self._waiting >= self._row_group:
+            self._flush(self._row_group)
+
+    def _flush(self, rows: int) -> None:
+        """Write the first `rows` pending rows as one row group."""
+        if len(self._pending) == 1 and self._waiting == rows:
+            ready, self._pending = pa.Table.from_batches(self._pending), []
+        else:
+            whole = pa.Table.from_batches(self._pending).unify_dictionaries().combine_chunks()
+            ready = whole.slice(0, rows)
+            self._pending = whole.slice(rows).to_batches()
+        self._waiting -= rows
+        for batch in ready.to_batches():
+            self._hash.update(batch.columns)
+        self._parquet.write_table(ready, row_group_size=self._row_group)
+
+    def publish(self, facts: Mapping[str, Any]) -> Manifest:
+        """Make the rows the partition of the date; whatever was there before is replaced."""
+        if self._waiting:
+            self._flush(self._waiting)
+        self._parquet.close()
+        name = f"{self._fingerprint.key}.parquet"
+        _sync(self._temporary)
+        self._temporary.replace(self._folder / name)
+        manifest = Manifest(
+            table=f"{self._table.stage}/{self._table.name}",
+            date=self._date.isoformat(),
+            rows=self._hash.rows,
+            file=name,
+            bytes=(self._folder / name).stat().st_size,
+            content=self._hash.hexdigest(),
+            fingerprint=self._fingerprint,
+            facts=facts,
+        )
+        write_atomic(self._folder / MANIFEST, manifest.encode())
+        return manifest
+
+    def abandon(self) -> None:
+        """Close and remove what was written."""
+        with contextlib.suppress(Exception):  # the writer may be the thing that failed
+            self._parquet.close()
+        self._temporary.unlink(missing_ok=True)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def write_atomic(path: Path, content: bytes) -> None:
+    """Replace a file so that a reader, or a crash, finds the old content or the new."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with temporary.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    _sync(path.parent)
+
+
+@dataclass(frozen=True)
+class Lake:
+    """All partitions below `root`."""
+
+    root: Path
+    config: Config
+
+    def folder(self, table: Table, date: dt.date) -> Path:
+        return self.root / table.stage / table.name / f"date={date.isoformat()}"
+
+    def manifest(self, table: Table, date: dt.date) -> Manifest | None:
+        """The published partition's manifest, None if there is none. An unreadable one is a LakeError."""
+        path = self.folder(table, date) / MANIFEST
+        try:
+            return Manifest.decode(path.read_bytes())
+        except FileNotFoundError:
+            return None
+        except (ValueError, TypeError, KeyError) as error:
+            raise LakeError(f"{path}: expected a manifest: {error}") from error
+
+    def current(self, table: Table, date: dt.date, fingerprint: Fingerprint) -> Manifest | None:
+        """The manifest if the partition was made from exactly this and its file is there, whole."""
+        manifest = self.manifest(table, date)
+        if manifest is None or manifest.fingerprint != fingerprint:
+            return None
+        file = self.folder(table, date) / manifest.file
+        return manifest if file.exists() and file.stat().st_size == manifest.bytes else None
+
+    def dates(self, table: Table) -> list[dt.date]:
+        """The dates of which a partition is published."""
+        found = (self.root / table.stage / table.name).glob(f"date=*/{MANIFEST}")
+        return sorted(dt.date.fromisoformat(path.parent.name.removeprefix("date=")) for path in found)
+
+    @contextlib.contextmanager
+    def write(self, table: Table, date: dt.date, fingerprint: Fingerprint) -> Iterator[PartitionWriter]:
+        """A writer of one partition, alone in it: a second writer waits. Unpublished rows are removed, leftovers swept."""
+        folder = self.folder(table, date)
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / _LOCK).open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            self._sweep(table, date)
+            writer = PartitionWriter(self, table, date, fingerprint)
+            try:
+                yield writer
+            finally:
+                writer.abandon()
+                self._sweep(table, date)
+
+    def leftovers(self, table: Table, date: dt.date) -> list[Path]:
+        """Files in a partition's folder that its manifest does not name: what a killed writer left."""
+        folder = self.folder(table, date)
+        manifest = self.manifest(table, date)
+        named = {MANIFEST, _LOCK, manifest.file if manifest else MANIFEST}
+        return sorted(path for path in folder.iterdir() if path.name not in named) if folder.exists() else []
+
+    def _sweep(self, table: Table, date: dt.date) -> None:
+        for path in self.leftovers(table, date):
+            path.unlink(missing_ok=True)
+
+    def path(self, table: Table, date: dt.date) -> Path:
+        """The Parquet file of a published partition. LakeError if there is none."""
+        manifest = self.manifest(table, date)
+        if manifest is None:
+            raise LakeError(f"{self.folder(table, date)}: expected a published partition of {table.name}, found none")
+        return self.folder(table, date) / manifest.file
+
+    def batches(self, table: Table, date: dt.date, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+        """The rows in order, a row group at a time."""
+        with pq.ParquetFile(self.path(table, date), page_checksum_verification=True) as file:
+            for group in range(file.num_row_groups):
+                rows = file.read_row_group(group, columns=None if columns is None else list(columns))
+                yield from rows.combine_chunks().to_batches()
+
+    def arrays(self, table: Table, date: dt.date, columns: Sequence[str] | None = None) -> dict[str, np.ndarray]:
+        """Whole columns as numpy; codes as ASCII letters, text as objects, nulls as 0 or None."""
+        names = columns or table.names
+        parts: dict[str, list[np.ndarray]] = {name: [] for name in names}
+        for batch in self.batches(table, date, names):
+            for name in names:
+                parts[name].append(to_numpy(table[name], batch.column(name)))
+        empty = {name: np.empty(0, object if table[name].dtype == TEXT else table[name].dtype) for name in names}
+        return {name: np.concatenate(found) if found else empty[name] for name, found in parts.items()}
+
+    def verify(self, table: Table, date: dt.date) -> str | None:
+        """Read a partition back and compare it with its manifest; what is wrong, or None."""
+        manifest = self.manifest(table, date)
+        if manifest is None:
+            return "no manifest"
+        content = ContentHash(table)
+        try:
+            for batch in self.batches(table, date):
+                content.update(batch.columns)
+        except (OSError, pa.ArrowException) as error:
+            return f"{manifest.file}: {error}"
+        if content.rows != manifest.rows:
+            return f"{manifest.file}: expected {manifest.rows:,} rows, found {content.rows:,}"
+        if content.hexdigest() != manifest.content:
+            return f"{manifest.file}: expected content {manifest.content}, found {content.hexdigest()}"
+        return None
+
+    def connect(self, connection: duckdb.DuckDBPyConnection | None = None) -> duckdb.DuckDBPyConnection:
+        """DuckDB with one view per table that has partitions (`bronze_futures_mbp10`, ...), with a `date` column."""
+        con = connection or duckdb.connect()
+        for table in TABLES.values():
+            files = [str(self.path(table, date)) for date in self.dates(table)]
+            if files:
+                con.execute(f"create or replace view {table.stage}_{table.name} as {scan(files)}")
+        return con
+
+
+def scan(files: Sequence[str]) -> str:
+    """SQL that reads partitions' files in row order; `date` comes from the folder."""
+    listed = ", ".join("'" + file.replace("'", "''") + "'" for file in files)
+    return f"select * from read_parquet([{listed}], hive_partitioning = true)"
+
+
+@cache
+def code_digest(*modules: str) -> str:
+    """Hash (16 hex digits) of modules' code: their syntax trees, so that comments, docstrings and layout change nothing."""
+    digest = hashlib.sha256()
+    for module in modules:
+        spec = importlib.util.find_spec(module)
+        if spec is None or spec.origin is None:
+            raise LakeError(f"expected a module {module}, found none")
+        tree = ast.parse(Path(spec.origin).read_bytes())
+        for node in ast.walk(tree):
+            body = getattr(node, "body", None)
+            if isinstance(body, list) and body and isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant):
+                node.body = body[1:]  # type: ignore[attr-defined]
+        digest.update(ast.dump(tree).encode())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,237 @@
+"""The landing folder: which DBN files there are, what they hold, which of them serve a trading date.
+
+A file is what its DBN header says, never its name; the folder is searched recursively. Files below `landing/capture/` are our own
+capture of a live day: for one UTC day and schema a vendor's file wins over them. Copies of one file count once. A file that
+cannot be read, or holds nothing that Bronze takes, is listed with the reason and changes nothing.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import re
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+import xxhash
+
+from spymaster_assets import dbn
+from spymaster_assets.config import Config
+from spymaster_assets.lake import write_atomic
+from spymaster_assets.sessions import DAY, Session, Window, calendar, utc_day, utc_midnight
+
+Product = Literal["futures", "options"]
+Origin = Literal["vendor", "capture"]
+ENDINGS: Final = (".dbn", ".dbn.zst")
+
+# The schemas that a Bronze table is made from, best first: the first that the date has is taken.
+FEEDS: Final[dict[str, tuple[Product | None, tuple[str, ...]]]] = {
+    "definitions": (None, ("definition",)),
+    "futures_trades": ("futures", ("trades",)),
+    "futures_mbp10": ("futures", ("mbp-10",)),
+    "option_trades": ("options", ("trades",)),
+    "option_quotes": ("options", ("tbbo", "bbo-1s", "bbo-1m")),
+    "option_statistics": ("options", ("statistics",)),
+}
+_USED: Final = {schema for _, schemas in FEEDS.values() for schema in schemas}
+
+
+@dataclass(frozen=True)
+class LandingFile:
+    """One file: where it lies below landing, its content's hash, and what its header says. `problem`: why it is not used."""
+
+    path: str
+    digest: str
+    bytes: int
+    origin: Origin
+    dataset: str = ""
+    schema: str | None = None
+    start: int = 0  # ns UTC, [start, end)
+    end: int = 0
+    products: tuple[Product, ...] = ()
+    problem: str | None = None
+
+    def holds(self, schema: str, product: Product | None) -> bool:
+        return not self.problem and self.schema in (schema, None) and (product is None or product in self.products)
+
+    def overlaps(self, start: int, end: int) -> bool:
+        return self.start < end and start < self.end
+
+
+@dataclass(frozen=True)
+class Source:
+    """A file that serves a date, and the part of its receive times [start, end) that is taken from it."""
+
+    file: LandingFile
+    start: int
+    end: int
+
+
+@dataclass(frozen=True)
+class Supply:
+    """What serves one table of one date: its sources in time order, and per UTC day how well it is covered and by whom."""
+
+    schema: str | None
+    sources: tuple[Source, ...]
+    coverage: dict[str, str]
+
+    @property
+    def complete(self) -> bool:
+        return all(state.startswith("full") for state in self.coverage.values())
+
+
+def outright(config: Config) -> re.Pattern[str]:
+    """The symbols of single futures: root, contract month, one or two digits of year."""
+    return re.compile(rf"{config.instrument.root}[{config.instrument.months}]\d{{1,2}}")
+
+
+def option(config: Config) -> re.Pattern[str]:
+    """The symbols of listed options on the future, e.g. `EW2F6 C7000`."""
+    return re.compile(rf"({'|'.join(config.instrument.option_parents)})[FGHJKMNQUVXZ]\d{{1,2}} [CP]\d+(\.\d+)?")
+
+
+def _products(names: Collection[str], config: Config) -> tuple[Product, ...]:
+    """Which of our products a file may hold, by the symbols it names; both where it does not tell."""
+    if not names or "ALL_SYMBOLS" in names:
+        return ("futures", "options")
+    root, future, listed = config.instrument.root, outright(config), option(config)
+    continuous = re.compile(rf"{root}\.(FUT|[cvn]\.\d+)")
+    parents = {f"{parent}.OPT" for parent in config.instrument.option_parents}
+    found: list[Product] = []
+    if any(future.fullmatch(name) or continuous.fullmatch(name) for name in names):
+        found.append("futures")
+    if any(name in parents or listed.fullmatch(name) for name in names):
+        found.append("options")
+    return tuple(found)
+
+
+def _describe(path: Path, relative: str, digest: str, config: Config) -> LandingFile:
+    """Read a file's header; whatever stands in the way of using it becomes its `problem`."""
+    origin: Origin = "capture" if relative.split("/")[0] == config.landing.capture_folder else "vendor"
+    size = path.stat().st_size
+    try:
+        header = dbn.read_header(path)
+    except (dbn.DbnError, OSError) as error:
+        return LandingFile(relative, digest, size, origin, problem=str(error))
+    symbols, start, end = set(header.symbols) | set(header.mappings), header.start, header.end
+    try:
+        if header.schema is None:
+            symbols, start, end = set(dbn.live_symbols(path).values()), *dbn.live_range(path)
+    except dbn.DbnError as error:
+        return LandingFile(relative, digest, size, origin, header.dataset, problem=str(error))
+    if end is None:
+        end = utc_midnight(utc_day(start) + DAY)
+    products = _products(symbols, config)
+    problem = None
+    if header.dataset != config.instrument.dataset:
+        problem = f"dataset {header.dataset}; expected {config.instrument.dataset}"
+    elif header.schema is not None and header.schema not in _USED:
+        problem = f"schema {header.schema}; Bronze is made from {', '.join(sorted(_USED))}"
+    elif not products:
+        problem = f"symbols {', '.join(sorted(symbols)[:3])}; expected futures or options of {config.instrument.root}"
+    return LandingFile(relative, digest, size, origin, header.dataset, header.schema, start, end, products, problem=problem)
+
+
+class Landing:
+    """The files below `root`. What was found out about an unchanged file (same size and time of change) is kept in `index`."""
+
+    def __init__(self, root: Path, config: Config, index: Path | None = None) -> None:
+        self.root, self.config = root, config
+        self._index = index or root.parent / "landing_index.json"
+
+    def path(self, file: LandingFile) -> Path:
+        return self.root / file.path
+
+    def scan(self) -> list[LandingFile]:
+        """Every DBN file, by path; a copy of an earlier one carries that as its problem."""
+        known = self._load()
+        seen: dict[str, str] = {}
+        fresh: dict[str, dict[str, object]] = {}
+        files: list[LandingFile] = []
+        for path in sorted(self._paths()):
+            relative = path.relative_to(self.root).as_posix()
+            stat = path.stat()
+            stamp = [stat.st_size, stat.st_mtime_ns, self.config.digest("instrument", "landing")]
+            entry = known.get(relative)
+            if entry is not None and entry["stamp"] == stamp:
+                facts = dict(entry["file"])  # type: ignore[call-overload]
+                file = LandingFile(**{**facts, "products": tuple(facts["products"])})
+            else:
+                file = _describe(path, relative, _digest(path), self.config)
+            fresh[relative] = {"stamp": stamp, "file": asdict(file)}
+            if not file.problem and file.digest in seen:
+                file = LandingFile(**{**asdict(file), "problem": f"a copy of {seen[file.digest]}"})
+            seen.setdefault(file.digest, relative)
+            files.append(file)
+        if fresh != known and self._index.parent.exists():
+            write_atomic(self._index, json.dumps(fresh, indent=0, sort_keys=True).encode())
+        return files
+
+    def _paths(self) -> Iterator[Path]:
+        if self.root.is_dir():
+            yield from (p for p in self.root.rglob("*") if p.name.endswith(ENDINGS) and not p.name.startswith(".") and p.is_file())
+
+    def _load(self) -> dict[str, dict[str, object]]:
+        try:
+            loaded: dict[str, dict[str, object]] = json.loads(self._index.read_bytes())
+        except (OSError, ValueError):
+            return {}
+        return loaded
+
+
+def _digest(path: Path) -> str:
+    """Hash of a file's bytes."""
+    digest = xxhash.xxh3_128()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return str(digest.hexdigest())
+
+
+def supply(files: Sequence[LandingFile], table: str, session: Session) -> Supply:
+    """The files that serve a Bronze table on a trading date, by UTC day: the vendor's if there is one, else the capture."""
+    product, schemas = FEEDS[table]
+    days = [(day, utc_midnight(day), utc_midnight(day + DAY)) for day in session.utc_days]
+    for schema in schemas:
+        fitting = [file for file in files if file.holds(schema, product)]
+        chosen: dict[str, Source] = {}
+        coverage: dict[str, str] = {}
+        for day, start, end in days:
+            there = [file for file in fitting if file.overlaps(start, end)]
+            winner: Origin = "vendor" if any(file.origin == "vendor" for file in there) else "capture"
+            taken = [file for file in there if file.origin == winner]
+            needed = Window(max(start, session.globex.start), min(end, session.globex.end))
+            coverage[day.isoformat()] = _coverage(taken, needed, winner)
+            for file in taken:
+                earlier = chosen.get(file.path)
+                chosen[file.path] = Source(file, earlier.start if earlier else start, end)
+        if chosen:
+            ordered = sorted(chosen.values(), key=lambda source: (max(source.start, source.file.start), source.file.path))
+            return Supply(schema, tuple(ordered), coverage)
+    return Supply(None, (), {day.isoformat(): "missing" for day, _, _ in days})
+
+
+def _coverage(files: Sequence[LandingFile], needed: Window, origin: Origin) -> str:
+    """`full`, `partial` (the files' ranges leave a hole in the session's hours of the day) or `missing`, and whose files."""
+    if not files:
+        return "missing"
+    reached = needed.start
+    for start, end in sorted((file.start, file.end) for file in files):
+        if start <= reached:
+            reached = max(reached, end)
+    return f"{'full' if reached >= needed.end else 'partial'} ({origin})"
+
+
+def dates_served(file: LandingFile, config: Config) -> list[dt.date]:
+    """The trading dates whose Bronze a file may change."""
+    if file.problem:
+        return []
+    trading = calendar(config)
+    first, last = utc_day(file.start), utc_day(max(file.start, file.end - 1))
+    return [
+        date
+        for date in trading.dates(first - DAY, last + DAY)
+        if file.overlaps(trading.session(date).bronze.start, trading.session(date).bronze.end)
+    ]

@@ -1,0 +1,87 @@
+"""Which instrument a number means on a day.
+
+An instrument_id is unique within a day only. A file's header maps symbols to ids by UTC day; a live stream maps them in messages;
+definitions name every instrument and say what kind it is. Without definitions a future is told from a spread or an option by
+the form of its symbol.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from spymaster_assets import dbn
+from spymaster_assets.config import Config
+from spymaster_assets.landing import option, outright
+from spymaster_assets.sessions import NS_PER_SECOND
+
+DAY_NS = 86_400 * NS_PER_SECOND
+Kind = Literal["outright", "option", "other", "unknown"]
+_CLASSES: Mapping[int, Kind] = {ord("F"): "outright", ord("C"): "option", ord("P"): "option"}
+
+
+class Symbology:
+    """Symbols and kinds of the instruments in the files of one trading date. `definitions`: the definition files that serve it."""
+
+    def __init__(self, definitions: Iterable[Path], config: Config) -> None:
+        self._config = config
+        self._definition_files = tuple(definitions)
+        self._outright, self._option = outright(config), option(config)
+        self._headers: dict[Path, dict[int, dict[int, str]]] = {}
+
+    @cached_property
+    def _defined(self) -> dict[int, dict[int, tuple[str, Kind]]]:
+        """UTC day number -> instrument_id -> (symbol, kind) from the definition files."""
+        found: dict[int, dict[int, tuple[str, Kind]]] = {}
+        for path in self._definition_files:
+            for chunk in dbn.read(path, "definition"):
+                days = (chunk["ts_recv"] // DAY_NS).tolist()
+                symbols = [raw.decode() for raw in chunk["raw_symbol"].tolist()]
+                rows = zip(days, chunk["instrument_id"].tolist(), symbols, chunk["instrument_class"].tolist(), strict=True)
+                for day, number, symbol, letter in rows:
+                    found.setdefault(day, {})[number] = (symbol, self._kind(symbol, letter))
+        return found
+
+    def _kind(self, symbol: str, letter: int | None) -> Kind:
+        """Outright of our root, listed or user-defined option of ours, or other. `letter`: the definition's class, if known."""
+        if self._outright.fullmatch(symbol):
+            return "outright" if letter is None else _CLASSES.get(letter, "other")
+        if self._option.fullmatch(symbol) or symbol.startswith("UD:"):
+            return "option"
+        return "other"
+
+    def _mapped(self, path: Path, day: int) -> dict[int, str]:
+        """instrument_id -> symbol on a UTC day number, by a file's header or its mapping messages."""
+        days = self._headers.setdefault(path, {})
+        if day not in days:
+            header = dbn.read_header(path)
+            calendar_day = dt.date(1970, 1, 1) + dt.timedelta(days=day)
+            days[day] = dbn.live_symbols(path) if header.schema is None else header.symbols_on(calendar_day)
+        return days[day]
+
+    def instruments(self, path: Path, day: int) -> dict[int, tuple[str, Kind]]:
+        """instrument_id -> (symbol, kind) for a file's records of a UTC day number (days since 1970-01-01)."""
+        defined = self._defined.get(day, {})
+        known = dict(defined)
+        for number, symbol in self._mapped(path, day).items():
+            if number not in known and not symbol.startswith(f"{self._config.instrument.root}."):
+                known[number] = (symbol, self._kind(symbol, None))
+        return known
+
+    def resolve(self, path: Path, records: np.ndarray) -> tuple[np.ndarray, list[str | None], list[Kind]]:
+        """Per record an index into symbols and kinds (None, "unknown" where neither header nor definitions tell)."""
+        days = (records["ts_recv"] // DAY_NS).astype(np.int64)
+        keys = days << 32 | records["instrument_id"].astype(np.int64)
+        unique, index = np.unique(keys, return_inverse=True)
+        symbols: list[str | None] = []
+        kinds: list[Kind] = []
+        for key in unique.tolist():
+            symbol, kind = self.instruments(path, key >> 32).get(key & 0xFFFFFFFF, (None, "unknown"))
+            symbols.append(symbol)
+            kinds.append(kind)
+        return index, symbols, kinds
