@@ -278,8 +278,9 @@ class Intake:
                     break
                 other = self.symbology.resolve(path, records)[1]
                 symbols = [mine or theirs for mine, theirs in zip(symbols, other, strict=True)]
-            indices = pa.array(index.astype(np.int32), mask=np.array([symbol is None for symbol in symbols])[index])
-            yield records, pa.DictionaryArray.from_arrays(indices, pa.array([symbol or "" for symbol in symbols]))
+            names = sorted({symbol for symbol in symbols if symbol is not None})
+            places = np.array([-1 if symbol is None else names.index(symbol) for symbol in symbols], np.int32)[index]
+            yield records, pa.DictionaryArray.from_arrays(pa.array(places, mask=places < 0), pa.array(names, pa.string()))
 
     def _write_wide(self, writer: PartitionWriter, run: Iterable[np.ndarray]) -> None:
         """MBP-10, many rows: columns by way of a reused buffer of one row group."""

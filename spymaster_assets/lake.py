@@ -152,6 +152,8 @@ def to_arrow(column: Column, values: np.ndarray | pa.Array, null: np.ndarray | N
     if isinstance(values, pa.Array):
         return values if values.type == column.arrow else values.cast(column.arrow)
     if column.dtype == TEXT:
+        if values.dtype == np.uint8:  # single letters, NUL for none
+            values = np.array([chr(code) if code else "" for code in range(256)], object)[values]
         kept = [v.decode() if isinstance(v, bytes) else v for v in values.tolist()]
         return pa.array(kept, pa.string(), from_pandas=True).dictionary_encode()
     if column.codes:

@@ -10,7 +10,8 @@ from __future__ import annotations
 import datetime as dt
 import json
 import re
-from collections.abc import Collection, Iterator, Sequence
+import shutil
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -222,6 +223,41 @@ def _coverage(files: Sequence[LandingFile], needed: Window, origin: Origin) -> s
         if start <= reached:
             reached = max(reached, end)
     return f"{'full' if reached >= needed.end else 'partial'} ({origin})"
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What became of a file brought in: `taken` into landing or refused, and why, in a sentence."""
+
+    taken: bool
+    message: str
+
+
+def receive(path: Path, root: Path, config: Config, move: bool = False, progress: Callable[[str, int, int], None] | None = None) -> Receipt:
+    """Read a file whole, and if every record is sound put it below `root`; nothing is left behind if it is not."""
+    file = _describe(path, path.name, _digest(path), config)
+    if file.problem:
+        return Receipt(False, file.problem)
+    rows = 0
+    try:
+        for schema in (file.schema,) if file.schema else sorted(_USED):
+            for chunk in dbn.read(path, schema, on_bytes=(lambda done: progress(path.name, done, file.bytes)) if progress else None):
+                rows += len(chunk)
+    except dbn.DbnError as error:
+        return Receipt(False, str(error))
+    target = root / ("-".join(file.products) if file.schema != "definition" else file.products[0]) / path.name
+    if target.exists():
+        same = _digest(target) == file.digest
+        return Receipt(same, "already in landing" if same else f"{target} exists with other content; rename one of them")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{path.name}.tmp")
+    shutil.copyfile(path, temporary)
+    temporary.replace(target)
+    if move:
+        path.unlink()
+    dates = dates_served(file, config)
+    serves = f"trading dates {dates[0]} to {dates[-1]}" if len(dates) > 1 else f"trading date {dates[0]}" if dates else "no trading date"
+    return Receipt(True, f"{file.schema or 'live stream'}, {'/'.join(file.products)}, {rows:,} records, serves {serves}")
 
 
 def dates_served(file: LandingFile, config: Config) -> list[dt.date]:

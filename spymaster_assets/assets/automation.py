@@ -1,0 +1,88 @@
+"""What runs by itself: the daily schedule, and the sensor that turns files arriving in landing into runs."""
+
+import datetime as dt
+import hashlib
+import json
+
+import dagster as dg
+
+from spymaster_assets.assets.bronze import landing_key
+from spymaster_assets.assets.partitions import CONFIG, trading_dates
+from spymaster_assets.assets.resources import LakeResource
+from spymaster_assets.landing import FEEDS, LandingFile, dates_served
+from spymaster_assets.sessions import to_ns, wall
+from spymaster_assets.tables import BRONZE
+
+READY = "00:05"  # market zone, of the day after: from here on a date's partition exists and may be run
+
+bronze_job = dg.define_asset_job(
+    "bronze_job",
+    selection=dg.AssetSelection.groups("bronze"),
+    partitions_def=trading_dates,
+    executor_def=dg.in_process_executor,
+    description="Landing to Bronze of one trading date.",
+)
+
+daily_schedule = dg.build_schedule_from_partitioned_job(
+    bronze_job, name="bronze_daily", hour_of_day=0, minute_of_hour=5, description="Bronze of the trading date that has just ended."
+)
+
+
+def is_ready(date: dt.date, now: dt.datetime) -> bool:
+    """Whether a date's partition exists: the market's clock has passed READY of the next day."""
+    return to_ns(now) >= wall(date + dt.timedelta(days=1), READY, CONFIG.sessions.market_zone)
+
+
+def _arrived(files: list[LandingFile], done: set[str]) -> dict[dt.date, list[LandingFile]]:
+    """The trading dates served by files that have not been reported for them yet."""
+    dates: dict[dt.date, list[LandingFile]] = {}
+    for file in files:
+        for date in dates_served(file, CONFIG):
+            if _mark(file, date) not in done:
+                dates.setdefault(date, []).append(file)
+    return dict(sorted(dates.items()))
+
+
+def _mark(file: LandingFile, date: dt.date) -> str:
+    return f"{file.digest[:16]} {date}"
+
+
+def respond(files: list[LandingFile], cursor: str | None, now: dt.datetime) -> dg.SensorResult | dg.SkipReason:
+    """What the landing sensor does about `files` at `now`. The cursor lists what has been reported, for files still there."""
+    done = set(json.loads(cursor)) if cursor else set()
+    arrived = _arrived(files, done)
+    ready = {date: new for date, new in arrived.items() if is_ready(date, now)}
+    waiting = [str(date) for date in arrived if date not in ready]
+    if not ready:
+        until = f"waiting for {', '.join(waiting)} to end ({READY} New York time of the day after)"
+        return dg.SkipReason(until if waiting else "no new file in landing")
+    there = {_mark(file, date) for file in files for date in dates_served(file, CONFIG)}
+    reported = (done & there) | {_mark(file, date) for date, new in ready.items() for file in new}
+    return dg.SensorResult(
+        run_requests=[dg.RunRequest(partition_key=str(date), run_key=f"{date}:{_hash(new)}") for date, new in ready.items()],
+        asset_events=[observed for date, new in ready.items() for file in new for observed in _observations(file, date)],
+        cursor=json.dumps(sorted(reported)),
+    )
+
+
+@dg.sensor(job=bronze_job, minimum_interval_seconds=30, name="landing_sensor")
+def landing_sensor(context: dg.SensorEvaluationContext, lake: LakeResource) -> dg.SensorResult | dg.SkipReason:
+    """New files in landing: an observation on the landing assets and a run for every trading date they serve, once it is over."""
+    return respond(lake.landing().scan(), context.cursor, dt.datetime.now(dt.UTC))
+
+
+def _hash(files: list[LandingFile]) -> str:
+    return hashlib.sha256("".join(sorted(file.digest for file in files)).encode()).hexdigest()[:12]
+
+
+def _observations(file: LandingFile, date: dt.date) -> list[dg.AssetObservation]:
+    """What a file is, on each landing asset that it serves."""
+    return [
+        dg.AssetObservation(
+            asset_key=landing_key(table),
+            partition=date.isoformat(),
+            metadata={"file": file.path, "bytes": file.bytes, "digest": file.digest, "origin": file.origin},
+        )
+        for table in BRONZE
+        if any(file.holds(schema, FEEDS[table.name][0]) for schema in FEEDS[table.name][1])
+    ]

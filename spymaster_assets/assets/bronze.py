@@ -1,0 +1,108 @@
+"""Landing and Bronze as assets. Landing belongs to the vendor, so it is external: a sensor reports what arrives.
+
+Each Bronze asset is one call into `ingest`; its result carries rows, bytes, content hash, coverage, the column schema and, for the
+book, a picture of the date.
+"""
+
+from collections.abc import Iterator
+
+import dagster as dg
+from dagster_duckdb import DuckDBResource
+
+from spymaster_assets.assets.checks import key_of, results, specs
+from spymaster_assets.assets.partitions import CONFIG, date_of, trading_dates
+from spymaster_assets.assets.pictures import date_picture
+from spymaster_assets.assets.resources import LakeResource
+from spymaster_assets.ingest import CODE, CONFIG_GROUPS, Ingested, Intake, MissingInput
+from spymaster_assets.lake import code_digest
+from spymaster_assets.landing import FEEDS
+from spymaster_assets.progress import terminal
+from spymaster_assets.tables import BRONZE, FUTURES_MBP10, FUTURES_TRADES, Table, describe
+
+CODE_VERSION = f"{code_digest(*CODE)}-{CONFIG.digest(*CONFIG_GROUPS)}"
+
+
+def landing_key(table: Table) -> dg.AssetKey:
+    return dg.AssetKey(["landing", table.name])
+
+
+landing_assets = [
+    dg.AssetSpec(
+        landing_key(table),
+        group_name="landing",
+        partitions_def=trading_dates,
+        description=f"DBN files ({', '.join(FEEDS[table.name][1])}) below landing/ that serve bronze/{table.name}.",
+        kinds={"databento"},
+    )
+    for table in BRONZE
+]
+
+
+def _deps(table: Table) -> list[dg.AssetDep]:
+    """Landing of the date and, for the book, the earlier dates' trades, which choose the contract."""
+    deps = [dg.AssetDep(landing_key(table))]
+    if table is FUTURES_MBP10:
+        earlier = dg.TimeWindowPartitionMapping(
+            start_offset=-CONFIG.bronze.contract_lookback, end_offset=-1, allow_nonexistent_upstream_partitions=True
+        )
+        deps.append(dg.AssetDep(key_of(FUTURES_TRADES), partition_mapping=earlier))
+    return deps
+
+
+def column_schema(table: Table) -> dg.TableSchema:
+    """The declared columns as Dagster shows them."""
+    return dg.TableSchema(
+        columns=[
+            dg.TableColumn(c["name"], c["type"], c["description"], constraints=dg.TableColumnConstraints(nullable=c["nullable"]))
+            for c in describe(table)
+        ]
+    )
+
+
+def _metadata(table: Table, made: Ingested) -> dict[str, object]:
+    manifest = made.manifest
+    facts = {name: fact for name, fact in manifest.facts.items() if name != "files"}
+    return {
+        "dagster/row_count": manifest.rows,
+        "dagster/column_schema": column_schema(table),
+        "bytes": manifest.bytes,
+        "content hash": manifest.content,
+        "unchanged": made.unchanged,
+        "facts": dg.MetadataValue.json(facts),
+        "files": dg.MetadataValue.json(manifest.facts["files"]),
+        **({"note": made.note} if made.note else {}),
+    }
+
+
+def bronze_asset(table: Table) -> dg.AssetsDefinition:
+    """The asset of one Bronze table, with its checks."""
+
+    @dg.asset(
+        key=key_of(table),
+        group_name="bronze",
+        partitions_def=trading_dates,
+        deps=_deps(table),
+        check_specs=specs(table),
+        code_version=CODE_VERSION,
+        description=f"{table.meaning[0].upper()}{table.meaning[1:]}.",
+        kinds={"parquet"},
+        metadata={"dagster/column_schema": column_schema(table)},
+    )
+    def asset(context: dg.AssetExecutionContext, lake: LakeResource, duckdb: DuckDBResource) -> Iterator[object]:
+        date, store = date_of(context), lake.lake()
+        try:
+            made = Intake(date, store, lake.landing(), terminal()).ingest(table)
+        except MissingInput as error:
+            raise dg.Failure(str(error), allow_retries=False) from error
+        context.log.info("%s %s: %s rows%s", table.name, date, made.manifest.rows, ", unchanged" if made.unchanged else "")
+        metadata = _metadata(table, made)
+        with duckdb.get_connection() as connection:
+            if table is FUTURES_MBP10:
+                metadata["picture"] = dg.MetadataValue.md(date_picture(store, date, connection))
+            yield dg.MaterializeResult(metadata=metadata, data_version=dg.DataVersion(made.manifest.content))
+            yield from results(store, table, date, connection)
+
+    return asset
+
+
+bronze_assets = [bronze_asset(table) for table in BRONZE]

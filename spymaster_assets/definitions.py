@@ -1,0 +1,23 @@
+"""Everything Dagster loads, on one screen."""
+
+from pathlib import Path
+
+import dagster as dg
+
+from spymaster_assets.assets.automation import bronze_job, daily_schedule, landing_sensor
+from spymaster_assets.assets.bronze import bronze_assets, landing_assets
+from spymaster_assets.assets.resources import resources
+
+
+def build(root: Path | None = None) -> dg.Definitions:
+    """The code location whose lake lies at `root` (SPYMASTER_DATA, else ./data)."""
+    return dg.Definitions(
+        assets=[*landing_assets, *bronze_assets],
+        jobs=[bronze_job],
+        schedules=[daily_schedule],
+        sensors=[landing_sensor],
+        resources=resources(root),
+    )
+
+
+defs = build()

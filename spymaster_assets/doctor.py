@@ -1,0 +1,77 @@
+"""Looking for trouble: is the installation complete, is what is stored what was written, is anything missing."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import metadata
+
+from spymaster_assets.lake import Lake, LakeError
+from spymaster_assets.landing import Landing, supply
+from spymaster_assets.progress import terminal
+from spymaster_assets.sessions import calendar
+from spymaster_assets.tables import BRONZE, TABLES
+
+NEEDED = ("dagster", "dagster-webserver", "dagster-duckdb", "databento", "duckdb", "numba", "numpy", "pyarrow")
+LITTLE_DISK = 5 << 30  # bytes
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing looked at: is it well, and what was seen."""
+
+    well: bool
+    message: str
+
+
+def examine_installation() -> Iterator[Finding]:
+    """Python and the packages that everything stands on."""
+    yield Finding(sys.version_info >= (3, 11), f"Python {sys.version.split()[0]} (3.11 or later)")
+    for package in NEEDED:
+        try:
+            yield Finding(True, f"{package} {metadata.version(package)}")
+        except metadata.PackageNotFoundError:
+            yield Finding(False, f"{package} is not installed: run `make demo`, or pip install -c constraints.txt -e .")
+
+
+def examine_lake(lake: Lake) -> Iterator[Finding]:
+    """Landing files, every stored partition against its hash, leftovers of killed writers, dates missing in between, disk."""
+    yield Finding(True, f"configuration {lake.config.digest()}")
+    lake.root.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(lake.root).free
+    yield Finding(free > LITTLE_DISK, f"{free / 1e9:,.0f} GB free at {lake.root}")
+    files = Landing(lake.root / "landing", lake.config).scan()
+    yield Finding(True, f"landing: {len(files)} DBN files, {sum(not file.problem for file in files)} used")
+    for file in files:
+        if file.problem:
+            yield Finding(False, f"landing/{file.path}: {file.problem}")
+    yield from _partitions(lake)
+    trading, dates = calendar(lake.config), lake.dates(BRONZE[0])
+    for date in dates:
+        found = supply(files, "futures_mbp10", trading.session(date))
+        if found.sources and not found.complete:
+            yield Finding(False, f"{date}: MBP-10 coverage {', '.join(f'{day} {state}' for day, state in found.coverage.items())}")
+    missing = sorted(set(trading.dates(dates[0], dates[-1])) - set(dates)) if dates else []
+    if missing:
+        yield Finding(False, f"{len(missing)} trading dates missing between {dates[0]} and {dates[-1]}: {', '.join(map(str, missing[:10]))}")
+
+
+def _partitions(lake: Lake) -> Iterator[Finding]:
+    """Every published partition read back and compared with its manifest."""
+    stored = [(table, date) for table in TABLES.values() for date in lake.dates(table)]
+    show, wrong = terminal(), 0
+    for done, (table, date) in enumerate(stored, 1):
+        show("verifying partitions", done, len(stored))
+        try:
+            trouble = lake.verify(table, date)
+        except LakeError as error:
+            trouble = str(error)
+        if trouble:
+            wrong += 1
+            yield Finding(False, f"{table.stage}/{table.name} {date}: {trouble}")
+            continue
+        for path in lake.leftovers(table, date):
+            yield Finding(False, f"{path}: left by a writer that was killed; the next run of the date removes it")
+    yield Finding(not wrong, f"{len(stored) - wrong} of {len(stored)} partitions are what their manifests say")

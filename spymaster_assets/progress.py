@@ -1,0 +1,24 @@
+"""Progress bars on a terminal; silent where nobody watches (Dagster's runs, tests, pipes)."""
+
+from collections.abc import Callable
+
+from tqdm import tqdm
+
+Progress = Callable[[str, int, int], None]
+
+
+def terminal() -> Progress:
+    """A function of (label, done, total) that keeps one bar per label; each closes when it is done or the next begins."""
+    bars: dict[str, tqdm] = {}
+
+    def show(label: str, done: int, total: int) -> None:
+        if label not in bars:
+            for bar in bars.values():
+                bar.close()
+            bars.clear()
+            bars[label] = tqdm(total=total, desc=label, disable=None, unit_scale=True, leave=False, dynamic_ncols=True, delay=1)
+        bars[label].update(done - bars[label].n)
+        if done >= total:
+            bars.pop(label).close()
+
+    return show

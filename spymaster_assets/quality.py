@@ -1,0 +1,282 @@
+"""What is measured on a published Bronze partition, against which threshold.
+
+Every check reads the published files back (DuckDB over Parquet), so it judges what is stored, not what was meant. Blocking checks
+stop everything downstream of the partition in the same run; the others warn. Checks say what they measured, the threshold and,
+in a sentence, what a failure means.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import duckdb
+import pyarrow.parquet as pq
+
+from spymaster_assets import dbn
+from spymaster_assets.lake import Lake, LakeError, scan
+from spymaster_assets.landing import option, outright
+from spymaster_assets.sessions import NS_PER_SECOND, Session, calendar
+from spymaster_assets.tables import BRONZE, DEFINITIONS, FUTURES_MBP10, FUTURES_TRADES, UNDEF_PRICE, Table
+
+DAY_NS: Final = 86_400 * NS_PER_SECOND
+Value = int | float | str | None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a check found. `measured` and `threshold`: named values; `message`: one sentence."""
+
+    passed: bool
+    measured: Mapping[str, Value]
+    threshold: Mapping[str, Value]
+    message: str
+
+
+class Partition:
+    """One published partition as the checks see it: its file in DuckDB, its manifest, its session."""
+
+    def __init__(self, lake: Lake, table: Table, date: dt.date, connection: duckdb.DuckDBPyConnection) -> None:
+        manifest = lake.manifest(table, date)
+        if manifest is None:
+            raise LakeError(f"expected {table.name} of {date}, found no partition")
+        self.lake, self.table, self.date, self.manifest, self._connection = lake, table, date, manifest, connection
+        self.session: Session = calendar(lake.config).session(date)
+        self.rows = scan([str(lake.path(table, date))])
+
+    def row(self, sql: str) -> tuple[Any, ...]:
+        """The one row of a query in which `{rows}` stands for the partition."""
+        found = self._connection.execute(sql.replace("{rows}", f"({self.rows})")).fetchone()
+        assert found is not None, "an aggregate query returns a row"
+        return tuple(found)
+
+
+def schema(part: Partition) -> Outcome:
+    """Stored types and row count are the declared ones; values lie in the declared ranges."""
+    stored = pq.read_schema(part.lake.path(part.table, part.date))
+    wrong = [c.name for c in part.table.columns if c.name not in stored.names or stored.field(c.name).type != c.arrow]
+    rows = part.row("select count(*) from {rows}")[0]
+    tests = [
+        f"count(*) filter ({c.name} not between {c.low} and {c.high})"
+        for c in part.table.columns
+        if c.low is not None and c.high is not None and c.name not in wrong
+    ]
+    outside = sum(part.row(f"select {', '.join(tests)} from {{rows}}")) if tests else 0
+    passed = not wrong and not outside and rows == part.manifest.rows
+    return Outcome(
+        passed,
+        {"rows": rows, "columns_wrong": ", ".join(wrong), "values_out_of_range": outside},
+        {"rows": part.manifest.rows, "columns_wrong": "", "values_out_of_range": 0},
+        "stored as declared" if passed else "the stored file is not what tables.py declares; make the partition again",
+    )
+
+
+def accounted(part: Partition) -> Outcome:
+    """Every record read is kept, outside the date, of another instrument, unresolved, or held by two files."""
+    files = part.manifest.facts["files"]
+    lost = [
+        f["path"] for f in files
+        if f["read"] != f["kept"] + sum(f["outside"].values()) + sum(f["other_instruments"].values()) + f["unresolved"]
+    ]  # fmt: skip
+    kept, twice = sum(f["kept"] for f in files), part.manifest.facts["overlap"]["in_both_files"]
+    passed = not lost and part.manifest.rows == kept - twice
+    return Outcome(
+        passed,
+        {"read": sum(f["read"] for f in files), "kept": kept, "in_two_files": twice, "files_not_adding_up": ", ".join(lost)},
+        {"rows": part.manifest.rows, "files_not_adding_up": ""},
+        "every record is accounted for" if passed else "records were lost or doubled on the way in",
+    )
+
+
+def coverage(part: Partition) -> Outcome:
+    """Every UTC day that the date needs has files over all of the session's hours."""
+    days = part.manifest.facts["coverage"]
+    holes = {day: state for day, state in days.items() if not state.startswith("full")}
+    message = "both UTC days are covered" if not holes else "; ".join(f"{day}: {state}" for day, state in holes.items())
+    return Outcome(not holes, dict(days), {"days_not_full": 0}, message)
+
+
+def order(part: Partition) -> Outcome:
+    """Records stand in the order of receipt; few lie before an earlier record in event time (they count as late)."""
+    limit = part.lake.config.quality.late_share_max
+    rows, late, early = part.row(f"""
+        select count(*),
+               count(*) filter (ts_event < seen and flags & {dbn.F_SNAPSHOT} = 0),
+               count(*) filter (ts_recv < received)
+        from (select ts_event, ts_recv, flags,
+                     max(ts_event) over (rows between unbounded preceding and current row) as seen,
+                     lag(ts_recv) over () as received
+              from {{rows}})""")
+    share = late / rows if rows else 0.0
+    passed = share <= limit and early == 0
+    return Outcome(
+        passed,
+        {"late": late, "late_share": share, "received_out_of_order": early},
+        {"late_share": limit, "received_out_of_order": 0},
+        "in order" if passed else "records are out of order: files were joined wrongly, or the feed was disturbed",
+    )
+
+
+def gaps(part: Partition) -> Outcome:
+    """Nowhere in the regular session do records stay away for long."""
+    config = part.lake.config.quality
+    regular = part.session.regular
+    first, last, inner, count = part.row(f"""
+        select coalesce(min(ts_event), {regular.end}), coalesce(max(ts_event), {regular.end}),
+               max(pause), count(*) filter (pause > {config.gap_seconds} * 1e9)
+        from (select ts_event, ts_event - lag(ts_event) over () as pause
+              from {{rows}} where ts_event > {regular.start} and ts_event <= {regular.end})""")
+    edges = [first - regular.start, regular.end - last]
+    longest = max(*edges, inner or 0) / NS_PER_SECOND
+    count += sum(edge > config.gap_seconds * NS_PER_SECOND for edge in edges)
+    passed = count <= config.gap_count_max
+    return Outcome(
+        passed,
+        {"gaps": count, "longest_seconds": longest},
+        {"gaps": config.gap_count_max, "longer_than_seconds": config.gap_seconds},
+        "no gap in the regular session" if passed else "the regular session has holes: a halt, or missing data",
+    )
+
+
+def crossed(part: Partition) -> Outcome:
+    """After the open, bid below ask in (almost) every book; trades are passed over: theirs is the book before them."""
+    limit = part.lake.config.quality.crossed_share_max
+    books, wrong = part.row(f"""
+        select count(*), count(*) filter (bid_px_00 >= ask_px_00) from {{rows}}
+        where action <> 'T' and ts_event > {part.session.globex.start}
+          and bid_px_00 <> {UNDEF_PRICE} and ask_px_00 <> {UNDEF_PRICE}""")
+    share = wrong / books if books else 0.0
+    return Outcome(
+        share <= limit,
+        {"books": books, "crossed_or_locked": wrong, "share": share},
+        {"share": limit},
+        "books are in order" if share <= limit else "too many crossed or locked books: instruments mixed, or a damaged feed",
+    )
+
+
+def flags(part: Partition) -> Outcome:
+    """Few records carry the flags for a bad receive time or a maybe bad book (snapshot rows aside)."""
+    limit = part.lake.config.quality.flagged_share_max
+    rows, bad_time, bad_book = part.row(f"""
+        select count(*), count(*) filter (flags & {dbn.F_BAD_TS_RECV} <> 0), count(*) filter (flags & {dbn.F_MAYBE_BAD_BOOK} <> 0)
+        from {{rows}} where flags & {dbn.F_SNAPSHOT} = 0""")
+    share = (bad_time + bad_book) / rows if rows else 0.0
+    return Outcome(
+        share <= limit,
+        {"bad_receive_time": bad_time, "maybe_bad_book": bad_book, "share": share},
+        {"share": limit},
+        "flags are clean" if share <= limit else "the vendor marks many records as doubtful",
+    )
+
+
+def reconciliation(part: Partition) -> Outcome:
+    """The T records of the book stream are the trades of the trades file, one for one."""
+    limit = part.lake.config.quality.unreconciled_share_max
+    trades = part.lake.manifest(FUTURES_TRADES, part.date)
+    symbol = part.manifest.facts["contract"]["symbol"]
+    if trades is None or not trades.facts.get("volumes", {}).get(symbol):
+        return Outcome(False, {"trades_file": "absent"}, {"trades_file": "present"}, f"no trades of {symbol} to compare with")
+    other = scan([str(part.lake.path(FUTURES_TRADES, part.date))])
+    key = "ts_event, ts_recv, sequence, price, size, side"
+    lots, only_book, only_trades = part.row(f"""
+        with book as (select {key}, count(*) as n from {{rows}} where action = 'T' group by all),
+             file as (select {key}, count(*) as n from ({other}) where symbol = '{symbol}' group by all)
+        select coalesce(sum(size * greatest(coalesce(book.n, 0), coalesce(file.n, 0))), 0)::bigint,
+               coalesce(sum(size * greatest(coalesce(book.n, 0) - coalesce(file.n, 0), 0)), 0)::bigint,
+               coalesce(sum(size * greatest(coalesce(file.n, 0) - coalesce(book.n, 0), 0)), 0)::bigint
+        from book full outer join file using ({key})""")
+    share = (only_book + only_trades) / lots if lots else 0.0
+    return Outcome(
+        share <= limit,
+        {"lots": lots, "only_in_book": only_book, "only_in_trades": only_trades, "share": share},
+        {"share": limit},
+        "book and trades agree" if share <= limit else "book stream and trades file tell different trades",
+    )
+
+
+def purity(part: Partition) -> Outcome:
+    """One contract: a single instrument per UTC day in the book, and the one that the date's trades call by its symbol."""
+    days, ids, most = part.row(f"""
+        select count(*), coalesce(sum(n), 0), coalesce(max(n), 0)
+        from (select ts_recv // {DAY_NS} as day, count(distinct instrument_id) as n from {{rows}} group by day)""")
+    symbol = part.manifest.facts["contract"]["symbol"]
+    foreign = 0
+    if part.lake.manifest(FUTURES_TRADES, part.date) is not None:
+        trades = scan([str(part.lake.path(FUTURES_TRADES, part.date))])
+        foreign = part.row(f"""
+            select count(*) from (select distinct ts_recv // {DAY_NS} as day, instrument_id from {{rows}}) book
+            join (select distinct ts_recv // {DAY_NS} as day, instrument_id, symbol from ({trades})) file
+            using (day, instrument_id) where file.symbol <> '{symbol}'""")[0]
+    passed = most <= 1 and not foreign
+    return Outcome(
+        passed,
+        {"contract": symbol, "days": days, "instruments": int(ids), "instruments_a_day": most, "of_another_symbol": foreign},
+        {"instruments_a_day": 1, "of_another_symbol": 0},
+        "one contract" if passed else "records of several instruments are mixed",
+    )
+
+
+def contract(part: Partition) -> Outcome:
+    """The contract was chosen by a clear majority of an earlier date's volume."""
+    choice = part.manifest.facts["contract"]
+    limit = part.lake.config.bronze.dominance_min
+    passed = choice["basis"] == "volume" and not choice["flagged"]
+    basis = {"volume": f"by volume of {choice['volume_date']}", "only outright": "as the only outright present", "calendar": "by calendar"}
+    message = f"{choice['symbol']} {basis[choice['basis']]}"
+    measured = {"symbol": choice["symbol"], "basis": choice["basis"], "dominance": choice["dominance"]}
+    return Outcome(passed, measured, {"basis": "volume", "dominance": limit}, message)
+
+
+def symbols(part: Partition) -> Outcome:
+    """Every row has a symbol, of the kind that the table is about."""
+    config = part.lake.config
+    pattern = outright(config).pattern if part.table is FUTURES_TRADES else rf"{option(config).pattern}|UD:.*"
+    unknown, foreign = part.row(f"""
+        select count(*) filter (symbol is null), count(*) filter (not regexp_full_match(symbol, '{pattern}')) from {{rows}}""")
+    passed = not unknown and not foreign
+    return Outcome(
+        passed,
+        {"unknown": unknown, "foreign": foreign},
+        {"unknown": 0, "foreign": 0},
+        "symbols are known" if passed else "rows without a symbol, or of another kind of instrument: definitions may be missing",
+    )
+
+
+@dataclass(frozen=True)
+class Check:
+    """A check of one table. `blocking`: its failure stops what lies downstream; otherwise it warns."""
+
+    name: str
+    table: Table
+    blocking: bool
+    measure: Callable[[Partition], Outcome]
+
+    @property
+    def description(self) -> str:
+        return (self.measure.__doc__ or "").strip()
+
+
+_EVERY: Final = (("schema", True, schema), ("accounted", True, accounted), ("coverage", False, coverage))
+_MARKET: Final = (("order", True, order), ("flags", False, flags))
+_BOOK: Final = (
+    *_MARKET,
+    ("gaps", False, gaps),
+    ("crossed", False, crossed),
+    ("reconciliation", False, reconciliation),
+    ("purity", True, purity),
+    ("contract", False, contract),
+)
+_BY_TABLE: Final = {DEFINITIONS.name: (), FUTURES_TRADES.name: (*_MARKET, ("symbols", True, symbols)), FUTURES_MBP10.name: _BOOK}
+CHECKS: Final = tuple(
+    Check(name, table, blocking, measure)
+    for table in BRONZE
+    for name, blocking, measure in (*_EVERY, *_BY_TABLE.get(table.name, (("symbols", False, symbols),)))
+)
+
+
+def examine(lake: Lake, table: Table, date: dt.date, connection: duckdb.DuckDBPyConnection | None = None) -> dict[str, Outcome]:
+    """All checks of one published partition, by name."""
+    part = Partition(lake, table, date, connection or duckdb.connect())
+    return {check.name: check.measure(part) for check in CHECKS if check.table is table}
