@@ -48,7 +48,9 @@ class TradingDates(click.ParamType[list[dt.date]]):
 
 
 @click.group()
-@click.option("--data", type=click.Path(path_type=Path, file_okay=False), help="The data folder (default: SPYMASTER_DATA, else ./data).")
+@click.option(
+    "--data", type=click.Path(path_type=Path, file_okay=False), help="The data folder (default: SPYMASTER_DATA, else ./data)."
+)
 def main(data: Path | None) -> None:
     """Spymaster: Databento files in, trustworthy tables out."""
     if data is not None:
@@ -70,9 +72,21 @@ def _intake(lake: Lake, date: dt.date) -> Intake:
 
 @main.command()
 @click.option("--dates", type=TradingDates(), required=True, help="Trading dates to simulate.")
-@click.option("--events-per-session", type=click.IntRange(min=1000), default=1_000_000, show_default=True, help="MBP-10 records in a regular session.")
+@click.option(
+    "--events-per-session",
+    type=click.IntRange(min=1000),
+    default=1_000_000,
+    show_default=True,
+    help="MBP-10 records in a regular session.",
+)
 @click.option("--seed", type=int, default=1, show_default=True, help="The same seed gives the same bytes.")
-@click.option("--customer-net", type=(str, float), multiple=True, metavar="DATE SHARE", help="Customers' net side in options that day, -1 (all sell) to 1.")
+@click.option(
+    "--customer-net",
+    type=(str, float),
+    multiple=True,
+    metavar="DATE SHARE",
+    help="Customers' net side in options that day, -1 (all sell) to 1.",
+)
 def simulate(dates: list[dt.date], events_per_session: int, seed: int, customer_net: tuple[tuple[str, float], ...]) -> None:
     """Write a simulated market as genuine DBN files into landing."""
     from spymaster_assets.progress import terminal
@@ -142,7 +156,9 @@ def status(dates: list[dt.date] | None) -> None:
     lake = _lake()
     shown = dates or _known_dates(lake)
     if not shown:
-        raise click.ClickException(f"nothing below {lake.root} yet: put Databento files into {lake.root / 'landing'}, or run `spymaster simulate`")
+        raise click.ClickException(
+            f"nothing below {lake.root} yet: put Databento files into {lake.root / 'landing'}, or run `spymaster simulate`"
+        )
     click.echo("date        " + " ".join(f"{table.name:>18}" for table in BRONZE))
     reasons: list[str] = []
     for date in shown:
@@ -177,14 +193,25 @@ def _known_dates(lake: Lake) -> list[dt.date]:
 
     trading = calendar(lake.config)
     books = [file for file in _landing_files(lake) if file.schema == "mbp-10"]
-    served = {
-        date for file in books for date in dates_served(file, lake.config) if file.overlaps(*trading.session(date).regular)
-    }
+    served = {date for file in books for date in dates_served(file, lake.config) if file.overlaps(*trading.session(date).regular)}
     return sorted(served | {date for table in BRONZE for date in lake.dates(table)})
 
 
 def _size(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) if folder.exists() else 0
+
+
+@main.command()
+@click.option("--check", is_flag=True, help="Only say whether they are up to date.")
+def docs(check: bool) -> None:
+    """Write the generated pages below docs/."""
+    from spymaster_assets.tables import markdown
+
+    page, text = PROJECT / "docs" / "tables.md", markdown()
+    if not check:
+        page.write_text(text)
+    elif not page.exists() or page.read_text() != text:
+        raise click.ClickException(f"{page} is not what tables.py says; run `make docs`")
 
 
 @main.command()
@@ -199,5 +226,3 @@ def doctor() -> None:
     click.echo(f"\n{problems} problem{'' if problems == 1 else 's'}" if problems else "\nall well")
     if problems:
         sys.exit(1)
-
-

@@ -58,7 +58,11 @@ def run_date(lake: Lake, date: dt.date, force: bool = False) -> Report:
     for table in BRONZE:
         manifest, failed = lake.manifest(table, date), failures.get(f"bronze__{table.name}")
         if failed is not None or manifest is None:
-            reason = failed.user_failure_data.description if failed and failed.user_failure_data else failed and failed.error_display_string
+            reason = (
+                failed.user_failure_data.description
+                if failed and failed.user_failure_data
+                else failed and failed.error_display_string
+            )
             report.add(table, "failed", [], [reason or "not made: something upstream failed"])
         else:
             found = {name: outcome for (of, name), outcome in checks.items() if of == table.name}
@@ -83,8 +87,8 @@ def _without_dagster(report: Report, lake: Lake, intake: Intake, force: bool) ->
 def _describe(report: Report, table: Table, made: Ingested, checks: Mapping[str, tuple[bool, str]]) -> None:
     """One table's line: rows, size, whether anything was done, and the checks that failed."""
     manifest = made.manifest
-    each = f", {manifest.bytes / manifest.rows:.1f} B a row" if manifest.rows else ""
-    state = f"{manifest.rows:>12,} rows, {manifest.bytes / 1e6:,.1f} MB{each}{', unchanged' if made.unchanged else ''}"
+    each = f", {manifest.size / manifest.rows:.1f} B a row" if manifest.rows else ""
+    state = f"{manifest.rows:>12,} rows, {manifest.size / 1e6:,.1f} MB{each}{', unchanged' if made.unchanged else ''}"
     blocking = {check.name for check in CHECKS if check.table is table and check.blocking}
     failed = {name: message for name, (passed, message) in checks.items() if not passed}
     warnings = [f"{name}: {message}" for name, message in failed.items() if name not in blocking]

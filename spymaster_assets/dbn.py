@@ -32,6 +32,7 @@ F_SNAPSHOT: Final = int(databento.F_SNAPSHOT)  # 32: sets the book, is not flow
 F_BAD_TS_RECV: Final = int(databento.F_BAD_TS_RECV)  # 8
 F_MAYBE_BAD_BOOK: Final = int(databento.F_MAYBE_BAD_BOOK)  # 4
 BOOK_LEVELS: Final = 10
+MIN_HEADER: Final = 120  # bytes: the fixed fields and five empty lists; below it the decoder panics
 CHUNK_BYTES: Final = 6 << 20  # decoded bytes per chunk: about 16,000 MBP-10 rows, small enough to stay in cache
 
 
@@ -65,8 +66,8 @@ STATISTICS: Final = _dtype(databento.StatMsg._dtypes)
 class Layout:
     """How one schema's records look: `rtype`, today's dtype and, where it differed, the dtype of an older DBN version.
 
-    `index` names the field by which the vendor places a record in time: the event, except where a record is a sample
-    (`bbo-*`: the end of the interval) or a daily restatement (`definition`: when it was sent).
+    `index` names the time that places a record in a trading date: the event's, except where a record is a sample (`bbo-*`:
+    the end of the interval) or a daily restatement (`definition`: when it was sent).
     """
 
     rtype: int
@@ -91,9 +92,7 @@ SCHEMAS: Final[Mapping[str, Layout]] = {
         index="ts_recv",
         older={1: _dtype(databento.v1.InstrumentDefMsg._dtypes), 2: _dtype(databento.v2.InstrumentDefMsg._dtypes)},
     ),
-    "statistics": Layout(
-        24, STATISTICS, older={1: _dtype(databento.v1.StatMsg._dtypes), 2: _dtype(databento.v2.StatMsg._dtypes)}
-    ),
+    "statistics": Layout(24, STATISTICS, older={1: _dtype(databento.v1.StatMsg._dtypes), 2: _dtype(databento.v2.StatMsg._dtypes)}),
 }
 _SYMBOL_MAPPING: Final = Layout(
     22, _dtype(databento.SymbolMappingMsg._dtypes), older={1: _dtype(databento.v1.SymbolMappingMsg._dtypes)}
@@ -135,7 +134,7 @@ class Header:
 
 
 def _open(path: Path) -> tuple[pa.NativeFile, pa.NativeFile]:
-    """A file and its decoded byte stream (the file itself if it is plain); several frames read as one, a cut frame raises when reached."""
+    """A file and its decoded bytes (the file itself if it is plain); several zstd frames read as one, a cut one raises."""
     file = pa.OSFile(str(path))
     magic = file.read(4)
     file.seek(0)
@@ -143,6 +142,7 @@ def _open(path: Path) -> tuple[pa.NativeFile, pa.NativeFile]:
         return file, pa.CompressedInputStream(file, "zstd")
     if magic[:3] == b"DBN":
         return file, file
+    file.close()
     raise DbnError(path, 0, "a DBN file, plain or zstd", f"{magic!r}" if magic else "an empty file")
 
 
@@ -167,8 +167,8 @@ def _read_header(stream: pa.NativeFile, path: Path) -> Header:
     version, size = prefix[3], int.from_bytes(prefix[4:], "little")
     if not 1 <= version <= databento.DBN_VERSION:
         raise DbnError(path, 3, f"DBN version 1 to {databento.DBN_VERSION}", f"version {version}")
-    if size > 1 << 28:
-        raise DbnError(path, 4, "a header of less than 256 MiB", f"{size:,} bytes")
+    if not MIN_HEADER <= size <= 1 << 28:
+        raise DbnError(path, 4, f"a header of {MIN_HEADER} bytes to 256 MiB", f"{size:,} bytes")
     body = bytearray(size)
     if (got := _fill(stream, memoryview(body), path, 8)) < size:
         raise DbnError(path, 8 + got, f"a header of {size:,} bytes", "the end of the file")
@@ -197,7 +197,7 @@ def _mappings(raw: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, tuple
         symbol: tuple(
             Interval(entry["start_date"], entry["end_date"], int(entry["symbol"]))
             for entry in entries
-            if entry["symbol"].isdigit()
+            if entry["symbol"].isdecimal() and entry["symbol"].isascii()
         )
         for symbol, entries in raw.items()
     }
@@ -267,15 +267,16 @@ def _plain(stream: pa.NativeFile, header: Header, layout: Layout, chunk_bytes: i
     size = dtype.itemsize
     buffer = np.empty(max(1, chunk_bytes // size) * size, np.uint8)
     offset = header.length
-    while got := _fill(stream, memoryview(buffer), header.path, offset):
-        if got % size:
-            raise DbnError(header.path, offset + got - got % size, f"a whole record of {size} bytes", f"{got % size} bytes")
-        records = buffer[:got].view(dtype)
+    while got := _fill(stream, buffer.data, header.path, offset):
+        rest = got % size
+        records = buffer[: got - rest].view(dtype)
         wrong = (records["length"] != size // 4) | (records["rtype"] != layout.rtype)
         if wrong.any():
             first = int(np.argmax(wrong))
-            found = f"rtype {records['rtype'][first]} of {records['length'][first] * 4} bytes"
+            found = f"rtype {records['rtype'][first]} of {int(records['length'][first]) * 4} bytes"
             raise DbnError(header.path, offset + first * size, f"rtype {layout.rtype} of {size} bytes", found)
+        if rest:
+            raise DbnError(header.path, offset + got - rest, f"a whole record of {size} bytes", f"{rest} bytes")
         yield records
         offset += got
 
@@ -289,7 +290,7 @@ def _pick(raw: np.ndarray, rtype: int, size: int, out: np.ndarray) -> tuple[int,
     rows = at = 0
     while at + 2 <= raw.size:
         length = int(raw[at]) * 4
-        if length == 0:
+        if length < 16:
             return rows, at, 1
         if at + length > raw.size:
             break
@@ -310,11 +311,11 @@ def _mixed(stream: pa.NativeFile, header: Header, layout: Layout, chunk_bytes: i
     out = np.empty((buffer.size // size + 1, size), np.uint8)
     offset, kept = header.length, 0
     while True:
-        got = _fill(stream, memoryview(buffer)[kept:], header.path, offset + kept)
+        got = _fill(stream, buffer.data[kept:], header.path, offset + kept)
         rows, walked, status = _pick(buffer[: kept + got], layout.rtype, size, out)
         if status:
             expected = f"rtype {layout.rtype} of {size} bytes" if status == 2 else "a record with a length"
-            raise DbnError(header.path, offset + walked, expected, f"{buffer[walked] * 4} bytes")
+            raise DbnError(header.path, offset + walked, expected, f"{int(buffer[walked]) * 4} bytes")
         if rows:
             yield out[:rows].reshape(-1).view(dtype)
         rest = kept + got - walked
@@ -401,7 +402,7 @@ class Writer:
 
     def close(self) -> None:
         if not self._file.closed:
-            self._zstd.close()
+            self._zstd.flush(zstandard.FLUSH_FRAME)
             self._file.close()
 
     def __enter__(self) -> Writer:

@@ -55,7 +55,9 @@ def examine_lake(lake: Lake) -> Iterator[Finding]:
             yield Finding(False, f"{date}: MBP-10 coverage {', '.join(f'{day} {state}' for day, state in found.coverage.items())}")
     missing = sorted(set(trading.dates(dates[0], dates[-1])) - set(dates)) if dates else []
     if missing:
-        yield Finding(False, f"{len(missing)} trading dates missing between {dates[0]} and {dates[-1]}: {', '.join(map(str, missing[:10]))}")
+        yield Finding(
+            False, f"{len(missing)} trading dates missing between {dates[0]} and {dates[-1]}: {', '.join(map(str, missing[:10]))}"
+        )
 
 
 def _partitions(lake: Lake) -> Iterator[Finding]:

@@ -94,7 +94,9 @@ class _Clock:
         """Times outside the date, by the trading date they belong to."""
         at = np.searchsorted(self._starts, times, side="left") - 1
         named = np.where((at >= 0) & (times <= self._ends[np.maximum(at, 0)]), at, -1)
-        found = Counter({self._names[i] if i >= 0 else NO_DATE: int(n) for i, n in zip(*np.unique(named, return_counts=True), strict=True)})
+        found = Counter(
+            {self._names[i] if i >= 0 else NO_DATE: int(n) for i, n in zip(*np.unique(named, return_counts=True), strict=True)}
+        )
         return found
 
 

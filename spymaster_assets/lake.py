@@ -70,13 +70,13 @@ class Fingerprint:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a published partition holds. `facts`: whatever its maker has to say of it (coverage, counts, contract)."""
+    """What a published partition holds. `size`: bytes of its file; `facts`: what its maker has to say (coverage, counts, ...)."""
 
     table: str
     date: str
     rows: int
     file: str
-    bytes: int
+    size: int
     content: str
     fingerprint: Fingerprint
     facts: Mapping[str, Any] = field(default_factory=dict)
@@ -103,12 +103,12 @@ class ContentHash:
         for column, array, (values, marks) in zip(self._table.columns, arrays, self._hashes, strict=True):
             if column.dtype == TEXT:
                 text = array.dictionary_decode() if pa.types.is_dictionary(array.type) else array
-                marks.update(np.ascontiguousarray(pc.fill_null(pc.binary_length(text), -1).to_numpy(zero_copy_only=False)))
+                marks.update(pc.fill_null(pc.binary_length(text), -1).to_numpy(zero_copy_only=False).tobytes())
                 values.update("".join(filter(None, text.to_pylist())).encode())
                 continue
             if column.null:
-                marks.update(np.ascontiguousarray(array.is_valid().to_numpy(zero_copy_only=False)))
-            values.update(np.ascontiguousarray(to_numpy(column, array)))
+                marks.update(array.is_valid().to_numpy(zero_copy_only=False).tobytes())
+            values.update(np.ascontiguousarray(to_numpy(column, array)).data)
         self.rows += len(arrays[0])
 
     def hexdigest(self) -> str:
@@ -232,7 +232,7 @@ class PartitionWriter:
             date=self._date.isoformat(),
             rows=self._hash.rows,
             file=name,
-            bytes=(self._folder / name).stat().st_size,
+            size=(self._folder / name).stat().st_size,
             content=self._hash.hexdigest(),
             fingerprint=self._fingerprint,
             facts=facts,
@@ -292,7 +292,7 @@ class Lake:
         if manifest is None or manifest.fingerprint != fingerprint:
             return None
         file = self.folder(table, date) / manifest.file
-        return manifest if file.exists() and file.stat().st_size == manifest.bytes else None
+        return manifest if file.exists() and file.stat().st_size == manifest.size else None
 
     def dates(self, table: Table) -> list[dt.date]:
         """The dates of which a partition is published."""

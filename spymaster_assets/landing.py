@@ -233,7 +233,9 @@ class Receipt:
     message: str
 
 
-def receive(path: Path, root: Path, config: Config, move: bool = False, progress: Callable[[str, int, int], None] | None = None) -> Receipt:
+def receive(
+    path: Path, root: Path, config: Config, move: bool = False, progress: Callable[[str, int, int], None] | None = None
+) -> Receipt:
     """Read a file whole, and if every record is sound put it below `root`; nothing is left behind if it is not."""
     file = _describe(path, path.name, _digest(path), config)
     if file.problem:
@@ -241,7 +243,9 @@ def receive(path: Path, root: Path, config: Config, move: bool = False, progress
     rows = 0
     try:
         for schema in (file.schema,) if file.schema else sorted(_USED):
-            for chunk in dbn.read(path, schema, on_bytes=(lambda done: progress(path.name, done, file.bytes)) if progress else None):
+            for chunk in dbn.read(
+                path, schema, on_bytes=(lambda done: progress(path.name, done, file.bytes)) if progress else None
+            ):
                 rows += len(chunk)
     except dbn.DbnError as error:
         return Receipt(False, str(error))
@@ -256,7 +260,9 @@ def receive(path: Path, root: Path, config: Config, move: bool = False, progress
     if move:
         path.unlink()
     dates = dates_served(file, config)
-    serves = f"trading dates {dates[0]} to {dates[-1]}" if len(dates) > 1 else f"trading date {dates[0]}" if dates else "no trading date"
+    serves = (
+        f"trading dates {dates[0]} to {dates[-1]}" if len(dates) > 1 else f"trading date {dates[0]}" if dates else "no trading date"
+    )
     return Receipt(True, f"{file.schema or 'live stream'}, {'/'.join(file.products)}, {rows:,} records, serves {serves}")
 
 

@@ -223,7 +223,11 @@ def contract(part: Partition) -> Outcome:
     choice = part.manifest.facts["contract"]
     limit = part.lake.config.bronze.dominance_min
     passed = choice["basis"] == "volume" and not choice["flagged"]
-    basis = {"volume": f"by volume of {choice['volume_date']}", "only outright": "as the only outright present", "calendar": "by calendar"}
+    basis = {
+        "volume": f"by volume of {choice['volume_date']}",
+        "only outright": "as the only outright present",
+        "calendar": "by calendar",
+    }
     message = f"{choice['symbol']} {basis[choice['basis']]}"
     measured = {"symbol": choice["symbol"], "basis": choice["basis"], "dominance": choice["dominance"]}
     return Outcome(passed, measured, {"basis": "volume", "dominance": limit}, message)

@@ -99,6 +99,9 @@ class Calendar:
         self._dates: list[dt.date] = list(days)
         self._closes: dict[dt.date, int] = {day: int(close) * scale for day, close in zip(days, closes, strict=True)}
 
+    def covers(self, day: dt.date) -> bool:
+        return self._dates[0] <= day <= self._dates[-1]
+
     def is_trading_date(self, day: dt.date) -> bool:
         return day in self._closes
 
@@ -172,14 +175,20 @@ def third_friday(year: int, month: int) -> dt.date:
     return first + DAY * ((4 - first.weekday()) % 7 + 14)
 
 
+def quarterly_expiry(year: int, month: int, config: Config) -> dt.date:
+    """The third Friday, or the last trading date before it when the index is not published on it (CME 35803.A)."""
+    friday, trading = third_friday(year, month), calendar(config)
+    return trading.before(friday + DAY, 1)[0] if trading.covers(friday) else friday
+
+
 def expiry_of(symbol: str, near: dt.date, config: Config) -> dt.date:
     """The expiry of an outright such as ESH4: one or two digits of year, read as the year closest to `near`."""
     root = config.instrument.root
     letter, digits = symbol[len(root)], symbol[len(root) + 1 :]
     span = 10 ** len(digits)
     year = near.year - near.year % span + int(digits)
-    year = min((year - span, year, year + span), key=lambda y: abs(y - near.year))
-    return third_friday(year, 3 * config.instrument.months.index(letter) + 3)
+    year = min((year + span, year, year - span), key=lambda y: abs(y - near.year))
+    return quarterly_expiry(year, 3 * config.instrument.months.index(letter) + 3, config)
 
 
 def nearest_contract(day: dt.date, config: Config) -> str:
@@ -187,7 +196,7 @@ def nearest_contract(day: dt.date, config: Config) -> str:
     limit = day + DAY * config.instrument.roll_days
     for quarter in range(8):
         year, month = day.year + quarter // 4, 3 * (quarter % 4) + 3
-        if third_friday(year, month) >= limit:
+        if quarterly_expiry(year, month, config) >= limit:
             return f"{config.instrument.root}{config.instrument.months[quarter % 4]}{year % 10}"
     raise AssertionError("eight quarters hold an expiry")
 

@@ -81,7 +81,7 @@ class Symbology:
         symbols: list[str | None] = []
         kinds: list[Kind] = []
         for key in unique.tolist():
-            symbol, kind = self.instruments(path, key >> 32).get(key & 0xFFFFFFFF, (None, "unknown"))
-            symbols.append(symbol)
-            kinds.append(kind)
+            found = self.instruments(path, key >> 32).get(key & 0xFFFFFFFF)
+            symbols.append(found[0] if found else None)
+            kinds.append(found[1] if found else "unknown")
         return index, symbols, kinds

@@ -100,7 +100,9 @@ def _price(name: str, meaning: str) -> Column:
 
 PUBLISHER = Column("publisher_id", "u2", "id", "Databento's number of the publisher (1: CME Globex)")
 INSTRUMENT = Column("instrument_id", "u4", "id", "the exchange's number of the instrument, unique within a day only")
-SYMBOL = Column("symbol", TEXT, "symbol", "the instrument's raw symbol on its day; null if neither header nor definitions tell", null=True)
+SYMBOL = Column(
+    "symbol", TEXT, "symbol", "the instrument's raw symbol on its day; null if neither header nor definitions tell", null=True
+)
 TS_EVENT = _time("ts_event", "when the matching engine handled the event")
 TS_RECV = _time("ts_recv", "when the publisher's capture received it; never used to order data")
 TS_IN_DELTA = Column("ts_in_delta", "i4", "ns", "from the exchange's sending to ts_recv", delta=True)
@@ -235,7 +237,14 @@ _DEFINITION_UNITS: Final[Mapping[str, tuple[str, str]]] = {
     "leg_instrument_class": ("code", "class of the leg"),
     "leg_side": ("code", "side of the leg"),
 }
-_LETTERS: Final = {"instrument_class", "match_algorithm", "security_update_action", "user_defined_instrument", "leg_instrument_class", "leg_side"}
+_LETTERS: Final = {
+    "instrument_class",
+    "match_algorithm",
+    "security_update_action",
+    "user_defined_instrument",
+    "leg_instrument_class",
+    "leg_side",
+}
 
 
 def _definition_columns() -> tuple[Column, ...]:
@@ -307,4 +316,6 @@ def _meaning(column: Column) -> str:
 
 def describe(table: Table) -> list[dict[str, Any]]:
     """The columns as plain facts, for whoever shows them (Dagster, web page)."""
-    return [{"name": c.name, "type": _type(c), "nullable": c.null, "description": f"{_meaning(c)} [{c.unit}]"} for c in table.columns]
+    return [
+        {"name": c.name, "type": _type(c), "nullable": c.null, "description": f"{_meaning(c)} [{c.unit}]"} for c in table.columns
+    ]

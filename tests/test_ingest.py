@@ -21,7 +21,7 @@ from spymaster_assets.tables import (
     Table,
 )
 from tests import build
-from tests.build import DATE, EVE, FRONT, NEXT, SESSION, SPREAD, landing_at, lake_at
+from tests.build import DATE, EVE, FRONT, NEXT, SESSION, SPREAD, lake_at, landing_at
 
 
 def intake(root: Path, date: dt.date = DATE) -> Intake:
@@ -105,7 +105,9 @@ class TestRealHour:
         assert lake.manifest(FUTURES_MBP10, date).rows == 40_037
         assert lake.manifest(FUTURES_TRADES, date).rows == 2_973
 
-    @pytest.mark.parametrize(("table", "schema"), [(FUTURES_MBP10, "mbp-10"), (FUTURES_TRADES, "trades")], ids=lambda v: str(v)[:20])
+    @pytest.mark.parametrize(
+        ("table", "schema"), [(FUTURES_MBP10, "mbp-10"), (FUTURES_TRADES, "trades")], ids=lambda v: str(v)[:20]
+    )
     def test_every_field_equals_databentos_own_decoder(self, lake, real_data, table, schema):
         expected = self.genuine(real_data, schema)
         stored = lake.arrays(table, dt.date(2023, 12, 26))
@@ -177,7 +179,9 @@ class TestAccounting:
 
     def test_spreads_and_other_products_stay_out_of_the_trades_and_are_counted(self, tmp_path):
         when = build.times(9)
-        rows = np.concatenate([build.trades(when[:4]), build.trades(when[4:6], NEXT), build.trades(when[6:7], SPREAD), build.trades(when[7:], "NQM5")])
+        rows = np.concatenate(
+            [build.trades(when[:4]), build.trades(when[4:6], NEXT), build.trades(when[6:7], SPREAD), build.trades(when[7:], "NQM5")]
+        )
         build.write(tmp_path / "landing", "a.dbn.zst", "trades", rows, EVE, symbols=[FRONT, NEXT, SPREAD, "NQM5"])
         result = made(tmp_path, FUTURES_TRADES)
         assert result.manifest.facts["volumes"] == {FRONT: 8, NEXT: 4}
@@ -383,14 +387,16 @@ class TestMissing:
 
     def test_another_dataset_is_named(self, tmp_path):
         build.write(tmp_path / "landing", "x.dbn.zst", "mbp-10", build.books(build.times(3)), EVE, dataset="XNAS.ITCH")
-        with pytest.raises(MissingInput, match="dataset XNAS.ITCH; expected GLBX.MDP3"):
+        with pytest.raises(MissingInput, match=r"dataset XNAS\.ITCH; expected GLBX\.MDP3"):
             made(tmp_path, FUTURES_MBP10)
 
     def test_a_cut_file_is_an_error_with_offset_and_leaves_nothing(self, small_date):
         root, _, _ = small_date
         path = root / "landing" / f"book-{DATE}.dbn.zst"
         path.write_bytes(path.read_bytes()[:-40])
-        with pytest.raises(dbn.DbnError, match=rf"book-{DATE}.dbn.zst: at byte [\d,]+ of the decoded stream: expected an intact zstd"):
+        with pytest.raises(
+            dbn.DbnError, match=rf"book-{DATE}.dbn.zst: at byte [\d,]+ of the decoded stream: expected an intact zstd"
+        ):
             made(root, FUTURES_MBP10)
         folder = lake_at(root).folder(FUTURES_MBP10, DATE)
         assert {p.name for p in folder.iterdir()} <= {".lock"}

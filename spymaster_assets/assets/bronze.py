@@ -5,6 +5,7 @@ book, a picture of the date.
 """
 
 from collections.abc import Iterator
+from typing import Any
 
 import dagster as dg
 from dagster_duckdb import DuckDBResource
@@ -59,13 +60,13 @@ def column_schema(table: Table) -> dg.TableSchema:
     )
 
 
-def _metadata(table: Table, made: Ingested) -> dict[str, object]:
+def _metadata(table: Table, made: Ingested) -> dict[str, Any]:
     manifest = made.manifest
     facts = {name: fact for name, fact in manifest.facts.items() if name != "files"}
     return {
         "dagster/row_count": manifest.rows,
         "dagster/column_schema": column_schema(table),
-        "bytes": manifest.bytes,
+        "bytes": manifest.size,
         "content hash": manifest.content,
         "unchanged": made.unchanged,
         "facts": dg.MetadataValue.json(facts),

@@ -33,7 +33,9 @@ def date_picture(lake: Lake, date: dt.date, connection: duckdb.DuckDBPyConnectio
     hours = [(minute * MINUTE - session.globex.start) / (60 * MINUTE) for minute, *_ in rows]
     figure = Figure(figsize=(8, 3.2), layout="constrained")
     price, activity = figure.subplots(2, sharex=True, height_ratios=[2, 1])
-    price.plot([h for h, row in zip(hours, rows, strict=True) if row[2]], [row[2] for row in rows if row[2]], lw=0.8, color="#1f4e79")
+    price.plot(
+        [h for h, row in zip(hours, rows, strict=True) if row[2]], [row[2] for row in rows if row[2]], lw=0.8, color="#1f4e79"
+    )
     activity.bar(hours, [row[1] for row in rows], width=1 / 60, color="#7f7f7f")
     for window, colour in ((session.premarket, "#f5e6c8"), (session.opening_range, "#f2c6c6"), (session.regular, "#e4efe4")):
         edges = [(edge - session.globex.start) / (60 * MINUTE) for edge in window]

@@ -10,7 +10,7 @@ from spymaster_assets.lake import Lake
 from spymaster_assets.landing import Landing
 
 
-class LakeResource(dg.ConfigurableResource):  # type: ignore[type-arg]
+class LakeResource(dg.ConfigurableResource):
     """The lake below `root`; its landing folder is `root`/landing. `config_file`: parameters other than the defaults."""
 
     root: str

@@ -6,7 +6,7 @@ make results depend on the machine. Kernels count oddities; their callers judge 
 """
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import numba
 
@@ -15,5 +15,4 @@ Function = TypeVar("Function", bound=Callable[..., object])
 
 def kernel(function: Function) -> Function:
     """Compile `function` for this machine: cached on disk, without the GIL, dividing as numpy does (no ZeroDivisionError)."""
-    compiled: Function = numba.njit(cache=True, nogil=True, error_model="numpy")(function)
-    return compiled
+    return cast(Function, numba.njit(cache=True, nogil=True, error_model="numpy")(function))

@@ -5,6 +5,7 @@ in the cache while each of their fields is copied. Nothing is converted: bytes i
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -66,7 +67,7 @@ class Columns:
 def field_places(dtype: np.dtype, names: Sequence[str]) -> dict[str, tuple[int, str]]:
     """(byte offset, numpy type) of each named column of a record dtype; `bid_px_03` is field bid_px of levels[3]."""
     places: dict[str, tuple[int, str]] = {}
-    fields = dtype.fields or {}
+    fields: Mapping[str, Any] = dtype.fields or {}
     for name in names:
         if name in fields:
             kind, offset = fields[name][:2]

@@ -1,0 +1,58 @@
+# make demo   everything set up, simulated dates from landing to the last stage that exists, a summary
+# make test   the test suite            make check  lint, types, import contract
+# make dev    the Dagster UI            make bench  the table of stages
+PYTHON ?= python3
+BIN := .venv/bin
+export SPYMASTER_DATA ?= $(CURDIR)/data
+export DAGSTER_HOME ?= $(SPYMASTER_DATA)/dagster
+
+DEMO_DATES := 2025-06-02:2025-06-04
+DEMO_EVENTS := 1000000
+
+.PHONY: demo test test-slow check dev bench docs clean
+
+# The stamp files say which dependencies the environment has; they are renewed when pins or project settings change.
+.venv/base: constraints.txt pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	touch $@
+
+.venv/dev: .venv/base
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	test -x /usr/bin/chromium || (apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium) || \
+	  echo "chromium is not installed: the browser test will be skipped"
+	touch $@
+
+demo: .venv/base
+	$(BIN)/spymaster simulate --dates $(DEMO_DATES) --events-per-session $(DEMO_EVENTS) --seed 7
+	$(BIN)/spymaster day $(DEMO_DATES)
+	$(BIN)/spymaster status
+	@echo
+	@echo "Next: 'make dev' opens the Dagster UI at http://localhost:3000 (Assets, group bronze, any date above)."
+	@echo "Your own files: '$(BIN)/spymaster ingest FILES', then '$(BIN)/spymaster day DATE'. README.md has the rest."
+
+test: .venv/dev
+	$(BIN)/python -m pytest
+
+test-slow: .venv/dev
+	$(BIN)/python -m pytest -m slow
+
+check: .venv/dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/spymaster docs --check
+
+docs: .venv/base
+	$(BIN)/spymaster docs
+
+dev: .venv/base
+	mkdir -p $(DAGSTER_HOME) && cp dagster.yaml $(DAGSTER_HOME)/
+	$(BIN)/dagster dev -w workspace.yaml
+
+bench: .venv/dev
+	$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf .venv build *.egg-info
