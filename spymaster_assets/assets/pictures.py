@@ -36,8 +36,8 @@ def date_picture(lake: Lake, date: dt.date, connection: duckdb.DuckDBPyConnectio
     price.plot(
         [h for h, row in zip(hours, rows, strict=True) if row[2]], [row[2] for row in rows if row[2]], lw=0.8, color="#1f4e79"
     )
-    activity.bar(hours, [row[1] for row in rows], width=1 / 60, color="#7f7f7f")
-    for window, colour in ((session.premarket, "#f5e6c8"), (session.opening_range, "#f2c6c6"), (session.regular, "#e4efe4")):
+    activity.fill_between(hours, [row[1] for row in rows], step="mid", color="#7f7f7f", lw=0)
+    for window, colour in ((session.premarket, "#f5e6c8"), (session.regular, "#e4efe4"), (session.opening_range, "#f0b8a8")):
         edges = [(edge - session.globex.start) / (60 * MINUTE) for edge in window]
         price.axvspan(edges[0], edges[1], color=colour, zorder=0)
     ticks = range(0, 24, 2)
