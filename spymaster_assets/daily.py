@@ -57,16 +57,16 @@ def run_date(lake: Lake, date: dt.date, force: bool = False) -> Report:
     }
     for table in BRONZE:
         manifest, failed = lake.manifest(table, date), failures.get(f"bronze__{table.name}")
-        if failed is not None or manifest is None:
+        found = {name: outcome for (of, name), outcome in checks.items() if of == table.name}
+        if manifest is not None and (found or failed is None):
+            _describe(report, table, Ingested(manifest, manifest == before[table.name]), found)
+        else:
             reason = (
                 failed.user_failure_data.description
                 if failed and failed.user_failure_data
                 else failed and failed.error_display_string
             )
             report.add(table, "failed", [], [reason or "not made: something upstream failed"])
-        else:
-            found = {name: outcome for (of, name), outcome in checks.items() if of == table.name}
-            _describe(report, table, Ingested(manifest, manifest == before[table.name]), found)
     report.lines.append(f"  Dagster run {result.run_id}")
     report.succeeded &= result.success
     return report

@@ -7,10 +7,10 @@ import json
 import dagster as dg
 
 from spymaster_assets.assets.bronze import landing_key
-from spymaster_assets.assets.partitions import CONFIG, trading_dates
+from spymaster_assets.assets.partitions import CONFIG
 from spymaster_assets.assets.resources import LakeResource
 from spymaster_assets.landing import FEEDS, LandingFile, dates_served
-from spymaster_assets.sessions import to_ns, wall
+from spymaster_assets.sessions import calendar, to_ns, wall
 from spymaster_assets.tables import BRONZE
 
 READY = "00:05"  # market zone, of the day after: from here on a date's partition exists and may be run
@@ -18,14 +18,18 @@ READY = "00:05"  # market zone, of the day after: from here on a date's partitio
 bronze_job = dg.define_asset_job(
     "bronze_job",
     selection=dg.AssetSelection.groups("bronze"),
-    partitions_def=trading_dates,
     executor_def=dg.in_process_executor,
     description="Landing to Bronze of one trading date.",
 )
 
-daily_schedule = dg.build_schedule_from_partitioned_job(
-    bronze_job, name="bronze_daily", hour_of_day=0, minute_of_hour=5, description="Bronze of the trading date that has just ended."
-)
+
+@dg.schedule(job=bronze_job, name="bronze_daily", cron_schedule="5 0 * * *", execution_timezone=CONFIG.sessions.market_zone)
+def daily_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+    """Bronze of the trading date that has just ended, at READY; nothing after weekends and holidays."""
+    ended = context.scheduled_execution_time.date() - dt.timedelta(days=1)
+    if not calendar(CONFIG).is_trading_date(ended):
+        return dg.SkipReason(f"{ended} was no trading date")
+    return dg.RunRequest(run_key=str(ended), partition_key=str(ended))
 
 
 def is_ready(date: dt.date, now: dt.datetime) -> bool:

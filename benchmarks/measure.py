@@ -1,0 +1,37 @@
+"""One measurement: `python -m benchmarks.measure STAGE ours|floor|peer FOLDER` prints a Sample as JSON."""
+
+import json
+import resource
+import sys
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from benchmarks.stages import STAGES, warm
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One run: records read, bytes written, CPU and wall seconds, peak memory in bytes."""
+
+    records: int
+    written: int
+    cpu: float
+    wall: float
+    peak: int
+
+
+def measure(stage: int, which: str, root: Path) -> Sample:
+    """Run one of a stage's three works with everything imported and compiled beforehand."""
+    warm()
+    work = getattr(STAGES[stage], which)
+    before, start = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
+    records, written = work(root)
+    wall, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF)
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    peak = next(int(line.split()[1]) << 10 for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+    return Sample(records, written, cpu, wall, peak)
+
+
+if __name__ == "__main__":
+    print(json.dumps(asdict(measure(int(sys.argv[1]), sys.argv[2], Path(sys.argv[3])))))
