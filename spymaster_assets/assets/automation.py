@@ -38,11 +38,12 @@ def is_ready(date: dt.date, now: dt.datetime) -> bool:
 
 
 def _arrived(files: list[LandingFile], done: set[str]) -> dict[dt.date, list[LandingFile]]:
-    """The trading dates served by files that have not been reported for them yet."""
+    """The trading dates served by files that have not been reported for them yet; definitions alone make no date."""
+    market = {date for file in files if file.schema != "definition" for date in dates_served(file, CONFIG)}
     dates: dict[dt.date, list[LandingFile]] = {}
     for file in files:
         for date in dates_served(file, CONFIG):
-            if _mark(file, date) not in done:
+            if date in market and _mark(file, date) not in done:
                 dates.setdefault(date, []).append(file)
     return dict(sorted(dates.items()))
 

@@ -3,9 +3,10 @@
     landing/futures/glbx-mdp3-YYYYMMDD.{mbp-10,trades,definition}.dbn.zst
     landing/options/glbx-mdp3-YYYYMMDD.{trades,tbbo,definition}.dbn.zst
 
-A trading date runs from 16:45 Chicago time of the calendar day before (the book before the open) to 16:00, over two UTC days; a
-UTC day's files hold the end of one date and the evening of the next, as far as both are simulated. Each date depends on the
-arguments and itself alone: its records are the same bytes whichever dates are simulated with it.
+A trading date runs from 16:45 Chicago time of the calendar day before (the book before the open) to 16:00, over two UTC days. A
+UTC day's files hold the end of one date and the evening of the next, as far as both are simulated, and their headers' range says
+how far (definitions: the whole day). Each date depends on the arguments and itself alone: its records are the same bytes whichever
+dates are simulated with it.
 
 **The budget** `events_per_session` is the number of MBP-10 records of the front contract with an event time in the regular
 session (half days too), kept within 5 %, and within 1 % from a million on. The night adds 3.5 % of it, premarket (04:00 to 09:30
@@ -38,6 +39,7 @@ ZSTD_LEVEL: Final = 1
 PRE_OPEN: Final = 15 * price.MINUTE  # before the Globex open
 FEWEST_EVENTS: Final = 5_000
 SEQUENCES_PER_WEEKDAY: Final = 400_000_000  # numbers of a channel that a date may use
+LAST: Final = NS_PER_SECOND  # before the close: the last record is received within the date
 SPREAD_TRADES: Final = 40  # of the calendar spread, a date
 SPREAD_TICK: Final = 50_000_000  # 1e-9 USD
 SCHEMAS: Final = {"futures": ("mbp-10", "trades", "definition"), "options": ("trades", "tbbo", "definition")}
@@ -72,8 +74,9 @@ def _date(day: dt.date, seed: int, config: Config) -> _Date:
 class _Day:
     """The files of one UTC day, under temporary names until `publish`."""
 
-    def __init__(self, landing: Path, day: dt.date, listed: Mapping[str, Sequence[Instrument]], seed: int, config: Config) -> None:
+    def __init__(self, landing: Path, day: dt.date, dates: Sequence[_Date], seed: int, config: Config) -> None:
         self.day = day
+        listed, asked = _listed(dates, day), _asked(dates, day, config)
         self._writers: dict[tuple[str, str], dbn.Writer] = {}
         self._paths: list[Path] = []
         for kind, instruments in listed.items():
@@ -90,10 +93,11 @@ class _Day:
             parents = [f"{root}.FUT"] if kind == "futures" else sorted({f"{one.asset}.OPT" for one in instruments})
             for schema in SCHEMAS[kind]:
                 path = folder / f"glbx-mdp3-{day:%Y%m%d}.{schema}.dbn.zst"
+                start, end = (utc_midnight(day), utc_midnight(day + DAY)) if schema == "definition" else asked
                 self._paths.append(path)
                 self._writers[kind, schema] = dbn.Writer(
-                    path.with_name(path.name + ".part"), schema, dataset=config.instrument.dataset, start=utc_midnight(day),
-                    end=utc_midnight(day + DAY), symbols=parents, mappings=mappings, stype_in="parent", level=ZSTD_LEVEL,
+                    path.with_name(path.name + ".part"), schema, dataset=config.instrument.dataset, start=start,
+                    end=end, symbols=parents, mappings=mappings, stype_in="parent", level=ZSTD_LEVEL,
                 )  # fmt: skip
             self.write(kind, "definition", sent)
 
@@ -179,13 +183,20 @@ def _books(date: _Date, path: np.ndarray, events: int, seed: int, config: Config
     rows = np.zeros(CHUNK, book.ROW)
     records = rows.view(dbn.MBP10)
     yield date.days[0], records[: market.before_open(books, rules, wire, int(path[0]), rows)]
-    for utc, until in ((date.days[0], midnight - 1), (date.days[1], times.close)):
+    for utc, until in ((date.days[0], midnight - 1), (date.days[1], times.close - LAST)):
         if utc == date.days[1]:
             yield utc, records[: market.snapshot(books, wire, rows)]
         done = False
         while not done:
             n, done = market.run(books, rules, wire, path, plan, until, rows)
             yield utc, records[:n]
+
+
+def _asked(dates: Sequence[_Date], day: dt.date, config: Config) -> tuple[int, int]:
+    """The range of a UTC day that the files answer for: as much of it as the simulated dates cover."""
+    windows = [calendar(config).session(date.times.date).bronze for date in dates if day in date.days]
+    first, last = min(window.start for window in windows), max(window.end for window in windows)
+    return max(utc_midnight(day), first), min(utc_midnight(day + DAY), last)
 
 
 def _listed(dates: Sequence[_Date], day: dt.date) -> dict[str, list[Instrument]]:
@@ -233,7 +244,7 @@ def simulate(
             day = date.times.date
             for utc in date.days:
                 if utc not in files:
-                    files[utc] = _Day(landing, utc, _listed(ordered, utc), seed, config)
+                    files[utc] = _Day(landing, utc, ordered, seed, config)
                     unfinished.callback(files[utc].discard)
             path, sigma = price.efficient(seed, date.times, date.front.symbol, config)
             others = _spread_trades(date, seed)
