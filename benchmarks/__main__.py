@@ -62,7 +62,7 @@ def main() -> None:
                     samples[which].append(_sample(number, which, root))
             cpu = {which: statistics.median(one.cpu / one.records for one in found) for which, found in samples.items()}
             for which, found in samples.items():
-                name = f"**{stage.name}** (goal {stage.goal:.1f}x)" if which == "ours" else f"{which}: {works[which].__doc__}".split(".")[0]
+                name = f"**{stage.name}** ({stage.goal}x)" if which == "ours" else f"{which}: {works[which].__doc__}".split(".")[0]
                 print(_row(name, found, decoded, cpu["floor"], cpu["peer"]))
 
 

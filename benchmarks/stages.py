@@ -145,7 +145,10 @@ class Stage:
     goal: float
 
 
-STAGES = (Stage("decode DBN.zst", decode, decode_floor, decode_peer, 1.3), Stage("bronze MBP-10", bronze, bronze_floor, bronze_peer, 1.2))
+STAGES = (
+    Stage("decode DBN.zst", decode, decode_floor, decode_peer, 1.3),
+    Stage("bronze MBP-10", bronze, bronze_floor, bronze_peer, 1.2),
+)
 
 
 def warm() -> None:

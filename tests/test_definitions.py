@@ -212,9 +212,7 @@ def test_every_declared_check_ran_on_the_partition_and_shows_value_and_threshold
         assert evaluation.partition == str(DATE)
         assert thresholds and len(evaluation.metadata) > len(thresholds)
         assert evaluation.description
-    records = instance.event_log_storage.get_asset_check_execution_history(
-        dg.AssetCheckKey(key("futures_mbp10"), "order"), limit=5
-    )
+    records = instance.event_log_storage.get_asset_check_execution_history(dg.AssetCheckKey(key("futures_mbp10"), "order"), limit=5)
     assert [record.event.asset_check_evaluation.partition for record in records] == [str(DATE)]
 
 

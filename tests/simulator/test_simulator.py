@@ -352,9 +352,7 @@ def in_process(landing: Path, events: int, **environment: str) -> str:
 
 def test_another_processor_writes_the_same_bytes(one: Run, tmp_path: Path) -> None:
     """No vector units beyond the baseline and no fused multiply-add, in libm or in the compiled kernels."""
-    found = in_process(
-        tmp_path / "landing", EVENTS, GLIBC_TUNABLES="glibc.cpu.hwcaps=-AVX2,-FMA", NUMBA_CPU_NAME="generic"
-    )
+    found = in_process(tmp_path / "landing", EVENTS, GLIBC_TUNABLES="glibc.cpu.hwcaps=-AVX2,-FMA", NUMBA_CPU_NAME="generic")
     assert found.split()[0] == digest(one.paths)
 
 
@@ -426,6 +424,7 @@ def test_option_trades_stand_at_their_quotes(one: Run) -> None:
 
 def test_premium_is_that_of_black() -> None:
     """Against the closed form in floats, without smile at the money."""
+
     def phi(x: float) -> float:
         return (1 + erf(x / sqrt(2))) / 2
 
