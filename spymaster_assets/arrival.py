@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 Run = Iterator[np.ndarray]
+_NEVER = 2**64 - 1  # a receive time after all others
 
 
 @dataclass
@@ -32,17 +33,16 @@ class _Reader:
         self._last = 0
         self.done = False
         self._pull()
+        self.start = int(self._times[0]) if self._times.size else _NEVER
 
     def _pull(self) -> None:
         """Hold at least two different receive times, or all there is."""
-        while not self.done and (self._held is None or not self._times.size or self._times[0] == self._times[-1]):
+        while not self.done and (not self._times.size or self._times[0] == self._times[-1]):
             chunk = next(self._run, None)
             if chunk is None:
                 self.done = True
             else:
                 self._held = chunk.copy() if self._held is None else np.concatenate([self._held, chunk])
-        if self._held is None:
-            self.done = True
 
     @property
     def _times(self) -> np.ndarray:
@@ -52,38 +52,52 @@ class _Reader:
         return np.maximum.accumulate(np.maximum(self._held["ts_recv"], self._last))
 
     @property
-    def settled(self) -> int | None:
-        """The receive time up to which every record is at hand; None: all of them."""
-        return None if self.done else int(self._times[-1]) - 1
+    def settled(self) -> int:
+        """The receive time up to which every record is at hand."""
+        return _NEVER if self.done else int(self._times[-1]) - 1
 
-    def upto(self, limit: int | None) -> np.ndarray | None:
+    @property
+    def end(self) -> int:
+        """The last receive time, once it is known."""
+        return _NEVER if not self.done else int(self._times[-1]) if self._times.size else self._last
+
+    def upto(self, limit: int) -> tuple[np.ndarray, np.ndarray] | None:
+        """The records received until `limit` and their receive times made rising; None of an empty run."""
         if self._held is None:
             return None
         times = self._times
-        cut = len(times) if limit is None else int(np.searchsorted(times, np.uint64(limit), side="right"))
+        cut = int(np.searchsorted(times, np.uint64(limit), side="right"))
         taken, self._held = self._held[:cut], self._held[cut:]
         if cut:
             self._last = int(times[cut - 1])
         self._pull()
-        return taken
+        return taken, times[:cut]
 
 
-def _union(left: np.ndarray, right: np.ndarray, seen: Overlap) -> np.ndarray:
-    """Records of two slices of the same time, each as often as the slice that holds it more often, in order of receipt."""
+def _union(
+    left: np.ndarray, at: np.ndarray, right: np.ndarray, bt: np.ndarray, common: tuple[int, int], seen: Overlap
+) -> np.ndarray:
+    """Records of two slices of the same time, each as often as the slice that holds it more often, in order of receipt.
+
+    `at`, `bt`: their receive times; `common`: the time that both runs cover. Records of one receive time come as the slice
+    that lacks none of them has them; if both lack some, the left's first.
+    """
     if left.tobytes() == right.tobytes():
         seen.same += len(left)
         return left
-    if not len(left) or not len(right):
-        seen.single += len(left) + len(right)
-        return left if len(left) else right
-    both = np.concatenate([left, right])
-    _, kind = np.unique(both.view(f"V{both.dtype.itemsize}"), return_inverse=True)
-    in_left = np.bincount(kind[: len(left)], minlength=int(kind.max()) + 1)
-    extra = _repeat(kind[len(left) :]) >= in_left[kind[len(left) :]]
-    seen.same += int((~extra).sum())
-    seen.single += int(extra.sum()) + len(left) - int((~extra).sum())
-    kept = np.concatenate([left, right[extra]])
-    return kept[np.argsort(kept["ts_recv"], kind="stable")]
+    both = np.empty(len(left) + len(right), [("time", "u8"), ("record", left.dtype)])
+    both["time"], both["record"] = np.concatenate([at, bt]), np.concatenate([left, right])
+    kind = np.unique(both.view(f"V{both.dtype.itemsize}"), return_inverse=True)[1]
+    mine, theirs = kind[: len(left)], kind[len(left) :]
+    only_left = _repeat(mine) >= np.bincount(theirs, minlength=len(both))[mine]
+    only_right = _repeat(theirs) >= np.bincount(mine, minlength=len(both))[theirs]
+    lonely = both["time"][np.concatenate([only_left, only_right])]
+    seen.same += int((~only_left).sum())
+    seen.single += int(((lonely >= common[0]) & (lonely <= common[1])).sum())
+    known = at[only_left]  # receive times of which the left knows something alone
+    kept = both[np.concatenate([np.isin(at, known), only_right | ~np.isin(bt, known)])]
+    merged: np.ndarray = kept["record"][np.argsort(kept["time"], kind="stable")]
+    return merged
 
 
 def _repeat(kinds: np.ndarray) -> np.ndarray:
@@ -100,16 +114,15 @@ def _repeat(kinds: np.ndarray) -> np.ndarray:
 def align(first: Run, second: Run, seen: Overlap) -> Run:
     """Two runs of one record type as one. Records within a run keep their order; `seen` counts what was found."""
     left, right = _Reader(first), _Reader(second)
+    start = max(left.start, right.start)
     while True:
-        settled = [limit for limit in (left.settled, right.settled) if limit is not None]
-        limit = min(settled) if settled else None
+        limit, end = min(left.settled, right.settled), min(left.end, right.end)
         a, b = left.upto(limit), right.upto(limit)
-        if a is None and b is None:
-            return
-        merged = b if a is None else a if b is None else _union(a, b, seen)
+        alone = a or b
+        merged = _union(*a, *b, (start, end), seen) if a and b else alone[0] if alone else None
         if merged is not None and len(merged):
             yield merged
-        if limit is None:
+        if limit == _NEVER:
             return
 
 

@@ -348,6 +348,19 @@ def _widen(records: np.ndarray, dtype: np.dtype[Any]) -> np.ndarray:
     return wide
 
 
+def columns(records: np.ndarray, names: Sequence[str]) -> dict[str, np.ndarray]:
+    """Views of records, one for each of `names` that they hold; u8 times as i8, book levels flat (`bid_px_03`). Copies nothing."""
+    fields = records.dtype.names or ()
+    views: dict[str, np.ndarray] = {}
+    for name in names:
+        if name in fields:
+            view = records[name]
+            views[name] = view.view("i8") if view.dtype == np.uint64 else view
+        elif "levels" in fields and name[-2:].isdigit():
+            views[name] = records["levels"][:, int(name[-2:])][name[:-3]]
+    return views
+
+
 class Writer:
     """Writes one DBN file of version 3, zstd-compressed: `with Writer(...) as w: w.write(records)`.
 

@@ -27,11 +27,11 @@ from spymaster_assets.lake import Fingerprint, Lake, Manifest, PartitionWriter, 
 from spymaster_assets.landing import Landing, LandingFile, Source, Supply, supply
 from spymaster_assets.sessions import Session, Window, calendar
 from spymaster_assets.symbology import DAY_NS, Kind, Symbology
-from spymaster_assets.tables import BRONZE, DEFINITIONS, FUTURES_MBP10, FUTURES_TRADES, OPTION_QUOTES, Table, split
+from spymaster_assets.tables import BRONZE, DEFINITIONS, FUTURES_MBP10, FUTURES_TRADES, OPTION_QUOTES, Table
 
 CODE: Final = tuple(
     f"spymaster_assets.{module}"
-    for module in ("arrival", "contract", "dbn", "ingest", "landing", "sessions", "symbology", "compute.transpose")
+    for module in ("arrival", "contract", "dbn", "ingest", "lake", "landing", "sessions", "symbology", "compute.transpose")
 )
 CONFIG_GROUPS: Final = ("instrument", "sessions", "landing", "bronze")
 NO_DATE: Final = "no trading date"
@@ -304,7 +304,7 @@ class Intake:
         sampled = table is OPTION_QUOTES and schema != "tbbo"
         for chunk, symbols in run:
             records = chunk.copy()
-            columns: dict[str, np.ndarray | pa.Array] = dict(split(table, records))
+            columns: dict[str, np.ndarray | pa.Array] = dict(dbn.columns(records, table.names))
             if "symbol" in table.names:
                 columns["symbol"] = symbols
             if table is OPTION_QUOTES:

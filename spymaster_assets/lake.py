@@ -134,17 +134,12 @@ def to_numpy(column: Column, array: pa.Array) -> np.ndarray:
     return filled.to_numpy(zero_copy_only=False)
 
 
-_LETTERS: dict[str, tuple[np.ndarray, pa.Array]] = {}
-
-
-def _letters(column: Column) -> tuple[np.ndarray, pa.Array]:
-    """Lookup from ASCII letter to its index among the column's codes (-1: not declared), and the codes."""
-    codes = sorted(column.codes or ())
-    if column.name not in _LETTERS:
-        lookup = np.full(256, -1, np.int32)
-        lookup[[ord(code) for code in codes]] = np.arange(len(codes))
-        _LETTERS[column.name] = lookup, pa.array(codes, pa.string())
-    return _LETTERS[column.name]
+@cache
+def _letters(codes: str) -> tuple[np.ndarray, pa.Array]:
+    """Lookup from ASCII letter to its index among the codes (-1: not declared), and the codes as Arrow."""
+    lookup = np.full(256, -1, np.int32)
+    lookup[[ord(code) for code in codes]] = np.arange(len(codes))
+    return lookup, pa.array(list(codes), pa.string())
 
 
 def to_arrow(column: Column, values: np.ndarray | pa.Array, null: np.ndarray | None = None) -> pa.Array:
@@ -157,7 +152,7 @@ def to_arrow(column: Column, values: np.ndarray | pa.Array, null: np.ndarray | N
         kept = [v.decode() if isinstance(v, bytes) else v for v in values.tolist()]
         return pa.array(kept, pa.string(), from_pandas=True).dictionary_encode()
     if column.codes:
-        lookup, codes = _letters(column)
+        lookup, codes = _letters("".join(sorted(column.codes)))
         indices = lookup[values]
         bad = indices < 0 if null is None else (indices < 0) & ~null
         if bad.any():
@@ -227,6 +222,7 @@ class PartitionWriter:
         name = f"{self._fingerprint.key}.parquet"
         _sync(self._temporary)
         self._temporary.replace(self._folder / name)
+        _sync(self._folder)
         manifest = Manifest(
             table=f"{self._table.stage}/{self._table.name}",
             date=self._date.isoformat(),
@@ -256,14 +252,27 @@ def _sync(path: Path) -> None:
 
 
 def write_atomic(path: Path, content: bytes) -> None:
-    """Replace a file so that a reader, or a crash, finds the old content or the new."""
+    """Replace a file so that a reader, or a crash, finds the old content or the new. What killed writers left of it is swept."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     with temporary.open("wb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)
+    for left in path.parent.glob(f".{path.name}.*.tmp"):
+        if not _alive(int(left.name.split(".")[-2])):
+            left.unlink(missing_ok=True)
     _sync(path.parent)
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 @dataclass(frozen=True)
@@ -332,9 +341,19 @@ class Lake:
             raise LakeError(f"{self.folder(table, date)}: expected a published partition of {table.name}, found none")
         return self.folder(table, date) / manifest.file
 
+    def _open(self, table: Table, date: dt.date) -> pq.ParquetFile:
+        """The published file; if a writer replaced it since its manifest was read, the new one."""
+        while True:
+            path = self.path(table, date)
+            try:
+                return pq.ParquetFile(path, page_checksum_verification=True)
+            except FileNotFoundError:
+                if self.path(table, date) == path:
+                    raise
+
     def batches(self, table: Table, date: dt.date, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
         """The rows in order, a row group at a time."""
-        with pq.ParquetFile(self.path(table, date), page_checksum_verification=True) as file:
+        with self._open(table, date) as file:
             for group in range(file.num_row_groups):
                 rows = file.read_row_group(group, columns=None if columns is None else list(columns))
                 yield from rows.combine_chunks().to_batches()
@@ -354,9 +373,15 @@ class Lake:
         manifest = self.manifest(table, date)
         if manifest is None:
             return "no manifest"
+        if (manifest.table, manifest.date) != (f"{table.stage}/{table.name}", date.isoformat()):
+            return f"the manifest is that of {manifest.table} of {manifest.date}"
         content = ContentHash(table)
         try:
+            if (size := self.path(table, date).stat().st_size) != manifest.size:
+                return f"{manifest.file}: expected {manifest.size:,} bytes, found {size:,}"
             for batch in self.batches(table, date):
+                if not batch.schema.equals(table.schema):
+                    return f"{manifest.file}: expected the columns of {table.name}, found {', '.join(batch.schema.names)}"
                 content.update(batch.columns)
         except (OSError, pa.ArrowException) as error:
             return f"{manifest.file}: {error}"

@@ -64,13 +64,14 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """One table: where it belongs, what a row is, the columns it is sorted by (arrival: the order of the source)."""
+    """One table: where it belongs, the columns it is sorted by (arrival: the order of the source). `optional`: may be absent."""
 
     name: str
     stage: str
     grain: str
     meaning: str
     columns: tuple[Column, ...]
+    optional: bool = False
 
     @cached_property
     def schema(self) -> pa.Schema:
@@ -163,6 +164,7 @@ OPTION_STATISTICS = Table(
         Column("stat_flags", "u1", "bits", "1 final, 2 actual, 4 rounded to a tick, 8 intraday"),
         SYMBOL,
     ),
+    optional=True,
 )  # fmt: skip
 
 _DEFINITION_UNITS: Final[Mapping[str, tuple[str, str]]] = {
@@ -274,20 +276,6 @@ OPTION_FLOW_TRUTH = Table(
 
 BRONZE: Final = (DEFINITIONS, FUTURES_TRADES, FUTURES_MBP10, OPTION_TRADES, OPTION_QUOTES, OPTION_STATISTICS)
 TABLES: Final[Mapping[str, Table]] = {f"{table.stage}/{table.name}": table for table in (*BRONZE, OPTION_FLOW_TRUTH)}
-
-
-def split(table: Table, records: np.ndarray) -> dict[str, np.ndarray]:
-    """Views of DBN records, one per column of `table` that they hold; u8 times as i8, book levels flat. Copies nothing."""
-    names = records.dtype.names or ()
-    views: dict[str, np.ndarray] = {}
-    for column in table.columns:
-        level = column.name[-2:]
-        if column.name in names:
-            view = records[column.name]
-            views[column.name] = view.view("i8") if view.dtype == np.uint64 else view
-        elif "levels" in names and level.isdigit():
-            views[column.name] = records["levels"][:, int(level)][column.name[:-3]]
-    return views
 
 
 def markdown() -> str:

@@ -6,6 +6,7 @@ the word to start; the moments are spread over the measured time of a whole run.
 
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -159,3 +160,23 @@ def test_ten_kills_at_random_moments_lose_nothing_and_leave_nothing(tmp_path: Pa
         shutil.rmtree(root)
     print(f"{in_the_act} kills in the act of writing")
     assert in_the_act > 0
+
+
+SCAN = """
+import os, signal, sys
+from pathlib import Path
+from spymaster_assets.config import Config
+from spymaster_assets.landing import Landing
+Path.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+Landing(Path(sys.argv[1]) / "landing", Config()).scan()
+"""
+
+
+def test_a_kill_while_the_landing_index_is_written_leaves_nothing_for_long(tmp_path: Path) -> None:
+    rows = trades(times(5))
+    write(tmp_path / "landing", "trades.dbn.zst", "trades", rows, EVE)
+    killed = subprocess.run([sys.executable, "-c", SCAN, str(tmp_path)], cwd=CHECKOUT, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert debris(tmp_path) != []
+    Landing(tmp_path / "landing", CONFIG).scan()
+    assert debris(tmp_path) == []

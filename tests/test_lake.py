@@ -20,10 +20,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from spymaster_assets import dbn
 from spymaster_assets import lake as lake_module
 from spymaster_assets.config import Bronze, Config
 from spymaster_assets.lake import MANIFEST, ContentHash, Fingerprint, Lake, LakeError, Manifest, code_digest, to_arrow
-from spymaster_assets.tables import FUTURES_MBP10, FUTURES_TRADES, TEXT, UNDEF_PRICE, Column, Table, split
+from spymaster_assets.tables import FUTURES_MBP10, FUTURES_TRADES, TEXT, UNDEF_PRICE, Column, Table
 from tests.build import DATE, EVE, books, times, trades
 
 SMALL = Config(bronze=Bronze(row_group=16))
@@ -536,7 +537,7 @@ def test_duckdb_sees_every_published_date_with_its_date(lake: Lake) -> None:
     for date, count in ((EVE, 5), (DATE, 20)):
         rows = trades(times(count))
         with lake.write(FUTURES_TRADES, date, PRINT) as writer:
-            writer.append({**split(FUTURES_TRADES, rows), "symbol": pa.array(["ESM5", *[None] * (count - 1)])})
+            writer.append({**dbn.columns(rows, FUTURES_TRADES.names), "symbol": pa.array(["ESM5", *[None] * (count - 1)])})
             writer.publish({})
     con = lake.connect()
     views = con.execute("select view_name from duckdb_views() where not internal").fetchall()
@@ -551,7 +552,7 @@ def test_duckdb_sees_every_published_date_with_its_date(lake: Lake) -> None:
 
 def append_books(root: Path, cuts: Sequence[int], count: int) -> tuple[Lake, Manifest]:
     lake = Lake(root, Config())
-    columns = split(FUTURES_MBP10, books(times(count, step=10_000_000)))
+    columns = dbn.columns(books(times(count, step=10_000_000)), FUTURES_MBP10.names)
     with lake.write(FUTURES_MBP10, DATE, PRINT) as writer:
         for start, end in zip([0, *cuts], [*cuts, count], strict=True):
             writer.append({name: values[start:end] for name, values in columns.items()})

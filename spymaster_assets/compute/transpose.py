@@ -11,6 +11,7 @@ import numpy as np
 
 from spymaster_assets.compute.kernel import kernel
 
+_WORDS = (8, 4, 2, 1)  # bytes of the fields that can be copied
 BLOCK = 128  # rows whose bytes fit the first-level cache
 TILE = 1024  # rows whose bytes fit the second-level cache: the word sizes take turns within it
 
@@ -37,7 +38,9 @@ class Columns:
         self._dtype, self.capacity, self.rows = dtype, capacity, 0
         self._groups: list[tuple[np.dtype, np.ndarray, np.ndarray]] = []
         self._columns: dict[str, np.ndarray] = {}
-        for size in (8, 4, 2, 1):
+        if wide := [name for name, (_, kind) in fields.items() if np.dtype(kind).itemsize not in _WORDS]:
+            raise ValueError(f"fields {', '.join(wide)} are of no width in {_WORDS} bytes")
+        for size in _WORDS:
             chosen = {name: place for name, place in fields.items() if np.dtype(place[1]).itemsize == size}
             if any(offset % size or dtype.itemsize % size for offset, _ in chosen.values()):
                 raise ValueError(f"a field of {size} bytes is not aligned")
@@ -72,7 +75,7 @@ def field_places(dtype: np.dtype, names: Sequence[str]) -> dict[str, tuple[int, 
         if name in fields:
             kind, offset = fields[name][:2]
             places[name] = (offset, kind.str)
-        elif "levels" in fields and name[-2:].isdigit():
+        elif "levels" in fields and name[-2:].isdigit() and int(name[-2:]) < fields["levels"][0].shape[0]:
             level, start = fields["levels"][0].base, fields["levels"][1]
             kind, offset = (level.fields or {})[name[:-3]][:2]
             places[name] = (start + int(name[-2:]) * level.itemsize + offset, kind.str)

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
+from spymaster_assets.dbn import columns
 from spymaster_assets.lake import Fingerprint, Lake, code_digest
 from spymaster_assets.simulator.write import simulate
-from spymaster_assets.tables import OPTION_FLOW_TRUTH, split
+from spymaster_assets.tables import OPTION_FLOW_TRUTH
 
 CODE = tuple(f"spymaster_assets.simulator.{name}" for name in ("book", "definitions", "market", "options", "price", "rng", "write"))
 
@@ -35,7 +36,7 @@ def simulate_with_truth(
             inputs, lake.config.digest("instrument", "sessions"), code_digest(*CODE), OPTION_FLOW_TRUTH.digest
         )
         with lake.write(OPTION_FLOW_TRUTH, date, fingerprint) as writer:
-            writer.append(split(OPTION_FLOW_TRUTH, flow))
+            writer.append(columns(flow, OPTION_FLOW_TRUTH.names))
             writer.publish({})
 
     return simulate(
