@@ -28,7 +28,7 @@ demo: .venv/base
 	$(BIN)/spymaster day $(DEMO_DATES)
 	$(BIN)/spymaster status
 	@echo
-	@echo "Next: 'make dev' opens the Dagster UI at http://localhost:3000 (Assets, group bronze, any date above)."
+	@echo "Next: 'make dev' opens the Dagster UI at http://localhost:3000 (Assets, group bronze; choose 'All time' to see these dates)."
 	@echo "Your own files: '$(BIN)/spymaster ingest FILES', then '$(BIN)/spymaster day DATE'. README.md has the rest."
 
 test: .venv/dev

@@ -58,7 +58,7 @@ def run_date(lake: Lake, date: dt.date, force: bool = False) -> Report:
     for table in BRONZE:
         manifest, failed = lake.manifest(table, date), failures.get(f"bronze__{table.name}")
         found = {name: outcome for (of, name), outcome in checks.items() if of == table.name}
-        if manifest is not None and (found or failed is None):
+        if manifest is not None and found:
             _describe(report, table, Ingested(manifest, manifest == before[table.name]), found)
         else:
             reason = (

@@ -17,6 +17,7 @@ def build(root: Path | None = None) -> dg.Definitions:
         schedules=[daily_schedule],
         sensors=[landing_sensor],
         resources=resources(root),
+        executor=dg.in_process_executor,  # one process a date: six small steps are not worth six interpreters
     )
 
 

@@ -18,7 +18,6 @@ READY = "00:05"  # market zone, of the day after: from here on a date's partitio
 bronze_job = dg.define_asset_job(
     "bronze_job",
     selection=dg.AssetSelection.groups("bronze"),
-    executor_def=dg.in_process_executor,
     description="Landing to Bronze of one trading date.",
 )
 

@@ -18,7 +18,7 @@ from spymaster_assets.ingest import CODE, CONFIG_GROUPS, Ingested, Intake, Missi
 from spymaster_assets.lake import code_digest
 from spymaster_assets.landing import FEEDS
 from spymaster_assets.progress import terminal
-from spymaster_assets.tables import BRONZE, FUTURES_MBP10, FUTURES_TRADES, Table, describe
+from spymaster_assets.tables import BRONZE, DEFINITIONS, FUTURES_MBP10, FUTURES_TRADES, Table, describe
 
 CODE_VERSION = f"{code_digest(*CODE)}-{CONFIG.digest(*CONFIG_GROUPS)}"
 
@@ -41,7 +41,7 @@ landing_assets = [
 
 def _deps(table: Table) -> list[dg.AssetDep]:
     """Landing of the date and, for the book, the earlier dates' trades, which choose the contract."""
-    deps = [dg.AssetDep(landing_key(table))]
+    deps = [dg.AssetDep(landing_key(one)) for one in {table.name: table, DEFINITIONS.name: DEFINITIONS}.values()]
     if table is FUTURES_MBP10:
         earlier = dg.TimeWindowPartitionMapping(
             start_offset=-CONFIG.bronze.contract_lookback, end_offset=-1, allow_nonexistent_upstream_partitions=True
@@ -96,10 +96,9 @@ def bronze_asset(table: Table) -> dg.AssetsDefinition:
         except MissingInput as error:
             raise dg.Failure(str(error), allow_retries=False) from error
         context.log.info("%s %s: %s rows%s", table.name, date, made.manifest.rows, ", unchanged" if made.unchanged else "")
-        metadata = _metadata(table, made)
         with duckdb.get_connection() as connection:
-            if table is FUTURES_MBP10:
-                metadata["picture"] = dg.MetadataValue.md(date_picture(store, date, connection))
+            shown = {"picture": dg.MetadataValue.md(date_picture(store, date, connection))} if table is FUTURES_MBP10 else {}
+            metadata = {**shown, **_metadata(table, made)}
             yield dg.MaterializeResult(metadata=metadata, data_version=dg.DataVersion(made.manifest.content))
             yield from results(store, table, date, connection)
 

@@ -53,9 +53,9 @@ def _metadata(outcome: Outcome) -> dict[str, dg.MetadataValue]:
 
 def _value(value: object) -> dg.MetadataValue:
     if isinstance(value, bool) or value is None:
-        return dg.MetadataValue.text(str(value))
+        return dg.MetadataValue.text(str(value) or "none")
     if isinstance(value, int):
         return dg.MetadataValue.int(value)
     if isinstance(value, float) and math.isfinite(value):
         return dg.MetadataValue.float(value)
-    return dg.MetadataValue.text(str(value))
+    return dg.MetadataValue.text(str(value) or "none")

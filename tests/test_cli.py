@@ -1,0 +1,146 @@
+"""What a user sees of the command line: real commands, real folders."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from spymaster_assets.cli import main
+from spymaster_assets.tables import FUTURES_MBP10
+from tests import build
+from tests.build import DATE, EVE, lake_at
+
+
+@pytest.fixture(autouse=True)
+def _own_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The commands set these two; each test starts without."""
+    for name in ("SPYMASTER_DATA", "DAGSTER_HOME"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+
+
+def spymaster(root: Path, *words: str) -> Result:
+    return CliRunner().invoke(main, ["--data", str(root), *words], catch_exceptions=False)
+
+
+def test_simulate_day_status_and_doctor_tell_one_story(tmp_path: Path) -> None:
+    made = spymaster(tmp_path, "simulate", "--dates", str(DATE), "--events-per-session", "20000", "--seed", "3")
+    assert made.exit_code == 0
+    assert "1 trading dates in 12 DBN files" in made.output
+    day = spymaster(tmp_path, "day", str(DATE))
+    assert day.exit_code == 0, day.output
+    rows = lake_at(tmp_path).manifest(FUTURES_MBP10, DATE).rows
+    assert f"{rows:,} rows" in day.output and "Dagster run" in day.output
+    again = spymaster(tmp_path, "day", str(DATE))
+    assert again.output.count("unchanged") == 6
+    status = spymaster(tmp_path, "status")
+    assert f"{rows:,} ✓" in status.output and "stale:" not in status.output
+    assert [line[:10] for line in status.output.splitlines() if line.startswith("20")] == [str(DATE)]
+    doctor = spymaster(tmp_path, "doctor")
+    assert (doctor.exit_code, "all well" in doctor.output) == (0, True), doctor.output
+
+
+def test_day_says_what_is_missing_and_fails(small_date) -> None:
+    root, _, _ = small_date
+    for day in (EVE, DATE):
+        (root / "landing" / f"book-{day}.dbn.zst").unlink()
+    result = spymaster(root, "day", str(DATE))
+    assert result.exit_code == 1
+    assert "blocked: 2025-06-03: no futures_mbp10 in" in result.output
+    assert "100 rows" in result.output  # the trades were made all the same
+
+
+def test_day_of_an_empty_folder_says_what_to_do(tmp_path: Path) -> None:
+    result = spymaster(tmp_path, "day", str(DATE))
+    assert result.exit_code == 1
+    assert "it is empty: put Databento files there, or run `spymaster simulate`" in result.output
+
+
+@pytest.mark.parametrize(
+    ("dates", "message"),
+    [
+        ("2023-12-25", "2023-12-25 is a holiday of XNYS, not a trading date; the nearest are 2023-12-22 and 2023-12-26"),
+        ("2025-06-07", "2025-06-07 is a weekend, not a trading date; the nearest are 2025-06-06 and 2025-06-09"),
+        ("2025-06-07:2025-06-08", "no trading date from 2025-06-07 to 2025-06-08"),
+        ("June", "expected a date or FROM:TO, like 2025-06-02"),
+    ],
+)
+def test_dates_that_are_none_are_refused_with_a_reason(tmp_path: Path, dates: str, message: str) -> None:
+    result = spymaster(tmp_path, "day", dates)
+    assert result.exit_code == 2
+    assert message in " ".join(result.output.split())
+
+
+def test_status_shows_what_is_stale_and_why(small_date) -> None:
+    root, book, _ = small_date
+    assert spymaster(root, "day", str(DATE)).exit_code == 0
+    build.write(root / "landing", f"book-{DATE}.dbn.zst", "mbp-10", build.split_days(book)[1][:-1], DATE)
+    result = spymaster(root, "status")
+    assert f"2025-06-03 futures_mbp10: input book-{DATE}.dbn.zst changed" in result.output
+
+
+def test_status_of_nothing_says_what_to_do(tmp_path: Path) -> None:
+    result = spymaster(tmp_path, "status")
+    assert result.exit_code == 1
+    assert "run `spymaster simulate`" in result.output
+
+
+def test_ingest_takes_sound_files_and_refuses_others(small_date, tmp_path_factory: pytest.TempPathFactory) -> None:
+    root, book, _ = small_date
+    new = tmp_path_factory.mktemp("new")
+    sound = root / "landing" / f"book-{DATE}.dbn.zst"
+    cut = new / "cut.dbn.zst"
+    cut.write_bytes(sound.read_bytes()[:-30])
+    build.write(new, "nq.dbn.zst", "mbp-10", build.books(build.times(3), "NQM5"), EVE, symbols=["NQM5"])
+    shutil.copy(sound, new / "sound.dbn.zst")
+    result = spymaster(new / "data", "ingest", str(new))
+    assert result.exit_code == 1
+    lines = {line.split()[1].rsplit("/", 1)[-1].rstrip(":"): line for line in result.output.splitlines()}
+    assert "refused" in lines["cut.dbn.zst"] and "of the decoded stream: expected an intact zstd stream" in lines["cut.dbn.zst"]
+    assert "refused" in lines["nq.dbn.zst"] and "symbols NQM5; expected futures or options of ES" in lines["nq.dbn.zst"]
+    _, late = build.split_days(book)
+    assert f"mbp-10, futures, {len(late):,} records, serves trading dates 2025-06-03 to 2025-06-04" in lines["sound.dbn.zst"]
+    assert [path.name for path in (new / "data" / "landing").rglob("*") if path.is_file()] == ["sound.dbn.zst"]
+    assert "already in landing" in spymaster(new / "data", "ingest", str(new / "sound.dbn.zst")).output
+
+
+def test_ingest_never_overwrites_a_file_of_the_same_name(small_date, tmp_path: Path) -> None:
+    root, book, _ = small_date
+    first = root / "landing" / f"book-{DATE}.dbn.zst"
+    assert spymaster(tmp_path / "data", "ingest", str(first)).exit_code == 0
+    kept = (tmp_path / "data" / "landing" / "futures" / first.name).read_bytes()
+    build.write(root / "landing", first.name, "mbp-10", build.split_days(book)[1][:-2], DATE)
+    result = spymaster(tmp_path / "data", "ingest", str(first))
+    assert result.exit_code == 1 and "exists with other content" in result.output
+    assert (tmp_path / "data" / "landing" / "futures" / first.name).read_bytes() == kept
+
+
+def test_doctor_finds_a_damaged_partition_a_leftover_and_an_unusable_file(small_date) -> None:
+    root, _, _ = small_date
+    spymaster(root, "day", str(DATE))
+    path = lake_at(root).path(FUTURES_MBP10, DATE)
+    raw = bytearray(path.read_bytes())
+    raw[len(raw) // 3] ^= 0xFF
+    path.write_bytes(raw)
+    (path.parent / "stranger.parquet").write_bytes(b"")
+    (root / "landing" / "notes.dbn").write_text("not DBN")
+    result = spymaster(root, "doctor")
+    assert result.exit_code == 1
+    assert f"PROBLEM  bronze/futures_mbp10 {DATE}: {path.name}" in result.output
+    assert "PROBLEM  landing/notes.dbn" in result.output and "expected a DBN file" in result.output
+
+
+def test_generated_pages_are_up_to_date(tmp_path: Path) -> None:
+    assert spymaster(tmp_path, "docs", "--check").exit_code == 0
+
+
+def test_customer_net_is_passed_on(tmp_path: Path) -> None:
+    words = ("simulate", "--dates", str(DATE), "--events-per-session", "20000")
+    spymaster(tmp_path / "buy", *words, "--customer-net", str(DATE), "0.9")
+    spymaster(tmp_path / "sell", *words, "--customer-net", str(DATE), "-0.9")
+
+    def net(root: Path) -> float:
+        return float(lake_at(root).connect().execute("select avg(customer_side) from truth_option_flow").fetchone()[0])
+
+    assert net(tmp_path / "buy") > 0.5 > -0.5 > net(tmp_path / "sell")
