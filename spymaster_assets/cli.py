@@ -74,7 +74,7 @@ def _intake(lake: Lake, date: dt.date) -> Intake:
 @click.option("--dates", type=TradingDates(), required=True, help="Trading dates to simulate.")
 @click.option(
     "--events-per-session",
-    type=click.IntRange(min=1000),
+    type=click.IntRange(min=5000),
     default=1_000_000,
     show_default=True,
     help="MBP-10 records in a regular session.",
@@ -90,10 +90,13 @@ def _intake(lake: Lake, date: dt.date) -> Intake:
 def simulate(dates: list[dt.date], events_per_session: int, seed: int, customer_net: tuple[tuple[str, float], ...]) -> None:
     """Write a simulated market as genuine DBN files into landing."""
     from spymaster_assets.progress import terminal
-    from spymaster_assets.simulator.truth import simulate_with_truth
+    from spymaster_assets.simulator.truth import Occupied, simulate_with_truth
 
-    net = {dt.date.fromisoformat(day): share for day, share in customer_net}
-    files = simulate_with_truth(_lake(), dates, events_per_session, seed, net, terminal())
+    try:
+        net = {dt.date.fromisoformat(day): share for day, share in customer_net}
+        files = simulate_with_truth(_lake(), dates, events_per_session, seed, net, terminal())
+    except (Occupied, ValueError) as error:
+        raise click.ClickException(str(error)) from error
     size = sum(path.stat().st_size for path in files) / 1e6
     click.echo(f"{len(dates)} trading dates in {len(files)} DBN files, {size:,.1f} MB, below {_lake().root / 'landing'}")
 

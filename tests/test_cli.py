@@ -144,3 +144,25 @@ def test_customer_net_is_passed_on(tmp_path: Path) -> None:
         return float(lake_at(root).connect().execute("select avg(customer_side) from truth_option_flow").fetchone()[0])
 
     assert net(tmp_path / "buy") > 0.5 > -0.5 > net(tmp_path / "sell")
+
+
+def test_simulate_replaces_neither_a_vendors_file_nor_a_date_it_was_not_asked_for(small_date, tmp_path: Path) -> None:
+    root, _, _ = small_date
+    words = ("--events-per-session", "5000", "--seed", "1")
+    before = {path: path.read_bytes() for path in (root / "landing").rglob("*.zst")}
+    vendor = spymaster(root, "simulate", "--dates", str(DATE), *words)
+    assert vendor.exit_code == 1 and "is not the simulator's" in vendor.output
+    assert before == {path: path.read_bytes() for path in (root / "landing").rglob("*.zst")}
+    other = tmp_path / "other"
+    assert spymaster(other, "simulate", "--dates", str(DATE), *words).exit_code == 0
+    next_day = spymaster(other, "simulate", "--dates", "2025-06-04", *words)
+    assert next_day.exit_code == 1 and "holds simulated 2025-06-03 too" in next_day.output
+    both = spymaster(other, "simulate", "--dates", "2025-06-03:2025-06-04", *words)
+    assert both.exit_code == 0
+    assert spymaster(other, "simulate", "--dates", "2025-06-03:2025-06-04", *words).exit_code == 0
+
+
+def test_simulate_refuses_a_net_that_is_none(tmp_path: Path) -> None:
+    words = ("simulate", "--dates", str(DATE), "--events-per-session", "5000", "--customer-net", str(DATE))
+    assert "customer_net outside [-1, 1]" in spymaster(tmp_path, *words, "3").output
+    assert spymaster(tmp_path, "simulate", "--dates", str(DATE), "--customer-net", "June", "0.5").exit_code == 1
