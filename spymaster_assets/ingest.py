@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -227,16 +228,26 @@ class Intake:
         progress, label = self._progress, f"{table.name} {source.file.path}"
         return lambda done: progress(label, done, source.file.bytes)
 
-    def _wanted(self, table: Table, path: Any, records: np.ndarray, account: Account) -> np.ndarray | None:
+    def _wanted(self, table: Table, path: Path, records: np.ndarray, account: Account) -> np.ndarray | None:
         """Which records are of the table's instruments; None: all of them."""
         if table is DEFINITIONS:
             return self._wanted_definitions(records, account)
-        if table is FUTURES_MBP10:
-            ids = records["instrument_id"]
-            if (ids == ids[0]).all() and records["ts_recv"][0] // DAY_NS == records["ts_recv"][-1] // DAY_NS:
-                known = self.symbology.instruments(path, int(records["ts_recv"][0] // DAY_NS))
-                if known.get(int(ids[0]), ("", ""))[0] == self.contract.symbol:
-                    return None
+        if table is FUTURES_MBP10 and (number := self._contract_number(path, records)) is not None:
+            of_contract: np.ndarray = records["instrument_id"] == number
+            if of_contract.all():
+                return None
+            self._count_others(table, path, records[~of_contract], account)
+            return of_contract
+        return self._count_others(table, path, records, account)
+
+    def _contract_number(self, path: Path, records: np.ndarray) -> int | None:
+        """The contract's instrument_id where all records are of one UTC day and one number is the contract's; else None."""
+        days = {int(records["ts_recv"].min()) // DAY_NS, int(records["ts_recv"].max()) // DAY_NS}
+        numbers = self.symbology.numbers_of(self.contract.symbol, path, days.pop())
+        return numbers[0] if len(numbers) == 1 and not days else None
+
+    def _count_others(self, table: Table, path: Path, records: np.ndarray, account: Account) -> np.ndarray | None:
+        """Which records are of the table's instruments (None: all); the others are counted by symbol."""
         index, symbols, kinds = self.symbology.resolve(path, records)
         keep = np.array([self._fits(table, symbol, kind) for symbol, kind in zip(symbols, kinds, strict=True)])
         counts = np.bincount(index, minlength=len(keep))

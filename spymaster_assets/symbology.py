@@ -32,7 +32,8 @@ class Symbology:
         self._config = config
         self._definition_files = tuple(definitions)
         self._outright, self._option = outright(config), option(config)
-        self._headers: dict[Path, dict[int, dict[int, str]]] = {}
+        self._numbers: dict[tuple[str, Path, int], tuple[int, ...]] = {}
+        self._known: dict[tuple[Path, int], dict[int, tuple[str, Kind]]] = {}
 
     @cached_property
     def _defined(self) -> dict[int, dict[int, tuple[str, Kind]]]:
@@ -57,21 +58,28 @@ class Symbology:
 
     def _mapped(self, path: Path, day: int) -> dict[int, str]:
         """instrument_id -> symbol on a UTC day number, by a file's header or its mapping messages."""
-        days = self._headers.setdefault(path, {})
-        if day not in days:
-            header = dbn.read_header(path)
-            calendar_day = dt.date(1970, 1, 1) + dt.timedelta(days=day)
-            days[day] = dbn.live_symbols(path) if header.schema is None else header.symbols_on(calendar_day)
-        return days[day]
+        header = dbn.read_header(path)
+        if header.schema is None:
+            return dbn.live_symbols(path)
+        return header.symbols_on(dt.date(1970, 1, 1) + dt.timedelta(days=day))
 
     def instruments(self, path: Path, day: int) -> dict[int, tuple[str, Kind]]:
-        """instrument_id -> (symbol, kind) for a file's records of a UTC day number (days since 1970-01-01)."""
-        defined = self._defined.get(day, {})
-        known = dict(defined)
+        """instrument_id -> (symbol, kind) for a file's records of a UTC day number (days since 1970-01-01); made once."""
+        if (path, day) in self._known:
+            return self._known[path, day]
+        known = self._known[path, day] = dict(self._defined.get(day, {}))
         for number, symbol in self._mapped(path, day).items():
             if number not in known and not symbol.startswith(f"{self._config.instrument.root}."):
                 known[number] = (symbol, self._kind(symbol, None))
         return known
+
+    def numbers_of(self, symbol: str, path: Path, day: int) -> tuple[int, ...]:
+        """The instrument_ids that a symbol has in a file on a UTC day number; made once."""
+        key = (symbol, path, day)
+        if key not in self._numbers:
+            known = self.instruments(path, day)
+            self._numbers[key] = tuple(number for number, (name, _) in known.items() if name == symbol)
+        return self._numbers[key]
 
     def resolve(self, path: Path, records: np.ndarray) -> tuple[np.ndarray, list[str | None], list[Kind]]:
         """Per record an index into symbols and kinds (None, "unknown" where neither header nor definitions tell)."""
