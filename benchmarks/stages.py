@@ -152,15 +152,18 @@ STAGES = (
 
 
 def warm() -> None:
-    """Import what the stages use and load their compiled kernels."""
+    """Import what the stages use, load their compiled kernels, lay out the calendar."""
     import databento  # noqa: F401
     import numpy as np
     import zstandard  # noqa: F401
 
     from spymaster_assets import dbn
     from spymaster_assets.compute.transpose import Columns, field_places
+    from spymaster_assets.config import Config
     from spymaster_assets.ingest import Intake  # noqa: F401
+    from spymaster_assets.sessions import calendar
     from spymaster_assets.tables import FUTURES_MBP10
 
+    calendar(Config())
     Columns(dbn.MBP10, field_places(dbn.MBP10, FUTURES_MBP10.names), 8).fill(np.zeros(4, dbn.MBP10))
     os.sync()
