@@ -130,7 +130,7 @@ class Intake:
             raise MissingInput(self._nothing(FUTURES_MBP10))
         days = [source.start // DAY_NS + i for source in sources for i in range((source.end - source.start) // DAY_NS)]
         paths = [self.landing.path(source.file) for source in sources]
-        named = {entry for path in paths for day in days for entry in self.symbology.instruments(path, day).values()}
+        named = {entry for path in paths for day in days for entry in self.symbology.named(path, day)}
         return choose(self.date, self.lake, {symbol for symbol, kind in named if kind == "outright"}, self.config)
 
     def fingerprint(self, table: Table) -> Fingerprint:
@@ -153,7 +153,18 @@ class Intake:
             changes = self.fingerprint(table).differences(manifest.fingerprint)
         except MissingInput:
             changes = ["input all files gone"]
-        return [] if self._only_gone(changes) else changes
+        return [] if self._only_gone(changes) or self._shrinks(table, manifest) else changes
+
+    def _shrinks(self, table: Table, manifest: Manifest) -> bool:
+        """Whether landing covers a UTC day worse than when the partition was made: Bronze is the record of what was read."""
+        rank = {"missing": 0, "partial": 1, "full": 2}
+        made = {table.name: manifest, DEFINITIONS.name: self.lake.manifest(DEFINITIONS, self.date)}
+        return any(
+            rank[now.split()[0]] < rank[before.facts["coverage"][day].split()[0]]
+            for name, before in made.items()
+            if before is not None
+            for day, now in supply(self.files, name, self.session).coverage.items()
+        )
 
     @staticmethod
     def _only_gone(changes: list[str]) -> bool:

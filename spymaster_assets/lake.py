@@ -20,6 +20,7 @@ import hashlib
 import importlib.util
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cache
@@ -38,6 +39,7 @@ from spymaster_assets.tables import TABLES, TEXT, Column, Table
 
 MANIFEST = "manifest.json"
 _LOCK = ".lock"
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
 class LakeError(RuntimeError):
@@ -306,7 +308,8 @@ class Lake:
     def dates(self, table: Table) -> list[dt.date]:
         """The dates of which a partition is published."""
         found = (self.root / table.stage / table.name).glob(f"date=*/{MANIFEST}")
-        return sorted(dt.date.fromisoformat(path.parent.name.removeprefix("date=")) for path in found)
+        names = (path.parent.name.removeprefix("date=") for path in found)
+        return sorted(dt.date.fromisoformat(name) for name in names if _DATE.fullmatch(name))
 
     @contextlib.contextmanager
     def write(self, table: Table, date: dt.date, fingerprint: Fingerprint) -> Iterator[PartitionWriter]:
@@ -403,8 +406,10 @@ class Lake:
 
 def scan(files: Sequence[str]) -> str:
     """SQL that reads partitions' files in row order; `date` comes from the folder."""
-    listed = ", ".join("'" + file.replace("'", "''") + "'" for file in files)
-    return f"select * from read_parquet([{listed}], hive_partitioning = true)"
+    literal = str.maketrans({"'": "''", "*": "[*]", "?": "[?]", "[": "[[]"})  # DuckDB takes names for patterns
+    listed = ", ".join(f"'{file.translate(literal)}'" for file in files)
+    return f"""select * exclude (filename), regexp_extract(filename, '.*/date=([0-9-]+)/', 1)::date as date
+               from read_parquet([{listed}], hive_partitioning = false, filename = true)"""
 
 
 @cache

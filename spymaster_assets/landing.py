@@ -200,7 +200,8 @@ def supply(files: Sequence[LandingFile], table: str, session: Session) -> Supply
         chosen: dict[str, Source] = {}
         coverage: dict[str, str] = {}
         for day, start, end in days:
-            there = [file for file in fitting if file.overlaps(start, end)]
+            hours = max(start, session.bronze.start), min(end, session.bronze.end)
+            there = [file for file in fitting if file.overlaps(*hours)]
             winner: Origin = "vendor" if any(file.origin == "vendor" for file in there) else "capture"
             taken = [file for file in there if file.origin == winner]
             needed = Window(max(start, session.globex.start), min(end, session.globex.end))

@@ -73,6 +73,11 @@ class Symbology:
                 known[number] = (symbol, self._kind(symbol, None))
         return known
 
+    def named(self, path: Path, day: int) -> set[tuple[str, Kind]]:
+        """(symbol, kind) of the instruments that a file itself maps on a UTC day number."""
+        known = self.instruments(path, day)
+        return {known[number] for number in self._mapped(path, day) if number in known}
+
     def numbers_of(self, symbol: str, path: Path, day: int) -> tuple[int, ...]:
         """The instrument_ids that a symbol has in a file on a UTC day number; made once."""
         key = (symbol, path, day)

@@ -151,10 +151,9 @@ class TestRealHour:
         shutil.copy(real_data / "test_data.live.dbn.zst", tmp_path / "landing")
         file = landing_at(tmp_path).scan()[0]
         assert (file.schema, file.problem, file.products) == (None, None, ("futures",))
-        result = made(tmp_path, FUTURES_TRADES, dt.date(2023, 11, 22))
-        files = result.manifest.facts["files"]
-        assert files[0]["read"] == 2
-        assert files[0]["kept"] + sum(files[0]["outside"].values()) + sum(files[0]["other_instruments"].values()) == 2
+        result = made(tmp_path, FUTURES_TRADES, dt.date(2023, 11, 20))
+        assert (account(result)["read"], result.manifest.rows) == (2, 2)
+        assert set(lake_at(tmp_path).arrays(FUTURES_TRADES, dt.date(2023, 11, 20), ["symbol"])["symbol"]) == {"ESZ4"}
 
 
 class TestAccounting:
@@ -316,6 +315,30 @@ class TestFilesOfADate:
         assert f"book-{EVE}" in (again.note or "")
         shutil.rmtree(root / "landing")
         assert made(root, FUTURES_MBP10).manifest.rows == len(book)
+
+    def test_nor_does_it_when_parameters_change_afterwards(self, small_date):
+        root, book, _ = small_date
+        made(root, FUTURES_MBP10)
+        (root / "landing" / f"book-{EVE}.dbn.zst").unlink()
+        other = Lake(root, build.CONFIG.model_copy(update={"bronze": build.CONFIG.bronze.model_copy(update={"zstd_level": 3})}))
+        assert Intake(DATE, other, landing_at(root)).ingest(FUTURES_MBP10).manifest.rows == len(book)
+
+    def test_a_vendors_file_of_the_next_dates_evening_leaves_our_capture_of_the_day_in_place(self, small_date):
+        root, book, _ = small_date
+        captured = root / "landing" / "capture" / "day.dbn.zst"
+        captured.parent.mkdir()
+        (root / "landing" / f"book-{DATE}.dbn.zst").rename(captured)
+        evening = build.books(build.times(5, SESSION.globex.end + 3700 * build.SECOND))
+        build.write(root / "landing", "evening.dbn.zst", "mbp-10", evening, DATE, start=SESSION.globex.end + 3600 * build.SECOND)
+        result = made(root, FUTURES_MBP10)
+        assert result.manifest.rows == len(book)
+        assert result.manifest.facts["coverage"][str(DATE)].endswith("(capture)")
+
+    def test_definitions_of_other_contracts_do_not_hide_the_only_outright_present(self, tmp_path):
+        names = [FRONT, NEXT, SPREAD]
+        build.write(tmp_path / "landing", "d.dbn.zst", "definition", build.definitions(names, EVE), EVE, symbols=names)
+        build.write(tmp_path / "landing", "b.dbn.zst", "mbp-10", build.books(build.times(5), NEXT), EVE, symbols=[NEXT])
+        assert made(tmp_path, FUTURES_MBP10).manifest.facts["contract"]["basis"] == "only outright"
 
     def test_a_second_run_makes_nothing_again(self, small_date):
         root, _, _ = small_date

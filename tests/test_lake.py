@@ -585,3 +585,14 @@ def test_the_book_lies_in_parquet_as_measured_best(tmp_path: Path, cuts: list[in
 def test_the_file_is_the_same_bytes_however_the_rows_came(tmp_path: Path) -> None:
     files = [append_books(tmp_path / str(i), cuts, 140_000) for i, cuts in enumerate(([], [131_072], [1, 139_999]))]
     assert len({lake.path(FUTURES_MBP10, DATE).read_bytes() for lake, _ in files}) == 1
+
+
+@pytest.mark.parametrize("name", ["it's", "symbol=NQ", "date=2020-01-01", "l[1]", "wh?t", "a*"])
+def test_a_folders_name_means_nothing_to_sql(tmp_path: Path, name: str) -> None:
+    lake = Lake(tmp_path / name, Config())
+    with lake.write(FUTURES_TRADES, dt.date(2025, 6, 3), Fingerprint({}, "", "", "")) as writer:
+        rows = trades(times(3))
+        writer.append({**dbn.columns(rows, FUTURES_TRADES.names), "symbol": pa.array(["ESM5"] * 3)})
+        writer.publish({})
+    found = lake.connect().execute("select count(*), min(symbol), min(date) from bronze_futures_trades").fetchone()
+    assert found == (3, "ESM5", dt.date(2025, 6, 3))
