@@ -14,7 +14,7 @@ import dagster as dg
 
 from spymaster_assets.assets.partitions import trading_dates
 from spymaster_assets.definitions import build
-from spymaster_assets.ingest import Ingested, Intake, MissingInput, ingest_date
+from spymaster_assets.ingest import Ingested, Intake, ingest_date
 from spymaster_assets.lake import Lake
 from spymaster_assets.landing import Landing
 from spymaster_assets.progress import terminal
@@ -76,7 +76,7 @@ def _without_dagster(report: Report, lake: Lake, intake: Intake, force: bool) ->
     """The same functions, called directly."""
     for name, made in ingest_date(intake, force).items():
         table = next(table for table in BRONZE if table.name == name)
-        if isinstance(made, MissingInput):
+        if isinstance(made, Exception):
             report.add(table, "failed", [], [str(made)])
         else:
             outcomes = examine(lake, table, intake.date)

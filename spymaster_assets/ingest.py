@@ -9,6 +9,7 @@ same bytes and are not read twice.
 from __future__ import annotations
 
 import datetime as dt
+import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -24,7 +25,7 @@ from spymaster_assets.arrival import Overlap, in_order
 from spymaster_assets.compute.transpose import Columns, field_places
 from spymaster_assets.config import Config
 from spymaster_assets.contract import Contract, choose
-from spymaster_assets.lake import Fingerprint, Lake, Manifest, PartitionWriter, code_digest
+from spymaster_assets.lake import Fingerprint, Lake, LakeError, Manifest, PartitionWriter, code_digest
 from spymaster_assets.landing import Landing, LandingFile, Source, Supply, supply
 from spymaster_assets.sessions import Session, Window, calendar
 from spymaster_assets.symbology import DAY_NS, Kind, Symbology
@@ -120,7 +121,7 @@ class Intake:
     @cached_property
     def symbology(self) -> Symbology:
         paths = [self.landing.path(source.file) for source in self.supply(DEFINITIONS).sources]
-        return Symbology(paths, self.config)
+        return Symbology(paths, self.config, self.session.bronze.end)
 
     @cached_property
     def contract(self) -> Contract:
@@ -137,7 +138,7 @@ class Intake:
         """What the table would be made from now."""
         used = {**self._digests(DEFINITIONS), **self._digests(table)}
         if table is FUTURES_MBP10:
-            used["contract"] = self.contract.symbol
+            used["contract"] = json.dumps(self.contract.facts(), sort_keys=True)
         schema = table.digest
         return Fingerprint(dict(sorted(used.items())), self.config.digest(*CONFIG_GROUPS), code_digest(*CODE), schema)
 
@@ -146,7 +147,7 @@ class Intake:
 
     def stale(self, table: Table) -> list[str]:
         """Why the published partition is not what landing would give now; empty if it is."""
-        manifest = self.lake.manifest(table, self.date)
+        manifest = self._published(table)
         if manifest is None:
             return ["not made yet"]
         try:
@@ -158,13 +159,20 @@ class Intake:
     def _shrinks(self, table: Table, manifest: Manifest) -> bool:
         """Whether landing covers a UTC day worse than when the partition was made: Bronze is the record of what was read."""
         rank = {"missing": 0, "partial": 1, "full": 2}
-        made = {table.name: manifest, DEFINITIONS.name: self.lake.manifest(DEFINITIONS, self.date)}
+        made = {table.name: manifest, DEFINITIONS.name: self._published(DEFINITIONS)}
         return any(
             rank[now.split()[0]] < rank[before.facts["coverage"][day].split()[0]]
             for name, before in made.items()
             if before is not None
             for day, now in supply(self.files, name, self.session).coverage.items()
         )
+
+    def _published(self, table: Table) -> Manifest | None:
+        """The partition's manifest; one that cannot be read counts as none, so that the partition is made again."""
+        try:
+            return self.lake.manifest(table, self.date)
+        except LakeError:
+            return None
 
     @staticmethod
     def _only_gone(changes: list[str]) -> bool:
@@ -173,14 +181,15 @@ class Intake:
 
     def ingest(self, table: Table, force: bool = False) -> Ingested:
         """Make one table of the date, or find it made. MissingInput if the table cannot be empty and there is nothing."""
-        before = self.lake.manifest(table, self.date)
+        before = self._published(table)
         found = self.supply(table)
         if before is not None and not force:
             changes = self.stale(table)
             if not changes and self.lake.current(table, self.date, before.fingerprint):
                 gone = sorted(set(before.fingerprint.inputs) - {*self._digests(table), *self._digests(DEFINITIONS), "contract"})
                 return Ingested(before, True, f"kept although landing lost {', '.join(gone)}" if gone else None)
-        if table is FUTURES_MBP10 and not found.sources:
+        market = (FUTURES_MBP10,) if table is FUTURES_MBP10 else (table, FUTURES_MBP10, FUTURES_TRADES)
+        if not any(self.supply(one).sources for one in market):
             raise MissingInput(self._nothing(table))
         fingerprint = self.fingerprint(table)
         with self.lake.write(table, self.date, fingerprint) as writer:
@@ -367,12 +376,15 @@ def _words(coverage: dict[str, str]) -> str:
     return ", ".join(f"{day} {state}" for day, state in coverage.items())
 
 
-def ingest_date(intake: Intake, force: bool = False) -> dict[str, Ingested | MissingInput]:
-    """All six tables of a date, in order; what is missing does not stop the others."""
-    results: dict[str, Ingested | MissingInput] = {}
+TROUBLE: Final = (MissingInput, dbn.DbnError, LakeError, OSError)  # with files; the message says which and what
+
+
+def ingest_date(intake: Intake, force: bool = False) -> dict[str, Ingested | Exception]:
+    """All six tables of a date, in order; trouble with the files of one does not stop the others."""
+    results: dict[str, Ingested | Exception] = {}
     for table in BRONZE:
         try:
             results[table.name] = intake.ingest(table, force)
-        except MissingInput as error:
+        except TROUBLE as error:
             results[table.name] = error
     return results

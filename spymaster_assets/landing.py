@@ -7,6 +7,7 @@ cannot be read, or holds nothing that Bronze takes, is listed with the reason an
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import json
 import re
@@ -20,7 +21,7 @@ import xxhash
 
 from spymaster_assets import dbn
 from spymaster_assets.config import Config
-from spymaster_assets.lake import write_atomic
+from spymaster_assets.lake import code_digest, write_atomic
 from spymaster_assets.sessions import DAY, Session, Window, calendar, utc_day, utc_midnight
 
 Product = Literal["futures", "options"]
@@ -108,11 +109,12 @@ def _products(names: Collection[str], config: Config) -> tuple[Product, ...]:
     return tuple(found)
 
 
-def _describe(path: Path, relative: str, digest: str, config: Config) -> LandingFile:
+def _describe(path: Path, relative: str, config: Config) -> LandingFile:
     """Read a file's header; whatever stands in the way of using it becomes its `problem`."""
     origin: Origin = "capture" if relative.split("/")[0] == config.landing.capture_folder else "vendor"
-    size = path.stat().st_size
+    size, digest = path.stat().st_size, ""
     try:
+        digest = _digest(path)
         header = dbn.read_header(path)
     except (dbn.DbnError, OSError) as error:
         return LandingFile(relative, digest, size, origin, problem=str(error))
@@ -141,6 +143,7 @@ class Landing:
     def __init__(self, root: Path, config: Config, index: Path | None = None) -> None:
         self.root, self.config = root, config
         self._index = index or root.parent / "landing_index.json"
+        self._rules = code_digest("spymaster_assets.landing", "spymaster_assets.dbn") + config.digest("instrument", "landing")
 
     def path(self, file: LandingFile) -> Path:
         return self.root / file.path
@@ -154,32 +157,36 @@ class Landing:
         for path in sorted(self._paths()):
             relative = path.relative_to(self.root).as_posix()
             stat = path.stat()
-            stamp = [stat.st_size, stat.st_mtime_ns, self.config.digest("instrument", "landing")]
+            stamp = [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino, self._rules]
             entry = known.get(relative)
-            if entry is not None and entry["stamp"] == stamp:
+            if entry is not None and entry.get("stamp") == stamp:
                 facts = dict(entry["file"])  # type: ignore[call-overload]
                 file = LandingFile(**{**facts, "products": tuple(facts["products"])})
             else:
-                file = _describe(path, relative, _digest(path), self.config)
+                file = _describe(path, relative, self.config)
             fresh[relative] = {"stamp": stamp, "file": asdict(file)}
             if not file.problem and file.digest in seen:
                 file = LandingFile(**{**asdict(file), "problem": f"a copy of {seen[file.digest]}"})
             seen.setdefault(file.digest, relative)
             files.append(file)
-        if fresh != known and self._index.parent.exists():
-            write_atomic(self._index, json.dumps(fresh, indent=0, sort_keys=True).encode())
+        if fresh != known:
+            with contextlib.suppress(OSError):  # a lake that cannot be written to can still be read
+                write_atomic(self._index, json.dumps(fresh, indent=0, sort_keys=True).encode())
         return files
 
     def _paths(self) -> Iterator[Path]:
         if self.root.is_dir():
-            yield from (p for p in self.root.rglob("*") if p.name.endswith(ENDINGS) and not p.name.startswith(".") and p.is_file())
+            for path in self.root.rglob("*"):
+                hidden = any(part.startswith(".") for part in path.relative_to(self.root).parts)
+                if path.name.endswith(ENDINGS) and not hidden and path.is_file():
+                    yield path
 
     def _load(self) -> dict[str, dict[str, object]]:
         try:
             loaded: dict[str, dict[str, object]] = json.loads(self._index.read_bytes())
         except (OSError, ValueError):
             return {}
-        return loaded
+        return loaded if isinstance(loaded, dict) and all(isinstance(entry, dict) for entry in loaded.values()) else {}
 
 
 def _digest(path: Path) -> str:
@@ -238,7 +245,7 @@ def receive(
     path: Path, root: Path, config: Config, move: bool = False, progress: Callable[[str, int, int], None] | None = None
 ) -> Receipt:
     """Read a file whole, and if every record is sound put it below `root`; nothing is left behind if it is not."""
-    file = _describe(path, path.name, _digest(path), config)
+    file = _describe(path, path.name, config)
     if file.problem:
         return Receipt(False, file.problem)
     rows = 0
@@ -257,6 +264,9 @@ def receive(
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{path.name}.tmp")
     shutil.copyfile(path, temporary)
+    if _digest(temporary) != file.digest:
+        temporary.unlink()
+        return Receipt(False, "it changed while it was copied; try again when it is complete")
     temporary.replace(target)
     if move:
         path.unlink()

@@ -19,7 +19,16 @@ from spymaster_assets import dbn
 from spymaster_assets.lake import Lake, LakeError, scan
 from spymaster_assets.landing import option, outright
 from spymaster_assets.sessions import NS_PER_SECOND, Session, calendar
-from spymaster_assets.tables import BRONZE, DEFINITIONS, FUTURES_MBP10, FUTURES_TRADES, UNDEF_PRICE, Table
+from spymaster_assets.tables import (
+    BRONZE,
+    DEFINITIONS,
+    FUTURES_MBP10,
+    FUTURES_TRADES,
+    OPTION_QUOTES,
+    OPTION_STATISTICS,
+    UNDEF_PRICE,
+    Table,
+)
 
 DAY_NS: Final = 86_400 * NS_PER_SECOND
 Value = int | float | str | None
@@ -54,7 +63,7 @@ class Partition:
 
 
 def schema(part: Partition) -> Outcome:
-    """Stored types and row count are the declared ones; values lie in the declared ranges."""
+    """Stored types and row count are the declared ones, values lie in their ranges, the content is what was written."""
     stored = pq.read_schema(part.lake.path(part.table, part.date))
     wrong = [c.name for c in part.table.columns if c.name not in stored.names or stored.field(c.name).type != c.arrow]
     rows = part.row("select count(*) from {rows}")[0]
@@ -64,29 +73,54 @@ def schema(part: Partition) -> Outcome:
         if c.low is not None and c.high is not None and c.name not in wrong
     ]
     outside = sum(part.row(f"select {', '.join(tests)} from {{rows}}")) if tests else 0
-    passed = not wrong and not outside and rows == part.manifest.rows
+    damage = part.lake.verify(part.table, part.date)
+    passed = not wrong and not outside and rows == part.manifest.rows and damage is None
     return Outcome(
         passed,
-        {"rows": rows, "columns_wrong": ", ".join(wrong), "values_out_of_range": outside},
+        {"rows": rows, "columns_wrong": ", ".join(wrong), "values_out_of_range": outside, "damage": damage or ""},
         {"rows": part.manifest.rows, "columns_wrong": "", "values_out_of_range": 0},
-        "stored as declared" if passed else "the stored file is not what tables.py declares; make the partition again",
+        "stored as declared and as written"
+        if passed
+        else "the stored file is not what tables.py declares; make the partition again",
     )
 
 
 def accounted(part: Partition) -> Outcome:
-    """Every record read is kept, outside the date, of another instrument, unresolved, or held by two files."""
+    """Every record read is kept, outside the date, of another instrument, or held by two files; none is of an unknown one."""
     files = part.manifest.facts["files"]
     lost = [
         f["path"] for f in files
         if f["read"] != f["kept"] + sum(f["outside"].values()) + sum(f["other_instruments"].values()) + f["unresolved"]
     ]  # fmt: skip
     kept, twice = sum(f["kept"] for f in files), part.manifest.facts["overlap"]["in_both_files"]
-    passed = not lost and part.manifest.rows == kept - twice
+    unresolved = sum(f["unresolved"] for f in files)
+    passed = not lost and not unresolved and part.manifest.rows == kept - twice
     return Outcome(
         passed,
-        {"read": sum(f["read"] for f in files), "kept": kept, "in_two_files": twice, "files_not_adding_up": ", ".join(lost)},
-        {"rows": part.manifest.rows, "files_not_adding_up": ""},
-        "every record is accounted for" if passed else "records were lost or doubled on the way in",
+        {
+            "read": sum(f["read"] for f in files),
+            "kept": kept,
+            "in_two_files": twice,
+            "unresolved": unresolved,
+            "files_not_adding_up": ", ".join(lost),
+        },
+        {"rows": part.manifest.rows, "unresolved": 0, "files_not_adding_up": ""},
+        "every record is accounted for"
+        if passed
+        else "records are of instruments that neither header nor definitions name"
+        if unresolved
+        else "records were lost or doubled on the way in",
+    )
+
+
+def agreement(part: Partition) -> Outcome:
+    """Files that cover the same time hold the same records of the contract."""
+    single, same = (part.manifest.facts["overlap"][name] for name in ("in_one_file", "in_both_files"))
+    return Outcome(
+        not single,
+        {"in_one_file": single, "in_both_files": same},
+        {"in_one_file": 0},
+        "files agree" if not single else "two files tell the same time differently: remove the one that is superseded",
     )
 
 
@@ -101,16 +135,19 @@ def coverage(part: Partition) -> Outcome:
 
 
 def order(part: Partition) -> Outcome:
-    """Records stand in the order of receipt; few lie before an earlier record in event time (they count as late)."""
+    """Records stand in the order of receipt; few lie before an earlier one in event time (not asked of samples and statistics)."""
+    restated = part.table in (OPTION_QUOTES, OPTION_STATISTICS)
+    snapshot = f"flags & {dbn.F_SNAPSHOT} <> 0" if "flags" in part.table.names else "false"
     limit = part.lake.config.quality.late_share_max
     rows, late, early = part.row(f"""
         select count(*),
-               count(*) filter (ts_event < seen and flags & {dbn.F_SNAPSHOT} = 0),
+               count(*) filter (ts_event < seen and not {snapshot}),
                count(*) filter (ts_recv < received)
-        from (select ts_event, ts_recv, flags,
+        from (select *,
                      max(ts_event) over (rows between unbounded preceding and current row) as seen,
                      lag(ts_recv) over () as received
               from {{rows}})""")
+    late = 0 if restated else late
     share = late / rows if rows else 0.0
     passed = share <= limit and early == 0
     return Outcome(
@@ -268,17 +305,19 @@ _EVERY: Final = (("schema", True, schema), ("accounted", True, accounted), ("cov
 _MARKET: Final = (("order", True, order), ("flags", False, flags))
 _BOOK: Final = (
     *_MARKET,
+    ("agreement", True, agreement),
     ("gaps", False, gaps),
     ("crossed", False, crossed),
     ("reconciliation", False, reconciliation),
     ("purity", True, purity),
     ("contract", False, contract),
 )
+_OPTIONS: Final = (("symbols", False, symbols), ("order", False, order))
 _BY_TABLE: Final = {DEFINITIONS.name: (), FUTURES_TRADES.name: (*_MARKET, ("symbols", True, symbols)), FUTURES_MBP10.name: _BOOK}
 CHECKS: Final = tuple(
     Check(name, table, blocking, measure)
     for table in BRONZE
-    for name, blocking, measure in (*_EVERY, *_BY_TABLE.get(table.name, (("symbols", False, symbols),)))
+    for name, blocking, measure in (*_EVERY, *_BY_TABLE.get(table.name, _OPTIONS))
 )
 
 

@@ -26,9 +26,14 @@ _CLASSES: Mapping[int, Kind] = {ord("F"): "outright", ord("C"): "option", ord("P
 
 
 class Symbology:
-    """Symbols and kinds of the instruments in the files of one trading date. `definitions`: the definition files that serve it."""
+    """Symbols and kinds of the instruments in the files of one trading date.
 
-    def __init__(self, definitions: Iterable[Path], config: Config) -> None:
+    `definitions`: the definition files that serve it; `until`: the date's end, ns UTC. What was sent later is not read, and of
+    two definitions of one instrument on a day the first holds.
+    """
+
+    def __init__(self, definitions: Iterable[Path], config: Config, until: int) -> None:
+        self._until = np.uint64(until)
         self._config = config
         self._definition_files = tuple(definitions)
         self._outright, self._option = outright(config), option(config)
@@ -40,12 +45,13 @@ class Symbology:
         """UTC day number -> instrument_id -> (symbol, kind) from the definition files."""
         found: dict[int, dict[int, tuple[str, Kind]]] = {}
         for path in self._definition_files:
-            for chunk in dbn.read(path, "definition"):
+            for records in dbn.read(path, "definition"):
+                chunk = records[records["ts_recv"] <= self._until]
                 days = (chunk["ts_recv"] // DAY_NS).tolist()
                 symbols = [raw.decode() for raw in chunk["raw_symbol"].tolist()]
                 rows = zip(days, chunk["instrument_id"].tolist(), symbols, chunk["instrument_class"].tolist(), strict=True)
                 for day, number, symbol, letter in rows:
-                    found.setdefault(day, {})[number] = (symbol, self._kind(symbol, letter))
+                    found.setdefault(day, {}).setdefault(number, (symbol, self._kind(symbol, letter)))
         return found
 
     def _kind(self, symbol: str, letter: int | None) -> Kind:

@@ -186,6 +186,31 @@ def unnamed_option(root: Path) -> None:
 
 
 LANDING_NAME = dict(zip(TABLE, ("def", "trades", "book", "opt", "tbbo", "stat"), strict=True))
+
+
+def contradiction(root: Path) -> None:
+    """A corrected book downloaded beside the first: same hours, other records."""
+    sound(root)
+    again = regular_book()[100:200]
+    again["size"] += 1
+    start, end = int(again["ts_recv"][0]), int(again["ts_recv"][-1]) + 1
+    build.write(root / "landing", "again.dbn.zst", "mbp-10", again, DATE, start=start, end=end)
+    published(root)
+
+
+def adjoining_twice(name: str, schema: str) -> Callable[[Path], None]:
+    """The same records again in a file that claims a later hour."""
+
+    def spoil(root: Path) -> None:
+        sound(root)
+        records = np.concatenate([chunk.copy() for chunk in dbn.read(root / "landing" / f"{name}-{EVE}.dbn.zst", schema)])
+        build.write(root / "landing", f"{name}-z.dbn.zst", schema, np.concatenate([records, records]), EVE, symbols=["E1BM5 C6000"])
+        (root / "landing" / f"{name}-{EVE}.dbn.zst").unlink()
+        published(root)
+
+    return spoil
+
+
 DEFECTS: dict[tuple[str, str], Callable[[Path], None]] = {
     **{(name, "coverage"): drop_day(file) for name, file in LANDING_NAME.items()},
     **{(name, "accounted"): spoil_manifest(name, '"kept": ', '"kept": 1') for name in TABLE},
@@ -196,6 +221,10 @@ DEFECTS: dict[tuple[str, str], Callable[[Path], None]] = {
     ),
     ("futures_trades", "order"): spoil_trades(swapped),
     ("futures_trades", "flags"): spoil_trades(set_field("flags", 8)),
+    ("option_trades", "order"): adjoining_twice("opt", "trades"),
+    ("option_quotes", "order"): adjoining_twice("tbbo", "tbbo"),
+    ("option_statistics", "order"): spoil_file("option_statistics", lambda stored: stored.take([1, 0])),
+    ("futures_mbp10", "agreement"): contradiction,
     ("futures_mbp10", "order"): spoil_book(swapped),
     ("futures_mbp10", "flags"): spoil_book(set_field("flags", 130 | dbn.F_MAYBE_BAD_BOOK)),
     ("futures_mbp10", "gaps"): spoil_book(hole),

@@ -14,7 +14,7 @@ from spymaster_assets.assets.checks import key_of, results, specs
 from spymaster_assets.assets.partitions import CONFIG, date_of, trading_dates
 from spymaster_assets.assets.pictures import date_picture
 from spymaster_assets.assets.resources import LakeResource
-from spymaster_assets.ingest import CODE, CONFIG_GROUPS, Ingested, Intake, MissingInput
+from spymaster_assets.ingest import CODE, CONFIG_GROUPS, TROUBLE, Ingested, Intake
 from spymaster_assets.lake import code_digest
 from spymaster_assets.landing import FEEDS
 from spymaster_assets.progress import terminal
@@ -93,7 +93,7 @@ def bronze_asset(table: Table) -> dg.AssetsDefinition:
         date, store = date_of(context), lake.lake()
         try:
             made = Intake(date, store, lake.landing(), terminal()).ingest(table)
-        except MissingInput as error:
+        except TROUBLE as error:
             raise dg.Failure(str(error), allow_retries=False) from error
         context.log.info("%s %s: %s rows%s", table.name, date, made.manifest.rows, ", unchanged" if made.unchanged else "")
         with duckdb.get_connection() as connection:
