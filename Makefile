@@ -6,14 +6,15 @@ BIN := .venv/bin
 export SPYMASTER_DATA ?= $(CURDIR)/data
 export DAGSTER_HOME ?= $(SPYMASTER_DATA)/dagster
 
-DEMO_DATES := 2025-06-02:2025-06-04
-DEMO_EVENTS := 1000000
+DEMO_DATES ?= 2025-06-02:2025-06-04
+DEMO_EVENTS ?= 1000000
 
 .PHONY: demo test test-slow check dev bench docs clean
 
 # The stamp files say which dependencies the environment has; they are renewed when pins or project settings change.
 .venv/base: constraints.txt pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@echo "installing (a minute or two)"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
 	touch $@
 
@@ -28,7 +29,7 @@ demo: .venv/base
 	$(BIN)/spymaster day $(DEMO_DATES)
 	$(BIN)/spymaster status
 	@echo
-	@echo "Next: 'make dev' opens the Dagster UI at http://localhost:3000 (Assets, group bronze; choose 'All time' to see these dates)."
+	@echo "Next: 'make dev', then http://localhost:3000/assets/bronze/futures_mbp10?partition=2025-06-03&view=partitions"
 	@echo "Your own files: '$(BIN)/spymaster ingest FILES', then '$(BIN)/spymaster day DATE'. README.md has the rest."
 
 test: .venv/dev
@@ -49,7 +50,7 @@ docs: .venv/base
 
 dev: .venv/base
 	mkdir -p $(DAGSTER_HOME) && cp dagster.yaml $(DAGSTER_HOME)/
-	$(BIN)/dagster dev -w workspace.yaml
+	$(BIN)/dagster dev -w workspace.yaml -p 3000
 
 bench: .venv/dev
 	$(BIN)/python -m benchmarks

@@ -19,11 +19,12 @@ from spymaster_assets.sessions import NotATradingDate, calendar
 
 if TYPE_CHECKING:
     from spymaster_assets.ingest import Intake
-    from spymaster_assets.lake import Lake
+    from spymaster_assets.lake import Lake, Manifest
     from spymaster_assets.landing import LandingFile
 
 PROJECT = Path(__file__).parents[1]
-MARKS = {"fresh": "✓", "stale": "~", "missing": "·"}
+MARKS = {"fresh": "✓", "holes": "!", "absent": "-", "stale": "~", "missing": "·"}
+SHORT = {"futures": "fut", "option": "opt", "statistics": "stats", "definitions": "defs"}  # for column heads
 
 
 class TradingDates(click.ParamType[list[dt.date]]):
@@ -48,6 +49,7 @@ class TradingDates(click.ParamType[list[dt.date]]):
 
 
 @click.group()
+@click.version_option(package_name="spymaster")
 @click.option(
     "--data", type=click.Path(path_type=Path, file_okay=False), help="The data folder (default: SPYMASTER_DATA, else ./data)."
 )
@@ -55,6 +57,10 @@ def main(data: Path | None) -> None:
     """Spymaster: Databento files in, trustworthy tables out."""
     if data is not None:
         os.environ["SPYMASTER_DATA"] = str(data.absolute())
+    try:
+        load()
+    except ValueError as error:
+        raise click.ClickException(str(error)) from error
 
 
 def _lake() -> Lake:
@@ -143,7 +149,8 @@ def day(dates: list[dt.date], force: bool) -> None:
 
 def prepare_dagster(root: Path) -> None:
     """Point DAGSTER_HOME, unless it is set, at `root`/dagster and put the project's dagster.yaml there."""
-    home = Path(os.environ.setdefault("DAGSTER_HOME", str(root / "dagster")))
+    home = Path(os.environ.get("DAGSTER_HOME", root / "dagster")).absolute()
+    os.environ["DAGSTER_HOME"] = str(home)
     home.mkdir(parents=True, exist_ok=True)
     settings = PROJECT / "dagster.yaml"
     if settings.exists() and not (home / "dagster.yaml").exists():
@@ -162,25 +169,35 @@ def status(dates: list[dt.date] | None) -> None:
         raise click.ClickException(
             f"nothing below {lake.root} yet: put Databento files into {lake.root / 'landing'}, or run `spymaster simulate`"
         )
-    click.echo("date        " + " ".join(f"{table.name:>18}" for table in BRONZE))
+    heads = ["_".join(SHORT.get(word, word) for word in table.name.split("_")) for table in BRONZE]
+    click.echo("date        " + " ".join(f"{head:>14}" for head in heads))
     reasons: list[str] = []
     for date in shown:
         intake = _intake(lake, date)
         cells = []
         for table in BRONZE:
             manifest, why = lake.manifest(table, date), intake.stale(table)
-            state = "missing" if manifest is None else "stale" if why else "fresh"
-            cells.append(f"{(f'{manifest.rows:,} ' if manifest else '') + MARKS[state]:>18}")
+            state = "missing" if manifest is None else "stale" if why else _completeness(manifest)
+            cells.append(f"{(f'{manifest.rows:,} ' if manifest and state != 'absent' else '') + MARKS[state]:>14}")
             if state == "stale":
                 reasons.append(f"{date} {table.name}: {'; '.join(why)}")
         click.echo(f"{date}  " + " ".join(cells))
-    click.echo(f"\n{MARKS['fresh']} made from what is there   {MARKS['stale']} stale   {MARKS['missing']} not made")
-    click.echo("\n".join(["", "stale:", *reasons]) if reasons else "")
+    words = {"fresh": "complete", "holes": "files do not cover the whole date", "absent": "no files", "missing": "not made"}
+    click.echo("\n" + "   ".join(f"{mark} {words.get(state, state)}" for state, mark in MARKS.items()))
+    click.echo("What the checks say of a date: spymaster day DATE\n")
+    if reasons:
+        click.echo("\n".join(["stale, made from other input than there is now:", *reasons, ""]))
     for name in ("landing", "bronze", "truth", "dagster"):
         click.echo(f"{name:<8} {_size(lake.root / name) / 1e6:>10,.1f} MB")
     for file in _landing_files(lake):
         if file.problem:
             click.echo(f"not used: {file.path}: {file.problem}")
+
+
+def _completeness(manifest: Manifest) -> str:
+    """How well the files of a partition cover its date, as a key of MARKS."""
+    states = list(manifest.facts["coverage"].values())
+    return "fresh" if all(state.startswith("full") for state in states) else "absent" if set(states) == {"missing"} else "holes"
 
 
 def _landing_files(lake: Lake) -> list[LandingFile]:

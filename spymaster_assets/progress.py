@@ -1,8 +1,11 @@
 """Progress bars on a terminal; silent where nobody watches (Dagster's runs, tests, pipes)."""
 
+import os
 from collections.abc import Callable
 
 from tqdm import tqdm
+
+_SCREEN = os.fdopen(os.dup(2), "w")  # the terminal itself: Dagster redirects standard error while an asset runs
 
 Progress = Callable[[str, int, int], None]
 
@@ -16,7 +19,9 @@ def terminal() -> Progress:
             for bar in bars.values():
                 bar.close()
             bars.clear()
-            bars[label] = tqdm(total=total, desc=label, disable=None, unit_scale=True, leave=False, dynamic_ncols=True, delay=1)
+            bars[label] = tqdm(
+                total=total, desc=label, file=_SCREEN, disable=None, unit_scale=True, leave=False, dynamic_ncols=True, delay=1
+            )
         bars[label].update(done - bars[label].n)
         if done >= total:
             bars.pop(label).close()

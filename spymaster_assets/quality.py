@@ -135,7 +135,7 @@ def coverage(part: Partition) -> Outcome:
 
 
 def order(part: Partition) -> Outcome:
-    """Records stand in the order of receipt; few lie before an earlier one in event time (not asked of samples and statistics)."""
+    """Records stand in the order of receipt; few lie before an earlier one in event time (not asked of samples, statistics)."""
     restated = part.table in (OPTION_QUOTES, OPTION_STATISTICS)
     snapshot = f"flags & {dbn.F_SNAPSHOT} <> 0" if "flags" in part.table.names else "false"
     limit = part.lake.config.quality.late_share_max
@@ -265,7 +265,7 @@ def contract(part: Partition) -> Outcome:
     basis = {
         "volume": f"by volume of {choice['volume_date']}",
         "only outright": "as the only outright present",
-        "calendar": "by calendar",
+        "calendar": "by the calendar: no earlier date's volume yet, as on a first date",
     }
     message = f"{choice['symbol']} {basis[choice['basis']]}"
     measured = {"symbol": choice["symbol"], "basis": choice["basis"], "dominance": choice["dominance"]}

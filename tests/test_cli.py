@@ -35,7 +35,8 @@ def test_simulate_day_status_and_doctor_tell_one_story(tmp_path: Path) -> None:
     again = spymaster(tmp_path, "day", str(DATE))
     assert again.output.count("unchanged") == 6
     status = spymaster(tmp_path, "status")
-    assert f"{rows:,} ✓" in status.output and "stale:" not in status.output
+    assert f"{rows:,} ✓" in status.output and "stale, " not in status.output
+    assert status.output.splitlines()[1].endswith(" -")  # no statistics files: they are optional
     assert [line[:10] for line in status.output.splitlines() if line.startswith("20")] == [str(DATE)]
     doctor = spymaster(tmp_path, "doctor")
     assert (doctor.exit_code, "all well" in doctor.output) == (0, True), doctor.output
@@ -166,3 +167,15 @@ def test_simulate_refuses_a_net_that_is_none(tmp_path: Path) -> None:
     words = ("simulate", "--dates", str(DATE), "--events-per-session", "5000", "--customer-net", str(DATE))
     assert "customer_net outside [-1, 1]" in spymaster(tmp_path, *words, "3").output
     assert spymaster(tmp_path, "simulate", "--dates", str(DATE), "--customer-net", "June", "0.5").exit_code == 1
+
+
+def test_a_wrong_settings_file_is_one_line_not_a_traceback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "typo.toml").write_text("[quality]\ngap_second = 1\n")
+    monkeypatch.setenv("SPYMASTER_CONFIG", str(tmp_path / "typo.toml"))
+    result = spymaster(tmp_path, "status")
+    assert result.exit_code == 1 and "typo.toml" in result.output and "gap_second" in result.output
+
+
+def test_a_date_that_no_file_serves_publishes_nothing(tmp_path: Path) -> None:
+    assert spymaster(tmp_path, "day", str(DATE)).exit_code == 1
+    assert not list(tmp_path.rglob("manifest.json"))
