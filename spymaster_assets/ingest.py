@@ -228,7 +228,7 @@ class Intake:
             records = chunk
             wanted = self._wanted(table, path, records, account)
             if wanted is not None:
-                records = records[wanted]
+                records = dbn.pick(records, wanted)
             times = records[index].view("i8")
             inside = self._clock.inside(times)
             if source.file.origin == "capture":  # on other days the vendor's file may win
@@ -237,7 +237,7 @@ class Intake:
                 inside = clipped if inside is None else inside & clipped
             if inside is not None:
                 account.outside += self._clock.count(times[~inside])
-                records = records[inside]
+                records = dbn.pick(records, inside)
             account.kept += len(records)
             if len(records):
                 yield records
@@ -256,7 +256,7 @@ class Intake:
             of_contract: np.ndarray = records["instrument_id"] == number
             if of_contract.all():
                 return None
-            self._count_others(table, path, records[~of_contract], account)
+            self._count_others(table, path, dbn.pick(records, ~of_contract), account)
             return of_contract
         return self._count_others(table, path, records, account)
 
