@@ -119,9 +119,9 @@ class Touches(Group):
 class Barrier(Group):
     """Resting liquidity."""
 
-    w_b: float = 240.0  # seconds, reaction window
+    w_b: float = 240.0  # seconds, reaction window of the volume clock
+    approach_seconds: float = 60.0  # window of the volume clock before the touch
     barrier_zone_es_ticks: int = 8  # ticks beyond the level
-    approach_seconds: tuple[int, ...] = (5, 15, 60, 240)
     r_vac: float = 0.3
     r_wall: float = 1.5
     f_thresh: float = 0.10  # ° of D
@@ -174,6 +174,7 @@ class Score(Group):
     tau_score: float = 2.0  # seconds
     hold_null_seconds: float = 5.0
     sweep_seconds: float = 3.0
+    reaction_seconds: float = 5.0  # after the touch, until which the approach feeds the score
     min_prints: int = 5
     confident_prints: int = 20  # °
     confident_turnover: float = 1.0  # °
@@ -193,13 +194,20 @@ class Labels(Group):
     sigma_min: float = 0.03  # points per sqrt(second)
     min_returns: int = 60
     halt_seconds: float = 60.0
+    gap_seconds: float = 30.0  # without records, or between samples, from which on no return is taken
+    diurnal_shape: tuple[tuple[str, float], ...] = (
+        ("04:00", 0.08), ("08:00", 0.20), ("09:30", 2.40), ("09:45", 1.70), ("10:30", 1.10),
+        ("11:30", 0.75), ("14:00", 0.85), ("15:00", 1.20),
+    )  # ° variance per second, by New York time from which it holds, where there are no priors; only ratios matter  # fmt: skip
+    label_version: int = 1
 
 
 class Priors(Group):
     """What earlier dates tell."""
 
-    lookback: int = 20  # trading dates
-    min_dates: int = 3
+    lookback: int = Field(20, ge=1)  # trading dates
+    min_dates: int = Field(3, ge=1)
+    turnover_min: float = 0.25  # of a sample of F/(P+F)
 
 
 class Config(Group):
@@ -227,6 +235,10 @@ class Config(Group):
             raise ValueError(f"score weights sum to {weights}, not 1")
         if self.instrument.point % self.instrument.tick:
             raise ValueError("a point is not a whole number of ticks")
+        if self.labels.confirmation_windows_multi != (120, 240, 480):
+            raise ValueError("labels.confirmation_windows_multi: columns are named after 120, 240 and 480 s")
+        if 60_000_000_000 % self.grid.interval_ns:
+            raise ValueError("a minute is not a whole number of grid.interval_ns")
         return self
 
     def digest(self, *groups: str) -> str:

@@ -19,7 +19,8 @@ from spymaster_assets.lake import Lake
 from spymaster_assets.landing import Landing
 from spymaster_assets.progress import terminal
 from spymaster_assets.quality import CHECKS, examine
-from spymaster_assets.tables import BRONZE, Table
+from spymaster_assets.schema import Table
+from spymaster_assets.tables import BRONZE
 
 
 @dataclass

@@ -27,9 +27,10 @@ from spymaster_assets.config import Config
 from spymaster_assets.contract import Contract, choose
 from spymaster_assets.lake import Fingerprint, Lake, LakeError, Manifest, PartitionWriter, code_digest
 from spymaster_assets.landing import Landing, LandingFile, Source, Supply, supply
+from spymaster_assets.schema import Table
 from spymaster_assets.sessions import Session, Window, calendar
 from spymaster_assets.symbology import DAY_NS, Kind, Symbology
-from spymaster_assets.tables import BRONZE, DEFINITIONS, FUTURES_MBP10, FUTURES_TRADES, OPTION_QUOTES, Table
+from spymaster_assets.tables import BRONZE, DEFINITIONS, FUTURES_MBP10, FUTURES_TRADES, OPTION_QUOTES
 
 CODE: Final = tuple(
     f"spymaster_assets.{module}"

@@ -19,6 +19,7 @@ import fcntl
 import hashlib
 import importlib.util
 import json
+import math
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -35,7 +36,8 @@ import pyarrow.parquet as pq
 import xxhash
 
 from spymaster_assets.config import Config
-from spymaster_assets.tables import TABLES, TEXT, Column, Table
+from spymaster_assets.schema import TEXT, Column, Table
+from spymaster_assets.tables import TABLES
 
 MANIFEST = "manifest.json"
 _LOCK = ".lock"
@@ -121,19 +123,26 @@ class ContentHash:
 
 
 def to_numpy(column: Column, array: pa.Array) -> np.ndarray:
-    """Values of an Arrow array as the column's dtype (codes: their ASCII letter; text: objects); nulls become 0 or None."""
+    """Values of an Arrow array as the column's dtype: the in-memory form of schema.py, text as objects (None for null).
+
+    The null of an integer that declares no `unknown` becomes 0.
+    """
     if column.dtype == TEXT:
         text = array.dictionary_decode() if pa.types.is_dictionary(array.type) else array
         return np.array(text.to_pylist(), dtype=object)
-    if column.codes:
-        letters = np.array([ord(letter or "\0") for letter in array.dictionary.to_pylist()] or [0], np.uint8)
+    if column.is_text:
+        words = array.dictionary.to_pylist() or [None]
+        places = {word: number for number, word in enumerate(column.categories)} if column.categories else {}
+        values = np.array([(places[word] if places else ord(word)) if word else 0 for word in words], np.dtype(column.dtype))
         indices = array.indices
-        picked = letters[(pc.fill_null(indices, 0) if indices.null_count else indices).to_numpy(zero_copy_only=False)]
+        picked = values[(pc.fill_null(indices, 0) if indices.null_count else indices).to_numpy(zero_copy_only=False)]
         if indices.null_count:
-            picked[array.is_null().to_numpy(zero_copy_only=False)] = 0
+            picked[array.is_null().to_numpy(zero_copy_only=False)] = -1 if column.categories else 0
         return picked
-    filled = pc.fill_null(array, 0) if array.null_count else array
-    return filled.to_numpy(zero_copy_only=False)
+    if not array.null_count:
+        return array.to_numpy(zero_copy_only=False)
+    unknown = math.nan if pa.types.is_floating(array.type) else column.unknown or 0
+    return pc.fill_null(array, unknown).to_numpy(zero_copy_only=False)
 
 
 @cache
@@ -145,9 +154,21 @@ def _letters(codes: str) -> tuple[np.ndarray, pa.Array]:
 
 
 def to_arrow(column: Column, values: np.ndarray | pa.Array, null: np.ndarray | None = None) -> pa.Array:
-    """A column's values as Arrow. Codes: ASCII letters; a letter that is not declared is a ValueError. Text: Arrow or objects."""
+    """A column's in-memory values as Arrow; `null`: mask of nulls beside those that the values tell. Text: Arrow or objects.
+
+    A code or category that is not declared is a ValueError.
+    """
     if isinstance(values, pa.Array):
         return values if values.type == column.arrow else values.cast(column.arrow)
+    if null is None:
+        null = column.unknowns(values)
+    if column.categories:
+        lowest, highest = (int(values.min()), int(values.max())) if values.size else (0, 0)
+        if highest >= len(column.categories) or (null is None and lowest < 0):
+            raise ValueError(f"column {column.name}: expected the numbers of {', '.join(column.categories)}")
+        return pa.DictionaryArray.from_arrays(
+            pa.array(values.astype(np.int32), mask=null), pa.array(column.categories, pa.string())
+        )
     if column.dtype == TEXT:
         if values.dtype == np.uint8:  # single letters, NUL for none
             values = np.array([chr(code) if code else "" for code in range(256)], object)[values]
@@ -202,6 +223,15 @@ class PartitionWriter:
         self._waiting += batch.num_rows
         while self._waiting >= self._row_group:
             self._flush(self._row_group)
+
+    def append_rows(self, rows: np.ndarray, text: Mapping[str, np.ndarray | pa.Array] | None = None) -> None:
+        """Add rows in their in-memory form (`Table.dtype`), a row group at a time; `text`: the columns that it has no place for."""
+        table, size = self._table, self._row_group
+        for start in range(0, len(rows), size):
+            part = rows[start : start + size]
+            columns: dict[str, np.ndarray | pa.Array] = {name: words[start : start + size] for name, words in (text or {}).items()}
+            columns |= {c.name: np.ascontiguousarray(table.place(c, part)) for c in table.columns if c.dtype != TEXT}
+            self.append(columns)
 
     def _flush(self, rows: int) -> None:
         """Write the first `rows` pending rows as one row group."""
@@ -370,6 +400,18 @@ class Lake:
                 parts[name].append(to_numpy(table[name], batch.column(name)))
         empty = {name: np.empty(0, object if table[name].dtype == TEXT else table[name].dtype) for name in names}
         return {name: np.concatenate(found) if found else empty[name] for name, found in parts.items()}
+
+    def rows(self, table: Table, date: dt.date) -> np.ndarray:
+        """The whole partition in its in-memory form (`Table.dtype`)."""
+        manifest = self.manifest(table, date)
+        rows = np.zeros(manifest.rows if manifest else 0, table.dtype)
+        stored, at = [column for column in table.columns if column.dtype != TEXT], 0
+        for batch in self.batches(table, date, [column.name for column in stored]):
+            part = rows[at : at + batch.num_rows]
+            for column in stored:
+                table.place(column, part)[:] = to_numpy(column, batch.column(column.name))
+            at += batch.num_rows
+        return rows
 
     def verify(self, table: Table, date: dt.date) -> str | None:
         """Read a partition back and compare it with its manifest; what is wrong, or None."""

@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from spymaster_assets import dbn
 from spymaster_assets.lake import Lake, LakeError, scan
 from spymaster_assets.landing import option, outright
+from spymaster_assets.schema import Table
 from spymaster_assets.sessions import NS_PER_SECOND, Session, calendar
 from spymaster_assets.tables import (
     BRONZE,
@@ -27,7 +28,6 @@ from spymaster_assets.tables import (
     OPTION_QUOTES,
     OPTION_STATISTICS,
     UNDEF_PRICE,
-    Table,
 )
 
 DAY_NS: Final = 86_400 * NS_PER_SECOND

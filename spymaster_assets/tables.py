@@ -1,94 +1,35 @@
-"""Every table and column of the system, declared once.
-
-A column states its name, type, unit, meaning, allowed values and what stands for "unknown"; the numpy dtype, the Arrow schema
-with its metadata, the Dagster column schema, the quality checks, docs/tables.md and the page's legend derive from it.
+"""Every table of the system, each column declared once.
 
 Bronze keeps Databento's names and integers: prices in 1e-9 USD, times in ns UTC, sizes in contracts, undefined prices as
-2**63 - 1. Undefined timestamps, 2**64 - 1 at Databento, read as -1 because times are stored as int64.
-Source of the fields: Databento's DBN records, version 3.
+2**63 - 1. Undefined timestamps, 2**64 - 1 at Databento, read as -1 because times are stored as int64. Source of the fields:
+Databento's DBN records, version 3. Silver counts prices in ticks (`price // tick`), and what it does not know is null; its
+formulas stand in docs/physics.md, the features' declarations in features.py.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 import numpy as np
-import pyarrow as pa
 
 from spymaster_assets import dbn
+from spymaster_assets.features import FEATURES, HORIZONS
+from spymaster_assets.schema import TEXT, Column, Table, series
+from spymaster_assets.states import (
+    BARRIER_STATES,
+    CONFIDENCES,
+    DIRECTIONS,
+    FUEL_EFFECTS,
+    LEVEL_KINDS,
+    OUTCOMES,
+    PHASES,
+    SIDES,
+    TRIGGERS,
+)
 
 UNDEF_PRICE: Final = int(dbn.UNDEF_PRICE)
-TEXT: Final = "text"  # dtype of a string column
-
 ACTIONS: Final = {"A": "add", "C": "cancel", "M": "modify", "R": "clear", "T": "trade", "F": "fill", "N": "none"}
-SIDES: Final = {"A": "ask; of a trade: the seller was the aggressor", "B": "bid; of a trade: the buyer", "N": "none"}
-
-
-@dataclass(frozen=True)
-class Column:
-    """One column. `dtype`: a numpy type, or TEXT. `codes`: one-letter values (stored as text) with their meaning.
-
-    `low`, `high`: range of a known value, ends included. `unknown`: the value that stands for "unknown" where it is not null.
-    `delta`: stored as differences (rising values); other columns are stored through a dictionary.
-    """
-
-    name: str
-    dtype: str
-    unit: str
-    meaning: str
-    null: bool = False
-    low: int | float | None = None
-    high: int | float | None = None
-    unknown: int | None = None
-    codes: Mapping[str, str] | None = None
-    delta: bool = False
-
-    @property
-    def arrow(self) -> pa.DataType:
-        if self.codes or self.dtype == TEXT:
-            return pa.dictionary(pa.int32(), pa.string())
-        return pa.from_numpy_dtype(np.dtype(self.dtype))
-
-    @property
-    def field(self) -> pa.Field:
-        described = {"unit": self.unit, "meaning": self.meaning}
-        if self.unknown is not None:
-            described["unknown"] = str(self.unknown)
-        return pa.field(self.name, self.arrow, nullable=self.null, metadata=described)
-
-
-@dataclass(frozen=True)
-class Table:
-    """One table: where it belongs, the columns it is sorted by (arrival: the order of the source). `optional`: may be absent."""
-
-    name: str
-    stage: str
-    grain: str
-    meaning: str
-    columns: tuple[Column, ...]
-    optional: bool = False
-
-    @cached_property
-    def schema(self) -> pa.Schema:
-        return pa.schema([column.field for column in self.columns], metadata={"table": self.name, "grain": self.grain})
-
-    @cached_property
-    def digest(self) -> str:
-        """Hash (16 hex digits) of names, types and codes: what makes stored bytes incompatible, not what describes them."""
-        facts = [(c.name, c.dtype, c.null, sorted(c.codes or ())) for c in self.columns]
-        return hashlib.sha256(json.dumps([self.name, facts]).encode()).hexdigest()[:16]
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        return tuple(column.name for column in self.columns)
-
-    def __getitem__(self, name: str) -> Column:
-        return next(column for column in self.columns if column.name == name)
 
 
 def _time(name: str, meaning: str, *, delta: bool = True, unknown: int | None = None) -> Column:
@@ -263,6 +204,282 @@ DEFINITIONS = Table(
     "definitions", "bronze", "arrival", "what every future and option is, as sent within the date", _definition_columns()
 )
 
+_UNKNOWN_BID: Final = -(2**31)  # an unlisted bid is worse than any price
+_UNKNOWN_ASK: Final = 2**31 - 1
+_UNKNOWN: Final = -(2**31)
+_MOST: Final = 2**31 - 1
+BOOK_SIDES: Final = {letter: SIDES[letter] for letter in "AB"}
+
+K = Column("k", "i4", "snap", "number of the 250-ms interval since the open; 0 holds everything up to the open", delta=True)
+TOUCH = Column("touch", "i4", "number", "which touch of the date, in order of (t0, kind), from 0", delta=True)
+EVENT_ID = Column("event_id", TEXT, "id", "{date}_{kind}_{ticks}_{t0}_{direction} of the touch")
+ELAPSED = Column("elapsed", "f8", "s", "since the touch", low=0)
+
+
+def _ticks(name: str, meaning: str, *, unknown: int | None = None) -> Column:
+    return Column(name, "i4", "ticks", meaning, null=unknown is not None, unknown=unknown)
+
+
+def _count(name: str, unit: str, meaning: str) -> Column:
+    return Column(name, "i8", unit, f"{meaning}; cumulative", delta=True)
+
+
+def _known(name: str, unit: str, meaning: str, low: float | None = None, high: float | None = None) -> Column:
+    return Column(name, "f8", unit, meaning, null=True, low=low, high=high)
+
+
+SNAPS = Table(
+    "snaps", "silver", "k", "the book at the end of every 250-ms interval of event time, and counters whose differences are sums",
+    (
+        K,
+        _time("ts", "end of the interval"),
+        *series("bid_ticks", dbn.BOOK_LEVELS, "i4", "ticks", "bid price, level {i}", null=True, unknown=_UNKNOWN_BID),
+        *series("ask_ticks", dbn.BOOK_LEVELS, "i4", "ticks", "ask price, level {i}", null=True, unknown=_UNKNOWN_ASK),
+        *series("bid_size", dbn.BOOK_LEVELS, "i4", "contracts", "size at the bid, level {i}; 0 if not listed", low=0, high=_MOST),
+        *series("ask_size", dbn.BOOK_LEVELS, "i4", "contracts", "size at the ask, level {i}; 0 if not listed", low=0, high=_MOST),
+        Column("bid_shown", "i1", "code", "visible bids: 0 none, 1 down to the worst listed, 2 all", low=0, high=2),
+        Column("ask_shown", "i1", "code", "visible asks: 0 none, 1 up to the worst listed, 2 all", low=0, high=2),
+        _ticks("mid2", "best bid + best ask, twice the mid", unknown=_UNKNOWN),
+        Column("book_ok", "i1", "flag", "1: two-sided, not crossed or locked, not flagged", low=0, high=1),
+        _ticks("last", "latest print", unknown=_UNKNOWN),
+        _ticks("high", "highest print of the interval; null without prints", unknown=_UNKNOWN),
+        _ticks("low", "lowest print of the interval; null without prints", unknown=_UNKNOWN),
+        Column("gap_ns", "i8", "ns", "since the last record", null=True, low=0, high=2**62, unknown=-1),
+        _count("records", "count", "records of any kind"),
+        _count("prints", "count", "prints, which are also numbered so"),
+        _count("buy_volume", "contracts", "lots bought by aggressors"),
+        _count("sell_volume", "contracts", "lots sold by aggressors"),
+        _count("volume", "contracts", "lots traded, with or without an aggressor"),
+        _count("buy_prints", "count", "prints with a buyer as aggressor"),
+        _count("sell_prints", "count", "prints with a seller as aggressor"),
+        *series("ofi", dbn.BOOK_LEVELS, "i8", "contracts", "order-flow imbalance at depth {i}, positive for buyers; cumulative"),
+        _count("flow_rows", "count", "rows of flow, which are also numbered so"),
+        _count("crossed", "count", "book records with bid at or above ask"),
+        _count("resets", "count", "book records that set the book without being flow"),
+        _count("late", "count", "records whose event time lies before their effective time"),
+    ),
+)  # fmt: skip
+PRINTS = Table(
+    "prints", "silver", "number", "one row per trade record of the book's stream: the trade path",
+    (
+        _time("ts", "effective time"),
+        K,
+        _ticks("ticks", "price"),
+        Column("size", "i4", "contracts", "lots", low=0, high=_MOST),
+        Column("side", "u1", "code", "aggressor", codes=SIDES),
+        Column("cluster", "i4", "number", "run of prints with one aggressor and short gaps", delta=True),
+        Column("cluster_size", "i4", "contracts", "lots of the cluster up to and with this print", low=0, high=_MOST),
+        Column("cluster_span", "i4", "ticks", "highest - lowest price of the cluster so far", low=0, high=_MOST),
+        Column("cluster_p99", "i4", "contracts", "99th percentile of closed clusters; null under 200", null=True, unknown=-1),
+    ),
+)  # fmt: skip
+FLOW = Table(
+    "flow", "silver", "k, side, ticks", "what happened to the visible liquidity at a price within an interval",
+    (
+        K,
+        Column("side", "u1", "code", "side of the book", codes=BOOK_SIDES),
+        _ticks("ticks", "price"),
+        *(
+            Column(name, "i4", "contracts", meaning, low=0, high=_MOST)
+            for name, meaning in (
+                ("added", "resting lots that were added, refills of trades included"),
+                ("pulled", "resting lots that were cancelled"),
+                ("filled", "resting lots that were traded, at a visible price"),
+                ("bought", "lots bought by aggressors from this side, visible or not"),
+                ("sold", "lots sold by aggressors to this side, visible or not"),
+            )
+        ),
+    ),
+)  # fmt: skip
+OPTION_FLOW = Table(
+    "option_flow", "silver", "k, strike, call", "trades and quotes of the date's 0DTE options within an interval",
+    (
+        K,
+        Column("strike", "i8", "1e-9 USD", "strike"),
+        Column("call", "i1", "flag", "1 call, 0 put", low=0, high=1),
+        Column("signed", "i8", "contracts", "lots bought - lots sold by aggressors"),
+        Column("volume", "i8", "contracts", "lots, with or without an aggressor", low=0, high=2**62),
+        Column("trades", "i4", "count", "trades", low=0, high=_MOST),
+        Column("premium", "i8", "1e-9 USD", "sum of price x lots, per unit of the multiplier", low=0, high=2**62),
+        *(
+            Column(name, "i8", "1e-9 USD", meaning, null=True, unknown=UNDEF_PRICE)
+            for name, meaning in (
+                ("last", "latest trade's price by the end of the interval"),
+                ("bid", "latest best bid"),
+                ("ask", "latest best ask"),
+            )
+        ),
+    ),
+)  # fmt: skip
+BARS = Table(
+    "bars", "silver", "minutes, k", "bars of 1 and 2 minutes from prints",
+    (
+        Column("minutes", "i1", "minutes", "length", low=1, high=60),
+        K,
+        _time("ts", "close of the bar; it is known from here on"),
+        *(
+            _ticks(name, meaning, unknown=_UNKNOWN)
+            for name, meaning in (
+                ("open", "first print"), ("high", "highest print"), ("low", "lowest print"),
+                ("close", "last print; without prints the last close"),
+            )
+        ),
+        Column("volume", "i8", "contracts", "lots", low=0, high=2**62),
+        Column("prints", "i8", "count", "prints", low=0, high=2**62),
+    ),
+)  # fmt: skip
+LEVELS = Table(
+    "levels", "silver", "valid_from, kind", "key levels and when they hold",
+    (
+        Column("kind", "i1", "name", "which level", categories=LEVEL_KINDS),
+        Column("price", "i8", "1e-9 USD", "price"),
+        _ticks("ticks", "nearest tick, half up"),
+        _time("valid_from", "known, and valid after this moment"),
+        _time("valid_to", "valid up to and with this moment"),
+    ),
+)  # fmt: skip
+TOUCHES = Table(
+    "touches", "silver", "touch", "when a level was touched, and what was known then and holds for the touch's life",
+    (
+        TOUCH,
+        EVENT_ID,
+        Column("episode_id", TEXT, "id", "event_id of the first touch of confluent ones"),
+        Column("episode", "i4", "number", "that touch's number"),
+        Column("kind", "i1", "name", "which level", categories=LEVEL_KINDS),
+        Column("direction", "i1", "name", "UP: from below, testing resistance", categories=DIRECTIONS),
+        Column("price", "i8", "1e-9 USD", "the level's price, frozen"),
+        _ticks("ticks", "its nearest tick, half up"),
+        K,
+        _time("t0", "end of the snap of the touch"),
+        _ticks("entry_ticks", "latest print at t0"),
+        _ticks("entry_high", "highest print of the entry snap from the first in the band or beyond the level on"),
+        _ticks("entry_low", "lowest of them"),
+        Column("attempt_index", "i4", "count", "which touch of its kind on this date, from 1", low=1, high=10_000),
+        _known("sigma", "points/sqrt(s)", "volatility at t0; null under 60 returns", low=0),
+        Column("sigma_cold", "i1", "flag", "1: no priors, a stated shape of the day stands in", low=0, high=1),
+        *(
+            Column(f"theta_{name}", "i4", "ticks", f"distance that decides a horizon of {seconds} s", low=1, high=100_000)
+            for name, seconds in HORIZONS.items()
+        ),
+        *(
+            series("m", dbn.BOOK_LEVELS, "f8", "contracts", "usual size {i} ticks from the defending side's best", null=True, low=0)
+        ),
+        _known("depth", "contracts", "reference depth D: m_00 + .. + m_08, at least 1", low=1),
+        _known("minute_volume", "contracts", "median volume of a minute before t0", low=0),
+        _known("minute_prints", "count", "median number of prints of a minute before t0", low=0),
+        _known("atr", "points", "mean true range of 14 minutes before t0", low=0),
+        _known("print_spacing", "s", "median time between prints before t0", low=0),
+    ),
+)  # fmt: skip
+FEATURE_ROWS = Table(
+    "features", "silver", "touch, elapsed", "what was known at the landmarks of a touch",
+    (TOUCH, EVENT_ID, K, _time("ts", "the moment"), ELAPSED, *(feature.column for feature in FEATURES)),
+)  # fmt: skip
+_BY_NAME: Final = {feature.name: feature for feature in FEATURES}
+SIGNALS = Table(
+    "signals", "silver", "touch, k", "the mechanical score of a touch at every snap from t0 until resolved or 240 s",
+    (
+        TOUCH, EVENT_ID, K,
+        _time("ts", "the moment"),
+        ELAPSED,
+        _ticks("mid2", "best bid + best ask", unknown=_UNKNOWN),
+        Column("barrier_state", "i1", "state", "of the approach for 5 s, then of the reaction", categories=BARRIER_STATES),
+        *(
+            _known(name, _BY_NAME[name].unit, f"{_BY_NAME[name].meaning}; of the approach for 5 s", _BY_NAME[name].low)
+            for name in ("barrier_turnover", "replenishment_ratio", "barrier_delta_liq", "wall_ratio", "tape_velocity", "tape_rate")
+        ),
+        _known("tape_imbalance", "share", "aggression toward the break near the level, however few lots", -1, 1),
+        Column("tape_prints", "i4", "count", "prints near the level", low=0, high=_MOST),
+        Column("sweep_direction", "i1", "sign", "+1 toward the break: a sweep in the last 3 s; 0 none", low=-1, high=1),
+        Column("fuel_effect", "i1", "state", "what dealers' hedging does to the move", categories=FUEL_EFFECTS),
+        _known("score_liquidity", "0-100", "S_L, of the barrier", 0, 100),
+        _known("score_hedge", "0-100", "S_H, of fuel", 0, 100),
+        _known("score_tape", "0-100", "S_T, of the tape", 0, 100),
+        _known("break_score_raw", "0-100", "weighted mean of the known parts; higher: break", 0, 100),
+        _known("break_score_smooth", "0-100", "its exponential average over 2 s", 0, 100),
+        Column("trigger", "i1", "state", "what the score has been telling for 3 s", categories=TRIGGERS),
+        Column("signal", "i1", "state", "the trigger while the price is in the band", categories=TRIGGERS),
+        Column("phase", "i1", "state", "critical: in the band", categories=PHASES),
+        Column("confidence", "i1", "state", "how much evidence there is", categories=CONFIDENCES),
+    ),
+)  # fmt: skip
+
+
+def _outcome(name: str, seconds: int) -> Iterable[Column]:
+    """The label columns of one horizon."""
+    over = f"in (t, t + {seconds} s]"
+    yield _time(f"label_end_{name}", f"t + {seconds} s: the label reads (t, this]")
+    yield Column(f"outcome_{name}", "i1", "name", f"which side was reached first {over}", categories=OUTCOMES)
+    for side in ("break", "bounce"):
+        for step, distance in ((1, ".33 theta"), (2, "theta")):
+            yield _known(
+                f"time_to_{side}_{step}_{name}", "s", f"to the first print {distance} from the level, {side} side; null if never", 0
+            )
+    yield _known(f"excursion_max_{name}", "points", f"farthest print beyond the level {over}", 0)
+    yield _known(f"excursion_min_{name}", "points", f"farthest print before the level {over}", 0)
+    yield _known(f"strength_signed_{name}", "points", "excursion_max - excursion_min")
+    yield _known(f"strength_abs_{name}", "points", "the larger of both", 0)
+    for step, distance in ((1, ".33 theta"), (2, "theta")):
+        unknown = "null unless the whole horizon was observed"
+        yield Column(
+            f"tradeable_{step}_{name}",
+            "i1",
+            "flag",
+            f"1: strength_abs >= {distance}; {unknown}",
+            null=True,
+            low=0,
+            high=1,
+            unknown=-1,
+        )
+    yield _ticks(f"future_price_{name}", f"latest print at t + {seconds} s", unknown=_UNKNOWN)
+
+
+LABELS = Table(
+    "labels", "silver", "touch, elapsed", "what came after the landmarks of a touch",
+    (
+        TOUCH, EVENT_ID, K,
+        _time("ts", "the moment of decision t; a label reads only what comes after it"),
+        ELAPSED,
+        Column("label_version", "i2", "number", "version of the rules", low=1, high=1000),
+        _ticks("anchor_spot", "best bid + best ask at t", unknown=_UNKNOWN),
+        *(column for name, seconds in HORIZONS.items() for column in _outcome(name, seconds)),
+    ),
+)  # fmt: skip
+
+
+def _summary(of: str) -> tuple[Column, ...]:
+    """What a 5-minute bucket of a date looked like."""
+    sides = [
+        column
+        for side in ("bid", "ask")
+        for column in series(
+            f"{side}_m", dbn.BOOK_LEVELS, "f8", "contracts", f"{of}median size {{i}} ticks from the best {side}", null=True, low=0
+        )
+    ]
+    return (
+        Column("bucket", "i2", "number", "5-minute bucket from 04:00 New York time on", low=0, high=143),
+        *sides,
+        _known("minute_volume", "contracts", f"{of}median volume of its minutes", 0),
+        _known("minute_prints", "count", f"{of}median number of prints of its minutes", 0),
+        _known("cluster_p99", "contracts", f"{of}99th percentile of cluster sizes", 0),
+        _known("atr", "points", f"{of}mean true range of its minutes", 0),
+        _known("print_spacing", "s", f"{of}median time between prints", 0),
+        _known("diffusion", "points^2/s", f"{of}mean squared return over its seconds, of 5-s returns of the mid", 0),
+        _known("consumed_share", "share", f"{of}80th percentile of F/(P+F) in the signal window (one number a date)", 0, 1),
+        _known("gamma_threshold", "contracts/point", f"{of}median |G|; null until fuel is computed", 0),
+    )
+
+
+DAY_SUMMARY = Table("day_summary", "silver", "bucket", "the date by 5-minute buckets, for later dates' priors", _summary(""))
+PRIORS = Table(
+    "priors", "silver", "bucket", "what earlier dates tell about a date before it opens",
+    (*_summary("median over dates of: "), Column("dates", "i2", "count", "dates that were there", low=0, high=1000)),
+)  # fmt: skip
+
+SILVER: Final = (
+    PRIORS, SNAPS, PRINTS, FLOW, OPTION_FLOW, BARS, LEVELS, TOUCHES, FEATURE_ROWS, SIGNALS, LABELS, DAY_SUMMARY,
+)  # fmt: skip
+
 OPTION_FLOW_TRUTH = Table(
     "option_flow", "truth", "arrival", "the simulator's answer: who the customer was in each simulated option trade",
     (
@@ -275,7 +492,7 @@ OPTION_FLOW_TRUTH = Table(
 )  # fmt: skip
 
 BRONZE: Final = (DEFINITIONS, FUTURES_TRADES, FUTURES_MBP10, OPTION_TRADES, OPTION_QUOTES, OPTION_STATISTICS)
-TABLES: Final[Mapping[str, Table]] = {f"{table.stage}/{table.name}": table for table in (*BRONZE, OPTION_FLOW_TRUTH)}
+TABLES: Final[Mapping[str, Table]] = {f"{table.stage}/{table.name}": table for table in (*BRONZE, *SILVER, OPTION_FLOW_TRUTH)}
 
 
 def markdown() -> str:
@@ -290,7 +507,7 @@ def markdown() -> str:
 
 
 def _type(column: Column) -> str:
-    return "text" if column.codes or column.dtype == TEXT else str(np.dtype(column.dtype))
+    return "text" if column.is_text else str(np.dtype(column.dtype))
 
 
 def _unknown(column: Column) -> str:
@@ -298,7 +515,7 @@ def _unknown(column: Column) -> str:
 
 
 def _meaning(column: Column) -> str:
-    codes = "; ".join(f"{letter} {text}" for letter, text in (column.codes or {}).items())
+    codes = "; ".join(f"{letter} {text}" for letter, text in (column.codes or {}).items()) or ", ".join(column.categories or ())
     return f"{column.meaning} ({codes})" if codes else column.meaning
 
 

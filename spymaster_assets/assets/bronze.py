@@ -18,7 +18,8 @@ from spymaster_assets.ingest import CODE, CONFIG_GROUPS, TROUBLE, Ingested, Inta
 from spymaster_assets.lake import code_digest
 from spymaster_assets.landing import FEEDS
 from spymaster_assets.progress import terminal
-from spymaster_assets.tables import BRONZE, DEFINITIONS, FUTURES_MBP10, FUTURES_TRADES, Table, describe
+from spymaster_assets.schema import Table
+from spymaster_assets.tables import BRONZE, DEFINITIONS, FUTURES_MBP10, FUTURES_TRADES, describe
 
 CODE_VERSION = f"{code_digest(*CODE)}-{CONFIG.digest(*CONFIG_GROUPS)}"
 

@@ -10,7 +10,7 @@ import duckdb
 from spymaster_assets.assets.partitions import trading_dates
 from spymaster_assets.lake import Lake
 from spymaster_assets.quality import CHECKS, Outcome, examine
-from spymaster_assets.tables import Table
+from spymaster_assets.schema import Table
 
 
 def key_of(table: Table) -> dg.AssetKey:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import TypeVar, cast
 
 import numba
+import numpy as np
 
 Function = TypeVar("Function", bound=Callable[..., object])
 
@@ -16,3 +17,9 @@ Function = TypeVar("Function", bound=Callable[..., object])
 def kernel(function: Function) -> Function:
     """Compile `function` for this machine: cached on disk, without the GIL, dividing as numpy does (no ZeroDivisionError)."""
     return cast(Function, numba.njit(cache=True, nogil=True, error_model="numpy")(function))
+
+
+@kernel
+def signed(value: int) -> int:
+    """An unsigned field as a signed integer: what mixes both becomes a float in numba."""
+    return np.int64(value)  # type: ignore[return-value]

@@ -27,6 +27,45 @@ def _copy(rows: np.ndarray, words: np.ndarray, out: np.ndarray, at: int) -> None
                 out[column, at + row] = rows[row, word]
 
 
+@kernel
+def _scatter(columns: np.ndarray, words: np.ndarray, rows: np.ndarray) -> None:
+    """rows[r, words[c]] = columns[c, r]: the way back."""
+    for start in range(0, rows.shape[0], BLOCK):
+        stop = min(start + BLOCK, rows.shape[0])
+        for column in range(words.size):
+            word = words[column]
+            for row in range(start, stop):
+                rows[row, word] = columns[column, row]
+
+
+class Records:
+    """The way back: columns as rows of a record type, in a buffer that is reused; fields that are not given keep zero.
+
+    `dtype`, `fields` as for Columns. `fill` overwrites the rows handed out before.
+    """
+
+    def __init__(self, dtype: np.dtype, fields: Mapping[str, tuple[int, str]], capacity: int) -> None:
+        self._rows = np.zeros(capacity, dtype)
+        self._groups: list[tuple[list[str], np.dtype, np.ndarray, np.ndarray]] = []
+        for size in _WORDS:
+            chosen = {name: place[0] // size for name, place in fields.items() if np.dtype(place[1]).itemsize == size}
+            if chosen:
+                words, staged = np.array(list(chosen.values()), np.int64), np.empty((len(chosen), TILE), f"u{size}")
+                self._groups.append((list(chosen), np.dtype(f"u{size}"), words, staged))
+
+    def fill(self, columns: Mapping[str, np.ndarray]) -> np.ndarray:
+        """The rows of `columns` (equally long, at most `capacity`), as a view of the buffer."""
+        count = len(next(iter(columns.values())))
+        rows = self._rows[:count]
+        for start in range(0, count, TILE):
+            tile = rows[start : min(start + TILE, count)]
+            for names, word, words, staged in self._groups:
+                for i, name in enumerate(names):
+                    staged[i, : len(tile)] = columns[name][start : start + len(tile)].view(word)
+                _scatter(staged, words, tile.view(word).reshape(len(tile), -1))
+        return rows
+
+
 class Columns:
     """A fixed number of rows of some fields of a record type, held column by column and reused.
 

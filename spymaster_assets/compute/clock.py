@@ -1,0 +1,63 @@
+"""The times of a trading date as the kernels need them: snap numbers, and the 5-minute buckets of priors."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from spymaster_assets.compute.kernel import kernel
+
+if TYPE_CHECKING:
+    from spymaster_assets.config import Config
+    from spymaster_assets.sessions import Session
+
+BUCKETS: Final = 144  # 5 minutes each, from the start of the premarket on
+NS: Final = 1_000_000_000
+
+
+class Clock(NamedTuple):
+    """Times in ns UTC; `count`: snaps after the open; `interval`: ns; `second`: snaps in one."""
+
+    open: int
+    interval: int
+    count: int  # type: ignore[assignment]  # hides tuple.count
+    second: int
+    premarket_start: int
+    regular_start: int
+    opening_range_end: int
+    signals_start: int
+    signals_end: int
+    session_end: int
+    globex_end: int
+    bucket: int
+
+
+def clock_of(session: Session, config: Config) -> Clock:
+    """The clock of a session."""
+    interval = config.grid.interval_ns
+    return Clock(
+        open=session.globex.start,
+        interval=interval,
+        count=(session.globex.end - session.globex.start) // interval,
+        second=NS // interval,
+        premarket_start=session.premarket.start,
+        regular_start=session.regular.start,
+        opening_range_end=session.opening_range.end,
+        signals_start=session.signals.start,
+        signals_end=session.signals.end,
+        session_end=session.end,
+        globex_end=session.globex.end,
+        bucket=config.grid.bucket_minutes * 60 * NS,
+    )
+
+
+@kernel
+def snap_of(time: int, clock: Clock) -> int:
+    """The snap in whose interval an instant lies, 0 up to the open."""
+    return max(0, (time - clock.open + clock.interval - 1) // clock.interval)
+
+
+@kernel
+def bucket_of(time: int, clock: Clock) -> int:
+    """The bucket that holds an instant, -1 outside of all."""
+    bucket = (time - clock.premarket_start - 1) // clock.bucket
+    return bucket if 0 <= bucket < BUCKETS and time > clock.premarket_start else -1

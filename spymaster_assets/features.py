@@ -1,0 +1,165 @@
+"""The feature registry: every number known at (touch, moment), declared once. Formulas: docs/physics.md, section 4.
+
+`known`: "t0" for approach columns, which look back from the touch and never change; "t" for what moves with the moment. A reaction
+column looks forward from the touch and is null at e = 0. `mirror`: what the column becomes when book and tape are reflected
+through the level: itself, or the named column. `exact`: made of integers and + - x / sqrt alone, so that it has the same bytes on
+every machine; the others agree within 1e-12. The features table, its checks, tests and documentation iterate over FEATURES.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from spymaster_assets.schema import Column
+from spymaster_assets.states import BARRIER_STATES, FUEL_EFFECTS
+
+HORIZONS: Final = {"2min": 120, "4min": 240, "8min": 480}  # seconds; the names are those of columns
+REACTION_WINDOWS: Final = (5, 15, 60)  # seconds, fixed windows after the touch
+APPROACH_WINDOWS: Final = (5, 15, 60, 240)  # seconds, before the touch
+
+
+@dataclass(frozen=True)
+class Feature:
+    """One column of the features table. `null`: when it is null; `window`: what it reads."""
+
+    name: str
+    family: str
+    unit: str
+    meaning: str
+    window: str
+    null: str
+    known: str = "t"
+    reaction: bool = False
+    mirror: str | None = None
+    exact: bool = True
+    low: float | None = None
+    high: float | None = None
+    categories: tuple[str, ...] | None = None
+
+    @property
+    def column(self) -> Column:
+        dtype = "i1" if self.categories else "f8"
+        meaning = f"{self.meaning}; null: {self.null}" if self.null else self.meaning
+        return Column(
+            self.name, dtype, self.unit, meaning, null=bool(self.null), low=self.low, high=self.high, categories=self.categories
+        )
+
+
+_UNOBSERVED = "under half of the zone is visible, or the reference depth is unknown"
+
+
+def _clocked(prefix: str, window: str, known: str, reaction: bool) -> tuple[Feature, ...]:
+    """Barrier columns over a volume clock."""
+    null = "at e = 0; " + _UNOBSERVED if reaction else _UNOBSERVED
+
+    def one(name: str, unit: str, meaning: str, more: str = "", low: float | None = None, high: float | None = None) -> Feature:
+        return Feature(prefix + name, "barrier", unit, meaning, window, null + more, known, reaction, None, True, low, high)
+
+    state = "at e = 0" if reaction else ""
+    return (
+        Feature(
+            prefix + "barrier_state", "barrier", "state", "what happens to the resting liquidity",
+            window, state, known, reaction, categories=BARRIER_STATES,
+        ),
+        one("barrier_turnover", "D", "pulled + filled in the zone over the reference depth D", low=0),
+        one("barrier_seconds", "s", "how long the volume clock ran", low=0),
+        one("replenishment_ratio", "ratio", "added net of the mechanical shift, over pulled + filled"),
+        one("replenishment_ratio_raw", "ratio", "added over pulled + filled", low=0),
+        one("barrier_delta_liq", "contracts", "added - pulled - filled, net of the mechanical shift of the ladder"),
+        one("barrier_delta_liq_raw", "contracts", "added - pulled - filled"),
+        one("barrier_delta_share", "D", "barrier_delta_liq over the reference depth D"),
+        one("pull_ratio", "share", "pulled over pulled + filled", "; nothing left the zone", 0, 1),
+    )  # fmt: skip
+
+
+def _rates(prefix: str, windows: tuple[int, ...], known: str, reaction: bool) -> tuple[Feature, ...]:
+    """Flow in the zone over fixed windows."""
+    null = "at e = 0; unless e is beyond the next shorter window; " + _UNOBSERVED if reaction else _UNOBSERVED
+    side = "after" if reaction else "before"
+    return tuple(
+        Feature(
+            f"{prefix}{what}_rate_{seconds}", "barrier", "D/s", f"{what} in the zone per second over the reference depth D",
+            f"{seconds} s {side} the touch", null, known, reaction, low=0,
+        )
+        for seconds in windows
+        for what in ("added", "pulled", "filled")
+    )  # fmt: skip
+
+
+def _tape(prefix: str, window: str, known: str, reaction: bool) -> tuple[Feature, ...]:
+    never = "at e = 0" if reaction else ""
+
+    def one(
+        name: str, unit: str, meaning: str, null: str = "", mirror: str | None = None,
+        low: float | None = None, high: float | None = None,
+    ) -> Feature:  # fmt: skip
+        why = "; ".join(filter(None, (never, null)))
+        swapped = prefix + mirror if mirror else None
+        return Feature(prefix + name, "tape", unit, meaning, window, why, known, reaction, swapped, True, low, high)
+
+    return (
+        one("tape_buy_volume", "contracts", "lots bought by aggressors near the level", "", "tape_sell_volume", 0),
+        one("tape_sell_volume", "contracts", "lots sold by aggressors near the level", "", "tape_buy_volume", 0),
+        one("tape_prints", "count", "prints near the level", low=0),
+        one("tape_imbalance", "share", "aggression toward the break near the level", "under 20 lots", None, -1, 1),
+        one("tape_velocity", "points/s", "slope of the mid over the last 3 s, toward the break", "under 8 snaps with a good book"),
+        one("tape_rate", "ratio", "prints per minute over the reference's", "minute prints unknown", low=0),
+        one("tape_mean_size", "contracts", "lots per print", "no prints", low=1),
+        one("tape_large_share", "share", "lots in large prints", "under 20 lots", None, 0, 1),
+        one("sweep_direction", "sign", "+1: the latest sweep near the level went toward the break", "no sweep", None, -1, 1),
+        one("sweep_size", "contracts", "lots of its cluster up to the sweep", "no sweep", None, 1),
+        one("sweep_notional", "USD", "their value", "no sweep", None, 0),
+    )  # fmt: skip
+
+
+_BOOK = "no two-sided book at t"
+_SIGMA = "volatility unknown"
+
+FEATURES: Final[tuple[Feature, ...]] = (
+    *_clocked("approach_", "volume clock within 60 s before the touch", "t0", False),
+    *_rates("approach_", APPROACH_WINDOWS, "t0", False),
+    *_tape("approach_", "60 s before the touch", "t0", False),
+    Feature("barrier_observed", "barrier", "share", "zone prices that the book shows", "the book at t", "", low=0, high=1),
+    Feature(
+        "barrier_position", "barrier", "ticks", "how far the defending best lies beyond the level", "the book at t",
+        "the defending side is empty",
+    ),
+    Feature("barrier_depth", "barrier", "contracts", "size in the zone", "the book at t", _UNOBSERVED, low=0),
+    Feature(
+        "wall_ratio", "barrier", "ratio", "size in the zone over what is usual so far from the best", "the book at t",
+        _UNOBSERVED + "; the zone lies before the best", low=0,
+    ),
+    *_clocked("", "volume clock within 240 s after the touch", "t", True),
+    *_rates("", REACTION_WINDOWS, "t", True),
+    *_tape("", "60 s after the touch", "t", True),
+    Feature("fuel_effect", "fuel", "state", "what dealers' hedging does to the move", "none yet", "", categories=FUEL_EFFECTS),
+    Feature("gamma_exposure", "fuel", "contracts/point", "ES contracts that dealers must trade per point", "none yet", "always"),
+    Feature("gamma_velocity", "fuel", "contracts/point/s", "change of gamma_exposure by new trades", "none yet", "always"),
+    Feature("position", "position", "points", "mid beyond the level, toward the break", "the book at t", _BOOK),
+    *(
+        Feature(
+            f"position_theta_{name}", "position", "theta", f"position over the barrier of {seconds} s", "the book at t", _BOOK,
+        )
+        for name, seconds in HORIZONS.items()
+    ),
+    Feature(
+        "position_sigma_4min", "position", "sigma", "position over the volatility of 240 s", "the book at t",
+        f"{_BOOK}; {_SIGMA}", exact=False,
+    ),
+    Feature("excursion_max", "position", "points", "farthest print beyond the level so far", "from the entry to t", "", low=0),
+    Feature("excursion_min", "position", "points", "farthest print before the level so far", "from the entry to t", "", low=0),
+    Feature("sigma", "volatility", "points/sqrt(s)", "volatility at t0", "04:00 to t0", _SIGMA, "t0", exact=False, low=0),
+    Feature(
+        "atr", "volatility", "points", "mean true range of 14 minutes before the touch", "14 minutes before the touch",
+        "reference unknown", "t0", low=0,
+    ),
+    *(
+        Feature(
+            f"geometry_{outcome}_{name}", "geometry", "probability", f"of {outcome} within {seconds} s for a driftless price",
+            "the book at t, volatility at the touch", f"{_BOOK}; {_SIGMA}; print spacing unknown", exact=False, low=0, high=1,
+        )
+        for name, seconds in HORIZONS.items()
+        for outcome in ("break", "bounce", "chop")
+    ),
+)  # fmt: skip

@@ -1,0 +1,33 @@
+"""Named states: the words that stand in columns, and their numbers in memory (-1: unknown)."""
+
+from typing import Final
+
+SIDES: Final = {"A": "ask; of a trade: the seller was the aggressor", "B": "bid; of a trade: the buyer", "N": "none"}
+ASK: Final = ord("A")
+BID: Final = ord("B")
+BUYER: Final = BID  # aggressor of a trade, as Databento names it: the buyer lifts the ask
+SELLER: Final = ASK
+
+LEVEL_KINDS: Final = ("PM_HIGH", "PM_LOW", "OR_HIGH", "OR_LOW", "SMA_200", "SMA_400")
+PM_HIGH, PM_LOW, OR_HIGH, OR_LOW, SMA_200, SMA_400 = range(6)
+
+DIRECTIONS: Final = ("UP", "DOWN")
+UP, DOWN = range(2)
+
+BARRIER_STATES: Final = ("UNOBSERVED", "PASSED", "VACUUM", "WALL", "CONSUMED", "ABSORPTION", "WEAK", "NEUTRAL")
+UNOBSERVED, PASSED, VACUUM, WALL, CONSUMED, ABSORPTION, WEAK, NEUTRAL = range(8)
+
+FUEL_EFFECTS: Final = ("UNKNOWN", "AMPLIFY", "NEUTRAL", "DAMPEN")
+FUEL_UNKNOWN, AMPLIFY, FUEL_NEUTRAL, DAMPEN = range(4)
+
+TRIGGERS: Final = ("NEUTRAL", "BREAK", "REJECT", "CONTESTED")
+NO_TRIGGER, BREAK_TRIGGER, REJECT_TRIGGER, CONTESTED = range(4)
+
+PHASES: Final = ("following", "critical")
+FOLLOWING, CRITICAL = range(2)
+
+CONFIDENCES: Final = ("LOW", "MEDIUM", "HIGH")
+LOW, MEDIUM, HIGH = range(3)
+
+OUTCOMES: Final = ("BREAK", "BOUNCE", "CHOP", "CENSORED", "RESOLVED")
+BREAK, BOUNCE, CHOP, CENSORED, RESOLVED = range(5)
