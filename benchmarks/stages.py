@@ -1,7 +1,8 @@
-"""The stages that are measured, each with its floor and peer, on the MBP-10 files of one simulated date.
+"""The stages that are measured, each with its floor and peer where there are any, on the MBP-10 files of one simulated date.
 
-Every function takes the folder of a prepared lake and returns how many records it read and how many bytes it wrote. What it needs
-is imported before the clock starts (`warm`).
+Every function takes the folder of a prepared lake and returns how many records (or moments) it worked on and how many bytes it
+wrote.
+What it needs is imported and compiled before the clock starts (`warm`); what it works on in memory is loaded there too (`held`).
 """
 
 from __future__ import annotations
@@ -11,7 +12,12 @@ import os
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from spymaster_assets.silver import Silver
 
 DATE = dt.date(2025, 6, 3)
 Work = Callable[[Path], tuple[int, int]]
@@ -29,7 +35,44 @@ def prepare(root: Path, records: int) -> int:
 
     if not files(root):
         simulate(root / "landing", [DATE], events_per_session=records * 100 // 117, seed=1, config=Config(), on_progress=terminal())
+    _silver(root)
     return decode(root)[0] * 368
+
+
+def _silver(root: Path, force: bool = False) -> Silver:
+    """Silver of the date, made (again)."""
+    from spymaster_assets.config import Config
+    from spymaster_assets.ingest import Intake, ingest_date
+    from spymaster_assets.lake import Lake
+    from spymaster_assets.landing import Landing
+    from spymaster_assets.silver import STAGES as SILVER_STAGES
+    from spymaster_assets.silver import Silver
+
+    lake = Lake(root, Config())
+    if not force:
+        ingest_date(Intake(DATE, lake, Landing(root / "landing", lake.config)))
+    silver = Silver(DATE, lake)
+    for stage in SILVER_STAGES:
+        silver.make(stage, force)
+    return silver
+
+
+@cache
+def held(root: Path, what: str) -> Any:
+    """What a stage works on in memory: the book's records as rows or as a Polars frame, or the date's Day."""
+    import numpy as np
+
+    from benchmarks import peers
+    from spymaster_assets.tables import FLOW, FUTURES_MBP10, PRINTS, PRIORS, SNAPS, TOUCHES
+
+    silver = _silver(root)
+    if what == "rows":
+        records = (rows.copy() for rows in silver.records())
+        return np.concatenate([rows for rows, _ in zip(records, range(IN_MEMORY // 4096), strict=False)])
+    if what == "frame":
+        return peers.read(silver.lake.path(FUTURES_MBP10, DATE)).head(IN_MEMORY // 4096 * 4096).collect()
+    day = silver.day(SNAPS, PRINTS, FLOW, TOUCHES, PRIORS)
+    return day, np.array([k for number in range(day.touches.count) for k in day.landmarks(number)])
 
 
 def decode(root: Path) -> tuple[int, int]:
@@ -134,20 +177,116 @@ def bronze_peer(root: Path) -> tuple[int, int]:
     return rows, size
 
 
+def grid_kernel(root: Path) -> tuple[int, int]:
+    """Ours: snaps, prints and flow from rows in memory, 4,096 at a time."""
+    silver, rows = _silver(root), held(root, "rows")
+    from spymaster_assets.compute.stream import Day
+
+    day = Day(silver.session, silver.config)
+    for start in range(0, len(rows), 4096):
+        day.take(rows[start : start + 4096])
+    return len(rows), 0
+
+
+def grid_kernel_floor(root: Path) -> tuple[int, int]:
+    """Touching every word of the rows once."""
+    import numpy as np
+
+    rows = held(root, "rows")
+    np.bitwise_xor.reduce(rows.view(np.uint64))
+    return len(rows), 0
+
+
+def grid_kernel_peer(root: Path) -> tuple[int, int]:
+    """Polars: 61 of the snaps' columns from a frame in memory, no flow."""
+    from benchmarks import peers
+
+    frame, clock = held(root, "frame"), held(root, "day")[0].clock
+    peers.snaps(frame, clock.open, clock.interval, 250_000_000)
+    return len(frame), 0
+
+
+def grid(root: Path) -> tuple[int, int]:
+    """Ours: from Bronze to snaps, prints and flow in memory."""
+    from spymaster_assets.compute.stream import Day
+
+    silver, records = _silver(root), 0
+    day = Day(silver.session, silver.config)
+    for rows in silver.records():
+        day.take(rows)
+        records += len(rows)
+    day.complete(silver.session.globex.end)
+    return records, 0
+
+
+def grid_floor(root: Path) -> tuple[int, int]:
+    """Reading the columns that the grid needs."""
+    from spymaster_assets.silver import BOOK_COLUMNS
+    from spymaster_assets.tables import FUTURES_MBP10
+
+    batches = _silver(root).lake.batches(FUTURES_MBP10, DATE, BOOK_COLUMNS)
+    return sum(batch.num_rows for batch in batches), 0
+
+
+def grid_peer(root: Path) -> tuple[int, int]:
+    """Polars: the same, 61 of the snaps' columns, no flow."""
+    from benchmarks import peers
+    from spymaster_assets.tables import FUTURES_MBP10
+
+    silver, clock = _silver(root), held(root, "day")[0].clock
+    found = peers.snaps(peers.read(silver.lake.path(FUTURES_MBP10, DATE)), clock.open, clock.interval, 250_000_000)
+    return int(found["records"][-1]), 0
+
+
+def features(root: Path) -> tuple[int, int]:
+    """Ours: every feature at every landmark of the date, ten times."""
+    day, _ = held(root, "day")
+    for _ in range(10):
+        day.features.count, day._features_until = 0, 0
+        day.advance_features()
+    return day.features.count * 10, 0
+
+
+def signals(root: Path) -> tuple[int, int]:
+    """Ours: the score of every open touch at every snap."""
+    day, _ = held(root, "day")
+    day.signals.count, day.scoring.count, day._signals_until = 0, 0, 0
+    day.advance_signals()
+    return day.signals.count, 0
+
+
+def silver(root: Path) -> tuple[int, int]:
+    """Ours: all Silver tables of the date from Bronze, published."""
+    from spymaster_assets.tables import FUTURES_MBP10, SILVER
+
+    found = _silver(root, force=True)
+    manifests = [found.lake.manifest(table, DATE) for table in (FUTURES_MBP10, *SILVER)]
+    return manifests[0].rows if manifests[0] else 0, sum(one.size for one in manifests[1:] if one)
+
+
+IN_MEMORY = 1_000_000  # records of the stages that work in memory
+
+
 @dataclass(frozen=True)
 class Stage:
-    """A stage, its floor and its peer. `goal`: largest ratio to the floor that we want."""
+    """A stage, its floor and its peer. `goal`: what we want, in words; `needs`: what is loaded before the clock starts."""
 
     name: str
     ours: Work
-    floor: Work
-    peer: Work
-    goal: float
+    floor: Work | None
+    peer: Work | None
+    goal: str
+    needs: tuple[str, ...] = ()
 
 
 STAGES = (
-    Stage("decode DBN.zst", decode, decode_floor, decode_peer, 1.3),
-    Stage("bronze MBP-10", bronze, bronze_floor, bronze_peer, 1.2),
+    Stage("decode DBN.zst", decode, decode_floor, decode_peer, "1.3x floor"),
+    Stage("bronze MBP-10", bronze, bronze_floor, bronze_peer, "1.2x floor, 1.4x peer"),
+    Stage("grid kernel", grid_kernel, grid_kernel_floor, grid_kernel_peer, "60 ns, 3x peer", ("rows", "frame", "day")),
+    Stage("grid from Bronze", grid, grid_floor, grid_peer, "900 ns, 3x peer", ("day",)),
+    Stage("features, per moment", features, None, None, "100,000 ns", ("day",)),
+    Stage("score, per touch and snap", signals, None, None, "10,000 ns for its inputs", ("day",)),
+    Stage("Silver of a date", silver, grid_floor, None, "2,000 ns: 15 M records in 30 s", ()),
 )
 
 

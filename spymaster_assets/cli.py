@@ -1,4 +1,4 @@
-"""The command line: spymaster simulate | ingest | day | status | doctor.
+"""The command line: spymaster simulate | ingest | day | inspect | status | docs | doctor.
 
 Dates are trading dates; a range is FROM:TO, both included. Everything lives below the data folder (--data, SPYMASTER_DATA, ./data).
 """
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from spymaster_assets.ingest import Intake
     from spymaster_assets.lake import Lake, Manifest
     from spymaster_assets.landing import LandingFile
+    from spymaster_assets.schema import Table
+    from spymaster_assets.silver import Silver
 
 PROJECT = Path(__file__).parents[1]
 MARKS = {"fresh": "✓", "holes": "!", "absent": "-", "stale": "~", "missing": "·"}
@@ -158,10 +160,30 @@ def prepare_dagster(root: Path) -> None:
 
 
 @main.command()
+@click.argument("date", type=TradingDates())
+@click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="Where to write it (default: inspect/DATE.html).")
+def inspect(date: list[dt.date], output: Path | None) -> None:
+    """One HTML file about a trading date: price and levels, touches and outcomes, flow, every number of a touch."""
+    from spymaster_assets.inspection import page
+    from spymaster_assets.lake import LakeError
+
+    lake = _lake()
+    path = output or lake.root / "inspect" / f"{date[0]}.html"
+    try:
+        text = page(lake, date[0])
+    except LakeError as error:
+        raise click.ClickException(f"{error}; make it with: spymaster day {date[0]}") from error
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    click.echo(f"{path} ({len(text) / 1e6:.1f} MB); open it in a browser")
+
+
+@main.command()
 @click.option("--dates", type=TradingDates(), help="Only these trading dates.")
 def status(dates: list[dt.date] | None) -> None:
     """Trading dates by tables: rows, what is missing or stale and why, disk used."""
-    from spymaster_assets.tables import BRONZE
+    from spymaster_assets.silver import Silver
+    from spymaster_assets.tables import BRONZE, SILVER
 
     lake = _lake()
     shown = dates or _known_dates(lake)
@@ -169,34 +191,47 @@ def status(dates: list[dt.date] | None) -> None:
         raise click.ClickException(
             f"nothing below {lake.root} yet: put Databento files into {lake.root / 'landing'}, or run `spymaster simulate`"
         )
-    heads = ["_".join(SHORT.get(word, word) for word in table.name.split("_")) for table in BRONZE]
-    click.echo("date        " + " ".join(f"{head:>14}" for head in heads))
     reasons: list[str] = []
-    for date in shown:
-        intake = _intake(lake, date)
-        cells = []
-        for table in BRONZE:
-            manifest, why = lake.manifest(table, date), intake.stale(table)
-            state = "missing" if manifest is None else "stale" if why else _completeness(manifest)
-            cells.append(f"{(f'{manifest.rows:,} ' if manifest and state != 'absent' else '') + MARKS[state]:>14}")
-            if state == "stale":
-                reasons.append(f"{date} {table.name}: {'; '.join(why)}")
-        click.echo(f"{date}  " + " ".join(cells))
+    makers = {date: (_intake(lake, date), Silver(date, lake)) for date in shown}
+    for tables in (BRONZE, SILVER):
+        heads = ["_".join(SHORT.get(word, word) for word in table.name.split("_")) for table in tables]
+        click.echo(f"{tables[0].stage:<10}  " + " ".join(f"{head:>{max(11, len(head))}}" for head in heads))
+        for date in shown:
+            cells = []
+            for table, head in zip(tables, heads, strict=True):
+                manifest, why = lake.manifest(table, date), _stale(table, *makers[date])
+                state = "missing" if manifest is None else "stale" if why else _completeness(manifest)
+                cells.append(
+                    f"{(f'{manifest.rows:,} ' if manifest and state != 'absent' else '') + MARKS[state]:>{max(11, len(head))}}"
+                )
+                if state == "stale":
+                    reasons.append(f"{date} {table.name}: {'; '.join(why)}")
+            click.echo(f"{date}  " + " ".join(cells))
+        click.echo()
     words = {"fresh": "complete", "holes": "files do not cover the whole date", "absent": "no files", "missing": "not made"}
-    click.echo("\n" + "   ".join(f"{mark} {words.get(state, state)}" for state, mark in MARKS.items()))
+    click.echo("   ".join(f"{mark} {words.get(state, state)}" for state, mark in MARKS.items()))
     click.echo("What the checks say of a date: spymaster day DATE\n")
     if reasons:
         click.echo("\n".join(["stale, made from other input than there is now:", *reasons, ""]))
-    for name in ("landing", "bronze", "truth", "dagster"):
+    for name in ("landing", "bronze", "silver", "truth", "dagster"):
         click.echo(f"{name:<8} {_size(lake.root / name) / 1e6:>10,.1f} MB")
     for file in _landing_files(lake):
         if file.problem:
             click.echo(f"not used: {file.path}: {file.problem}")
 
 
+def _stale(table: Table, intake: Intake, silver: Silver) -> list[str]:
+    """Why a table is not what there would be now."""
+    from spymaster_assets.silver import STAGES
+
+    if table.stage == "bronze":
+        return intake.stale(table)
+    return silver.stale(next(stage for stage in STAGES if table in stage.tables), table)
+
+
 def _completeness(manifest: Manifest) -> str:
     """How well the files of a partition cover its date, as a key of MARKS."""
-    states = list(manifest.facts["coverage"].values())
+    states = list(manifest.facts.get("coverage", {"": "full"}).values())
     return "fresh" if all(state.startswith("full") for state in states) else "absent" if set(states) == {"missing"} else "holes"
 
 

@@ -75,7 +75,7 @@ class Bronze(Group):
 
 
 class Quality(Group):
-    """Thresholds of the Bronze checks."""
+    """Thresholds of the checks."""
 
     gap_seconds: float = Field(60.0, gt=0)  # seconds without a record in the regular session that count as a gap
     gap_count_max: int = Field(0, ge=0)  # such gaps allowed
@@ -83,6 +83,8 @@ class Quality(Group):
     flagged_share_max: float = Field(0.001, ge=0, le=1)  # of records with a bad receive time or a maybe bad book
     late_share_max: float = Field(0.001, ge=0, le=1)  # of records whose event time lies before an earlier record's
     unreconciled_share_max: float = Field(0.0, ge=0, le=1)  # of lots: T records against the trades file
+    identity_share_max: float = Field(0.001, ge=0, le=1)  # of flow rows that do not explain the book's change
+    censored_share_max: float = Field(0.2, ge=0, le=1)  # of labels of the primary horizon
 
 
 class Grid(Group):

@@ -454,18 +454,19 @@ def scan(files: Sequence[str]) -> str:
                from read_parquet([{listed}], hive_partitioning = false, filename = true)"""
 
 
-@cache
 def code_digest(*modules: str) -> str:
     """Hash (16 hex digits) of modules' code: their syntax trees, so that comments, docstrings and layout change nothing."""
-    digest = hashlib.sha256()
-    for module in modules:
-        spec = importlib.util.find_spec(module)
-        if spec is None or spec.origin is None:
-            raise LakeError(f"expected a module {module}, found none")
-        tree = ast.parse(Path(spec.origin).read_bytes())
-        for node in ast.walk(tree):
-            body = getattr(node, "body", None)
-            if isinstance(body, list) and body and isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant):
-                node.body = body[1:]  # type: ignore[attr-defined]
-        digest.update(ast.dump(tree).encode())
-    return digest.hexdigest()[:16]
+    return hashlib.sha256("".join(_module_digest(module) for module in modules).encode()).hexdigest()[:16]
+
+
+@cache
+def _module_digest(module: str) -> str:
+    spec = importlib.util.find_spec(module)
+    if spec is None or spec.origin is None:
+        raise LakeError(f"expected a module {module}, found none")
+    tree = ast.parse(Path(spec.origin).read_bytes())
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list) and body and isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant):
+            node.body = body[1:]  # type: ignore[attr-defined]
+    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()

@@ -8,7 +8,7 @@ in a sentence, what a failure means.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -55,6 +55,10 @@ class Partition:
         self.session: Session = calendar(lake.config).session(date)
         self.rows = scan([str(lake.path(table, date))])
 
+    def other(self, table: Table) -> str:
+        """SQL of another table of the date."""
+        return f"({scan([str(self.lake.path(table, self.date))])})"
+
     def row(self, sql: str) -> tuple[Any, ...]:
         """The one row of a query in which `{rows}` stands for the partition."""
         found = self._connection.execute(sql.replace("{rows}", f"({self.rows})")).fetchone()
@@ -68,9 +72,10 @@ def schema(part: Partition) -> Outcome:
     wrong = [c.name for c in part.table.columns if c.name not in stored.names or stored.field(c.name).type != c.arrow]
     rows = part.row("select count(*) from {rows}")[0]
     tests = [
-        f"count(*) filter ({c.name} not between {c.low} and {c.high})"
+        f"count(*) filter ({c.name} {beyond} {limit})"
         for c in part.table.columns
-        if c.low is not None and c.high is not None and c.name not in wrong
+        for beyond, limit in (("<", c.low), (">", c.high))
+        if limit is not None and c.name not in wrong
     ]
     outside = sum(part.row(f"select {', '.join(tests)} from {{rows}}")) if tests else 0
     damage = part.lake.verify(part.table, part.date)
@@ -321,7 +326,9 @@ CHECKS: Final = tuple(
 )
 
 
-def examine(lake: Lake, table: Table, date: dt.date, connection: duckdb.DuckDBPyConnection | None = None) -> dict[str, Outcome]:
-    """All checks of one published partition, by name."""
+def examine(
+    lake: Lake, table: Table, date: dt.date, checks: Sequence[Check] = CHECKS, connection: duckdb.DuckDBPyConnection | None = None
+) -> dict[str, Outcome]:  # fmt: skip
+    """All of `checks` of one published partition, by name."""
     part = Partition(lake, table, date, connection or duckdb.connect())
-    return {check.name: check.measure(part) for check in CHECKS if check.table is table}
+    return {check.name: check.measure(part) for check in checks if check.table is table}

@@ -201,20 +201,21 @@ def closure(*modules: str) -> tuple[str, ...]:
     found: set[str] = set()
     waiting = list(modules)
     while waiting:
-        module = waiting.pop()
-        if module in found:
-            continue
-        found.add(module)
-        spec = importlib.util.find_spec(module)
-        assert spec is not None and spec.origin is not None, f"{module} is a module"
-        imported = {
-            node.module
-            for node in ast.walk(ast.parse(Path(spec.origin).read_bytes()))
-            if isinstance(node, ast.ImportFrom) and node.module
-        }
-        ours = ("spymaster_assets.compute.", "spymaster_assets.states", "spymaster_assets.sessions")
-        waiting += [name for name in imported if name.startswith(ours)]
+        if (module := waiting.pop()) not in found:
+            found.add(module)
+            waiting += _imported(module)
     return tuple(sorted(found))
+
+
+@cache
+def _imported(module: str) -> tuple[str, ...]:
+    """Which modules of compute, states and sessions a module imports."""
+    spec = importlib.util.find_spec(module)
+    assert spec is not None and spec.origin is not None, f"{module} is a module"
+    nodes = ast.walk(ast.parse(Path(spec.origin).read_bytes()))
+    names = {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module}
+    ours = ("spymaster_assets.compute.", "spymaster_assets.states", "spymaster_assets.sessions")
+    return tuple(name for name in names if name.startswith(ours))
 
 
 def _grid(silver: Silver) -> tuple[Rows, dict[str, Any]]:
@@ -386,14 +387,3 @@ STAGES: Final = (
     Stage("labels", (LABELS,), (SNAPS, PRINTS, TOUCHES), (*PATH, "touches", "labels"), ("labels",), _labels),
 )  # fmt: skip
 TROUBLE: Final = (MissingTable, LakeError, OSError, ValueError)  # with a date's tables; the message says which and what
-
-
-def make_date(silver: Silver, force: bool = False) -> dict[str, Made | Exception]:
-    """All Silver tables of a date by name, in order; trouble with one stage does not stop those that do not need it."""
-    results: dict[str, Made | Exception] = {}
-    for stage in STAGES:
-        try:
-            results |= silver.make(stage, force)
-        except TROUBLE as error:
-            results |= {table.name: error for table in stage.tables}
-    return results

@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from spymaster_assets.cli import main
-from spymaster_assets.tables import FUTURES_MBP10
+from spymaster_assets.tables import BRONZE, FUTURES_MBP10, SILVER
 from tests import build
 from tests.build import DATE, EVE, lake_at
 
@@ -33,11 +33,11 @@ def test_simulate_day_status_and_doctor_tell_one_story(tmp_path: Path) -> None:
     rows = lake_at(tmp_path).manifest(FUTURES_MBP10, DATE).rows
     assert f"{rows:,} rows" in day.output and "Dagster run" in day.output
     again = spymaster(tmp_path, "day", str(DATE))
-    assert again.output.count("unchanged") == 6
+    assert again.output.count("unchanged") == len(BRONZE) + len(SILVER)
     status = spymaster(tmp_path, "status")
     assert f"{rows:,} ✓" in status.output and "stale, " not in status.output
     assert status.output.splitlines()[1].endswith(" -")  # no statistics files: they are optional
-    assert [line[:10] for line in status.output.splitlines() if line.startswith("20")] == [str(DATE)]
+    assert [line[:10] for line in status.output.splitlines() if line.startswith("20")] == 2 * [str(DATE)]  # Bronze, Silver
     doctor = spymaster(tmp_path, "doctor")
     assert (doctor.exit_code, "all well" in doctor.output) == (0, True), doctor.output
 

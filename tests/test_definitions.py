@@ -98,7 +98,8 @@ def test_the_workspace_loads_from_the_repository_root(tmp_path: Path) -> None:
 
 def test_every_bronze_table_is_an_asset_made_from_landing(tmp_path: Path) -> None:
     graph = build(tmp_path).resolve_asset_graph()
-    assert {name.path[-1] for name in graph.materializable_asset_keys} == {table.name for table in BRONZE}
+    made = {name.path[-1] for name in graph.materializable_asset_keys if name.path[0] == "bronze"}
+    assert made == {table.name for table in BRONZE}
     assert {name.path[-1] for name in graph.external_asset_keys} == {table.name for table in BRONZE}
     for table in BRONZE:
         assert dg.AssetKey(["landing", table.name]) in graph.get(key(table.name)).parent_keys
@@ -205,7 +206,8 @@ def test_every_declared_check_ran_on_the_partition_and_shows_value_and_threshold
 ) -> None:
     root, result, instance = done
     found = checked(result)
-    declared = build(root).resolve_asset_graph().asset_check_keys
+    graph = build(root).resolve_asset_graph()
+    declared = [check for check in graph.asset_check_keys if check.asset_key.path[0] == "bronze"]
     assert {dg.AssetCheckKey(key(name), check) for name, check in found} == set(declared)
     for evaluation in found.values():
         thresholds = [name for name in evaluation.metadata if name.startswith("threshold: ")]
@@ -415,7 +417,7 @@ def test_the_schedule_runs_the_date_that_has_just_ended(
     tmp_path: Path, instance: dg.DagsterInstance, tick: str, date: str | None
 ) -> None:
     repository = build(tmp_path).get_repository_def()
-    schedule = repository.get_schedule_def("bronze_daily")
+    schedule = repository.get_schedule_def("daily")
     assert (schedule.cron_schedule, schedule.execution_timezone) == ("5 0 * * *", "America/New_York")
     context = dg.build_schedule_context(instance=instance, scheduled_execution_time=new_york(tick), repository_def=repository)
     found = schedule.evaluate_tick(context)
@@ -480,8 +482,7 @@ def test_a_table_that_was_skipped_is_not_reported_as_made(tmp_path: Path, home: 
     report = run_date(lake_at(tmp_path), DATE)
     [at] = [number for number, line in enumerate(report.lines) if line.split()[0] == "futures_mbp10"]
     assert not report.succeeded
-    assert report.lines[at].split()[1] == "failed"
-    assert "upstream failed" in report.lines[at + 1]
+    assert report.lines[at].endswith("skipped: something upstream failed")
 
 
 def test_a_date_that_is_not_over_is_made_without_dagster(tmp_path: Path, home: Path) -> None:

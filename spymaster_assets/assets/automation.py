@@ -21,10 +21,16 @@ bronze_job = dg.define_asset_job(
     description="Landing to Bronze of one trading date.",
 )
 
+date_job = dg.define_asset_job(
+    "date_job",
+    selection=dg.AssetSelection.groups("bronze", "silver"),
+    description="One trading date, from landing to the last stage.",
+)
 
-@dg.schedule(job=bronze_job, name="bronze_daily", cron_schedule="5 0 * * *", execution_timezone=CONFIG.sessions.market_zone)
+
+@dg.schedule(job=date_job, name="daily", cron_schedule="5 0 * * *", execution_timezone=CONFIG.sessions.market_zone)
 def daily_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-    """Bronze of the trading date that has just ended, at READY; nothing after weekends and holidays."""
+    """Everything of the trading date that has just ended, at READY; nothing after weekends and holidays."""
     ended = context.scheduled_execution_time.date() - dt.timedelta(days=1)
     if not calendar(CONFIG).is_trading_date(ended):
         return dg.SkipReason(f"{ended} was no trading date")
@@ -69,7 +75,7 @@ def respond(files: list[LandingFile], cursor: str | None, now: dt.datetime) -> d
     )
 
 
-@dg.sensor(job=bronze_job, minimum_interval_seconds=30, name="landing_sensor")
+@dg.sensor(job=date_job, minimum_interval_seconds=30, name="landing_sensor")
 def landing_sensor(context: dg.SensorEvaluationContext, lake: LakeResource) -> dg.SensorResult | dg.SkipReason:
     """New files in landing: an observation on the landing assets and a run for every trading date they serve, once it is over."""
     return respond(lake.landing().scan(), context.cursor, dt.datetime.now(dt.UTC))

@@ -1,4 +1,4 @@
-"""Asset checks: the measures of quality.py as Dagster results, with value and threshold in their metadata."""
+"""Asset checks: the measures of quality.py and silver_quality.py as Dagster results, with value and threshold in their metadata."""
 
 import datetime as dt
 import math
@@ -11,6 +11,9 @@ from spymaster_assets.assets.partitions import trading_dates
 from spymaster_assets.lake import Lake
 from spymaster_assets.quality import CHECKS, Outcome, examine
 from spymaster_assets.schema import Table
+from spymaster_assets.silver_quality import SILVER_CHECKS
+
+EVERY_CHECK = (*CHECKS, *SILVER_CHECKS)
 
 
 def key_of(table: Table) -> dg.AssetKey:
@@ -27,15 +30,15 @@ def specs(table: Table) -> list[dg.AssetCheckSpec]:
             description=check.description,
             partitions_def=trading_dates,
         )
-        for check in CHECKS
+        for check in EVERY_CHECK
         if check.table is table
     ]
 
 
 def results(lake: Lake, table: Table, date: dt.date, connection: duckdb.DuckDBPyConnection) -> Iterator[dg.AssetCheckResult]:
     """Run the checks of a table on a published partition."""
-    blocking = {check.name: check.blocking for check in CHECKS if check.table is table}
-    for name, outcome in examine(lake, table, date, connection).items():
+    blocking = {check.name: check.blocking for check in EVERY_CHECK if check.table is table}
+    for name, outcome in examine(lake, table, date, EVERY_CHECK, connection).items():
         yield dg.AssetCheckResult(
             asset_key=key_of(table),
             check_name=name,

@@ -9,7 +9,7 @@ import numpy as np
 from spymaster_assets.compute.clock import Clock
 from spymaster_assets.compute.context import resolved
 from spymaster_assets.compute.grid import UNKNOWN
-from spymaster_assets.compute.kernel import kernel
+from spymaster_assets.compute.kernel import kernel, signed
 from spymaster_assets.features import HORIZONS
 from spymaster_assets.states import BOUNCE, BREAK, CENSORED, CHOP, RESOLVED, UP
 
@@ -98,7 +98,7 @@ def outcome_of(
     return Outcome(
         outcome, first[0], first[1], first[2], first[3], beyond / params.point, before / params.point,
         (beyond - before) / params.point, strongest / params.point, int(strongest >= near), int(strongest >= far),
-        int(snaps[end]["last"]),
+        signed(snaps[end]["last"]),
     )  # fmt: skip
 
 

@@ -1,0 +1,93 @@
+"""Silver as assets: each is one call into silver.py; its result carries rows, content hash, facts and the column schema."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import dagster as dg
+from dagster_duckdb import DuckDBResource
+
+from spymaster_assets.assets.bronze import column_schema
+from spymaster_assets.assets.checks import key_of, results, specs
+from spymaster_assets.assets.partitions import CONFIG, date_of, trading_dates
+from spymaster_assets.assets.resources import LakeResource
+from spymaster_assets.lake import Lake
+from spymaster_assets.progress import terminal
+from spymaster_assets.schema import Table
+from spymaster_assets.silver import STAGES, TROUBLE, Made, Silver, Stage
+from spymaster_assets.tables import DAY_SUMMARY, FUTURES_MBP10
+
+_latest: list[Silver] = []  # the date in memory, for the stages of one run
+
+
+def _silver(lake: Lake, context: dg.AssetExecutionContext) -> Silver:
+    """The date's Silver; its tables stay in memory from one stage of a run to the next."""
+    date = date_of(context)
+    if not (_latest and _latest[0].date == date and _latest[0].lake == lake):
+        _latest[:] = [Silver(date, lake, terminal())]
+    return _latest[0]
+
+
+def _deps(stage: Stage) -> list[dg.AssetDep]:
+    """The inputs of the date and, for priors, the summaries of earlier dates."""
+    deps = [dg.AssetDep(key_of(table)) for table in stage.inputs]
+    if stage.earlier:
+        earlier = dg.TimeWindowPartitionMapping(
+            start_offset=-CONFIG.priors.lookback, end_offset=-1, allow_nonexistent_upstream_partitions=True
+        )
+        deps += [dg.AssetDep(key_of(DAY_SUMMARY), partition_mapping=earlier), dg.AssetDep(key_of(FUTURES_MBP10))]
+    return deps
+
+
+def _metadata(table: Table, made: Made) -> dict[str, Any]:
+    manifest = made.manifest
+    return {
+        "dagster/row_count": manifest.rows,
+        "dagster/column_schema": column_schema(table),
+        "bytes": manifest.size,
+        "content hash": manifest.content,
+        "unchanged": made.unchanged,
+        "facts": dg.MetadataValue.json(dict(manifest.facts)),
+    }
+
+
+def silver_asset(stage: Stage) -> dg.AssetsDefinition:
+    """The asset, or assets, of one stage with their checks."""
+
+    @dg.multi_asset(
+        name=f"silver_{stage.name}",
+        group_name="silver",
+        partitions_def=trading_dates,
+        specs=[
+            dg.AssetSpec(
+                key_of(table),
+                deps=_deps(stage),
+                description=f"{table.meaning[0].upper()}{table.meaning[1:]}.",
+                code_version=f"{stage.code}-{CONFIG.digest(*stage.groups)}",
+                kinds={"parquet"},
+                metadata={"dagster/column_schema": column_schema(table)},
+            )
+            for table in stage.tables
+        ],
+        check_specs=[spec for table in stage.tables for spec in specs(table)],
+    )
+    def asset(context: dg.AssetExecutionContext, lake: LakeResource, duckdb: DuckDBResource) -> Iterator[object]:
+        silver = _silver(lake.lake(), context)
+        try:
+            made = silver.make(stage)
+        except TROUBLE as error:
+            raise dg.Failure(str(error), allow_retries=False) from error
+        with duckdb.get_connection() as connection:
+            for table in stage.tables:
+                one = made[table.name]
+                context.log.info(
+                    "%s %s: %s rows%s", table.name, silver.date, one.manifest.rows, ", unchanged" if one.unchanged else ""
+                )
+                yield dg.MaterializeResult(
+                    asset_key=key_of(table), metadata=_metadata(table, one), data_version=dg.DataVersion(one.manifest.content)
+                )
+                yield from results(silver.lake, table, silver.date, connection)
+
+    return asset
+
+
+silver_assets = [silver_asset(stage) for stage in STAGES]
