@@ -6,7 +6,8 @@ BIN := .venv/bin
 export SPYMASTER_DATA ?= $(CURDIR)/data
 export DAGSTER_HOME ?= $(SPYMASTER_DATA)/dagster
 
-DEMO_DATES ?= 2025-06-02:2025-06-04
+DEMO_DATES ?= 2025-06-02:2025-06-05
+DEMO_LAST ?= 2025-06-05
 DEMO_EVENTS ?= 1000000
 
 .PHONY: demo test test-slow check dev bench docs clean
@@ -28,6 +29,7 @@ demo: .venv/base
 	$(BIN)/spymaster simulate --dates $(DEMO_DATES) --events-per-session $(DEMO_EVENTS) --seed 7
 	$(BIN)/spymaster day $(DEMO_DATES)
 	$(BIN)/spymaster status
+	$(BIN)/spymaster inspect $(DEMO_LAST)
 	@echo
 	@echo "Next: 'make dev', then http://localhost:3000/assets/bronze/futures_mbp10?partition=2025-06-03&view=partitions"
 	@echo "Your own files: '$(BIN)/spymaster ingest FILES', then '$(BIN)/spymaster day DATE'. README.md has the rest."

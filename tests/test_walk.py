@@ -71,7 +71,7 @@ def outside(found):
 
 
 def touches_a_day(rows, days):
-    """Mean and standard error."""
+    """Mean and standard error. No touch is resolved in its own snap: theta_480 is seven points."""
     counts = np.bincount(rows["day"][rows["elapsed"] == 0], minlength=days)
     return counts.mean(), counts.std(ddof=1) / np.sqrt(days)
 
@@ -83,7 +83,7 @@ def assert_touches(rows, days, night):
 
 # ---- the ordinary suite ----
 
-FEW = 40
+FEW = 32
 
 
 @pytest.fixture(scope="module")
