@@ -13,7 +13,9 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from spymaster_assets.compute.kernel import kernel, signed
+from spymaster_assets import dbn
+from spymaster_assets.compute.kernel import inlined, kernel, signed
+from spymaster_assets.compute.transpose import field_places
 from spymaster_assets.states import ASK, BID, BUYER, SELLER
 from spymaster_assets.tables import SNAPS, UNDEF_PRICE
 
@@ -29,16 +31,18 @@ ROOM: Final = 2 * WAITING + 64  # flow rows that one record can begin
 TRADE, CLEAR = ord("T"), ord("R")
 LAST, SNAPSHOT, MAYBE_BAD = 128, 32, 4
 
+_WORDS: Final = 4  # of 8 bytes in a level: bid price, ask price, both sizes, both counts
+_FIRST: Final = field_places(dbn.MBP10, ["bid_px_00"])["bid_px_00"][0] // 8  # word of a record at which its levels begin
+_LOW: Final = np.uint64(0xFFFFFFFF)
 _HIDDEN: Final = np.dtype(
     [
+        ("words", "u8", (10 * _WORDS,)),  # levels of the last book record compared, as they came
         ("time", "i8"),  # effective time of the last record
         ("watermark", "i8"),
         ("k", "i8"),  # the interval that is open
         ("end", "i8"),  # its end
         ("flow_start", "i8"),  # its first flow row
         ("comparable", "i1"),  # whether the next book can be compared with the one in force
-        ("bid_px", "i8", (10,)),  # the book in force as it came
-        ("ask_px", "i8", (10,)),
         ("new_ticks", "i4", (10,)),  # scratch: a side of the next book
         ("new_size", "i4", (10,)),
         ("discarded", "i8"),  # lots whose event was cut off by a reset
@@ -78,6 +82,17 @@ class GridParams(NamedTuple):
     reference_clusters: int
 
 
+class Book(NamedTuple):
+    """Views of the book in force and of what is counted with it, made once a call: each costs as much as a comparison."""
+
+    bid_ticks: np.ndarray
+    ask_ticks: np.ndarray
+    bid_size: np.ndarray
+    ask_size: np.ndarray
+    ofi: np.ndarray
+    words: np.ndarray
+
+
 class GridState(NamedTuple):
     """`now`: the open interval's snap so far (SNAPS, one row); `hidden`: the rest. Mutated in place."""
 
@@ -91,12 +106,11 @@ def new_grid(params: GridParams) -> GridState:
     now["bid_ticks"], now["ask_ticks"] = NO_BID, NO_ASK
     now["mid2"] = now["last"] = now["high"] = now["low"] = UNKNOWN
     hidden["time"] = hidden["watermark"] = hidden["event"] = hidden["cluster_time"] = -(2**62)
-    hidden["bid_px"] = hidden["ask_px"] = UNDEF_PRICE
     hidden["end"] = params.open
     return GridState(now, hidden)
 
 
-@kernel
+@inlined
 def _row(flow: np.ndarray, start: int, now: np.ndarray, k: int, side: int, ticks: int) -> int:
     """Number of the open interval's flow row of (side, ticks), begun if there is none."""
     for row in range(now[0]["flow_rows"] - 1, start - 1, -1):
@@ -109,7 +123,7 @@ def _row(flow: np.ndarray, start: int, now: np.ndarray, k: int, side: int, ticks
     return row
 
 
-@kernel
+@inlined
 def _change(flow: np.ndarray, row: int, change: int, traded: int) -> None:
     """Attribute the change of size at a price: what was not traded was added or pulled."""
     rest = change + traded
@@ -231,9 +245,9 @@ def _imbalance(
 @kernel
 def _next_side(
     now: np.ndarray, hidden: np.ndarray, flow: np.ndarray, side: int, sign: int, depth: int, absent: int, tick: int,
-    ticks: np.ndarray, size: np.ndarray, shown: int, px: np.ndarray, prices: np.ndarray, sizes: np.ndarray, compared: bool,
+    ticks: np.ndarray, size: np.ndarray, shown: int, prices: np.ndarray, sizes: np.ndarray, compared: bool,
 ) -> int:  # fmt: skip
-    """Put one side of a new book in force (ticks, size, px), with its flow if it is compared; what of it is visible."""
+    """Put one side of a new book in force (ticks, size), with its flow if it is compared; what of it is visible."""
     new_ticks, new_size = hidden[0]["new_ticks"], hidden[0]["new_size"]
     new_shown = _read_side(prices, sizes, depth, tick, absent, new_ticks, new_size)
     if compared:
@@ -241,64 +255,85 @@ def _next_side(
         if hidden[0]["waiting"]:
             _settle_side(now, hidden, flow, side, sign, depth, ticks, size, new_ticks, new_size, new_shown)
         _imbalance(now[0]["ofi"], sign, ticks, size, new_ticks, new_size)
-    ticks[:], size[:], px[:depth] = new_ticks, new_size, prices[:depth]
+    for level in range(ticks.size):
+        ticks[level], size[level] = new_ticks[level], new_size[level]
     return new_shown
 
 
-@kernel
+@inlined
 def _sizes(
     now: np.ndarray, hidden: np.ndarray, flow: np.ndarray, side: int, sign: int, depth: int,
-    ticks: np.ndarray, size: np.ndarray, sizes: np.ndarray,
+    ticks: np.ndarray, size: np.ndarray, ofi: np.ndarray, words: np.ndarray, number: int, shift: int,
 ) -> None:  # fmt: skip
-    """The same for a side whose prices did not move and for which no trade waits."""
+    """The same for a side whose prices did not move and at which no trade waits. Sizes: 32 bits of a word, from bit `shift` on."""
     for level in range(depth):
-        if sign * ticks[level] <= ABSENT:
-            return
-        change = signed(sizes[level]) - size[level]
-        if change:
+        after = signed((words[number, _FIRST + _WORDS * level + 2] >> np.uint64(shift)) & _LOW)
+        change = after - size[level]
+        if change != 0 and sign * ticks[level] > ABSENT:
             row = _row(flow, hidden[0]["flow_start"], now, hidden[0]["k"], side, ticks[level])
             _change(flow, row, change, 0)
-            now[0]["ofi"][level] += sign * change
-            size[level] = sizes[level]
+            ofi[level] += sign * change
+            size[level] = after
+
+
+@inlined
+def _changes(words: np.ndarray, number: int, before: np.ndarray) -> tuple[np.uint64, np.uint64, np.uint64]:
+    """Bits in which the bid prices, ask prices and sizes of record `number` differ from `before`."""
+    bid = ask = sizes = np.uint64(0)
+    for level in range(10):
+        at = _WORDS * level
+        bid |= words[number, _FIRST + at] ^ before[at]
+        ask |= words[number, _FIRST + at + 1] ^ before[at + 1]
+        sizes |= words[number, _FIRST + at + 2] ^ before[at + 2]
+    return bid, ask, sizes
+
+
+@inlined
+def _set_book(
+    records: np.ndarray, words: np.ndarray, number: int, reset: bool, now: np.ndarray, hidden: np.ndarray, flow: np.ndarray,
+    book: Book, params: GridParams,
+) -> None:  # fmt: skip
+    """Book record `number`: compare it with the book in force, then put it in force."""
+    snap, state, depth = now[0], hidden[0], params.depth
+    compared = not reset and state["comparable"] == 1
+    bid_px, ask_px, sizes = _changes(words, number, book.words)
+    forced = not compared or state["waiting"] > 0
+    if forced or bid_px != 0:
+        levels = records[number]["levels"]
+        snap["bid_shown"] = _next_side(
+            now, hidden, flow, BID, 1, depth, NO_BID, params.tick, book.bid_ticks, book.bid_size, snap["bid_shown"],
+            levels["bid_px"], levels["bid_sz"], compared,
+        )  # fmt: skip
+    elif sizes & _LOW != 0:
+        _sizes(now, hidden, flow, BID, 1, depth, book.bid_ticks, book.bid_size, book.ofi, words, number, 0)
+    if forced or ask_px != 0:
+        levels = records[number]["levels"]
+        snap["ask_shown"] = _next_side(
+            now, hidden, flow, ASK, -1, depth, NO_ASK, params.tick, book.ask_ticks, book.ask_size, snap["ask_shown"],
+            levels["ask_px"], levels["ask_sz"], compared,
+        )  # fmt: skip
+    elif sizes >> np.uint64(32) != 0:
+        _sizes(now, hidden, flow, ASK, -1, depth, book.ask_ticks, book.ask_size, book.ofi, words, number, 32)
+    if bid_px | ask_px | sizes != 0:
+        for word in range(10 * _WORDS):
+            book.words[word] = words[number, _FIRST + word]
+    state["waiting"], state["comparable"] = 0, 1
+    best_bid, best_ask = book.bid_ticks[0], book.ask_ticks[0]
+    two_sided = best_bid != NO_BID and best_ask != NO_ASK
+    crossed = two_sided and best_bid >= best_ask
+    snap["mid2"] = best_bid + best_ask if two_sided else UNKNOWN
+    snap["crossed"] += crossed
+    snap["book_ok"] = two_sided and not crossed and not records[number]["flags"] & MAYBE_BAD
 
 
 @kernel
-def _book(
-    records: np.ndarray, number: int, reset: bool, now: np.ndarray, hidden: np.ndarray, flow: np.ndarray, params: GridParams
-) -> None:
-    """Book record `number`: compare it with the book in force, then put it in force."""
-    snap, state, depth = now[0], hidden[0], params.depth
-    levels = records[number]["levels"]
-    compared = not reset and state["comparable"] == 1
-    bid_moved = ask_moved = not compared or state["waiting"] > 0
-    bid_sized = ask_sized = False
-    for level in range(depth):
-        at = levels[level]
-        bid_moved |= at["bid_px"] != state["bid_px"][level]
-        ask_moved |= at["ask_px"] != state["ask_px"][level]
-        bid_sized |= signed(at["bid_sz"]) != snap["bid_size"][level]
-        ask_sized |= signed(at["ask_sz"]) != snap["ask_size"][level]
-    if bid_moved:
-        snap["bid_shown"] = _next_side(
-            now, hidden, flow, BID, 1, depth, NO_BID, params.tick, snap["bid_ticks"], snap["bid_size"], snap["bid_shown"],
-            state["bid_px"], levels["bid_px"], levels["bid_sz"], compared,
-        )  # fmt: skip
-    elif bid_sized:
-        _sizes(now, hidden, flow, BID, 1, depth, snap["bid_ticks"], snap["bid_size"], levels["bid_sz"])
-    if ask_moved:
-        snap["ask_shown"] = _next_side(
-            now, hidden, flow, ASK, -1, depth, NO_ASK, params.tick, snap["ask_ticks"], snap["ask_size"], snap["ask_shown"],
-            state["ask_px"], levels["ask_px"], levels["ask_sz"], compared,
-        )  # fmt: skip
-    elif ask_sized:
-        _sizes(now, hidden, flow, ASK, -1, depth, snap["ask_ticks"], snap["ask_size"], levels["ask_sz"])
-    state["waiting"], state["comparable"] = 0, 1
-    if bid_moved or ask_moved:
-        two_sided = snap["bid_ticks"][0] != NO_BID and snap["ask_ticks"][0] != NO_ASK
-        snap["mid2"] = snap["bid_ticks"][0] + snap["ask_ticks"][0] if two_sided else UNKNOWN
-    crossed = snap["mid2"] != UNKNOWN and snap["bid_ticks"][0] >= snap["ask_ticks"][0]
-    snap["crossed"] += crossed
-    snap["book_ok"] = snap["mid2"] != UNKNOWN and not crossed and not records[number]["flags"] & MAYBE_BAD
+def _discard(now: np.ndarray, hidden: np.ndarray) -> None:
+    """A reset cuts off the event of the trades that wait."""
+    state = hidden[0]
+    for i in range(state["waiting"]):
+        state["discarded"] += state["waiting_lots"][i]
+    state["waiting"] = 0
+    now[0]["resets"] += 1
 
 
 @kernel
@@ -308,7 +343,6 @@ def _unset(now: np.ndarray, hidden: np.ndarray) -> None:
     snap["bid_ticks"][:], snap["ask_ticks"][:], snap["bid_size"][:], snap["ask_size"][:] = NO_BID, NO_ASK, 0, 0
     snap["bid_shown"] = snap["ask_shown"] = NOTHING
     snap["mid2"], snap["book_ok"] = UNKNOWN, 0
-    state["bid_px"][:], state["ask_px"][:] = UNDEF_PRICE, UNDEF_PRICE
     state["comparable"] = 0
 
 
@@ -448,14 +482,15 @@ def _close(until: int, now: np.ndarray, hidden: np.ndarray, snaps: np.ndarray, f
 
 @kernel
 def advance_grid(
-    records: np.ndarray, start: int, now: np.ndarray, hidden: np.ndarray,
+    records: np.ndarray, words: np.ndarray, start: int, now: np.ndarray, hidden: np.ndarray,
     snaps: np.ndarray, prints: np.ndarray, flow: np.ndarray, params: GridParams,
 ) -> int:  # fmt: skip
     """Take records from `start` on, until done or until prints or flow have no room for one more; where it stopped.
 
-    Raises ValueError for a record after the last interval.
+    `records`: MBP10 rows; `words`: the same bytes as rows of 46 u8; `snaps`, `prints`, `flow`: written behind what is there. Raises ValueError for a record after the last interval.
     """
     snap, state = now[0], hidden[0]
+    book = Book(snap["bid_ticks"], snap["ask_ticks"], snap["bid_size"], snap["ask_size"], snap["ofi"], state["words"])
     for number in range(start, records.size):
         if snap["flow_rows"] + ROOM > flow.size or snap["prints"] == prints.size:
             return number
@@ -477,17 +512,13 @@ def advance_grid(
             price, lots, side = records[number]["price"], signed(records[number]["size"]), records[number]["side"]
             _trade(price, lots, side, now, hidden, prints, flow, params)
             continue
-        if action == CLEAR or flags & (SNAPSHOT | MAYBE_BAD) or not state["comparable"]:
-            for i in range(state["waiting"]):
-                state["discarded"] += state["waiting_lots"][i]
-            state["waiting"] = 0
-            snap["resets"] += 1
-            if action == CLEAR:
-                _unset(now, hidden)
-            else:
-                _book(records, number, True, now, hidden, flow, params)
-        elif state["waiting"] == 0 or flags & LAST:
-            _book(records, number, False, now, hidden, flow, params)
+        reset = action == CLEAR or flags & (SNAPSHOT | MAYBE_BAD) != 0 or not state["comparable"]
+        if reset:
+            _discard(now, hidden)
+        if action == CLEAR:
+            _unset(now, hidden)
+        elif reset or state["waiting"] == 0 or flags & LAST:
+            _set_book(records, words, number, reset, now, hidden, flow, book, params)
     return records.size
 
 

@@ -19,6 +19,11 @@ def kernel(function: Function) -> Function:
     return cast(Function, numba.njit(cache=True, nogil=True, error_model="numpy")(function))
 
 
+def inlined(function: Function) -> Function:
+    """A kernel that becomes part of its callers: for those that run once per record, where passing arrays costs more than the work."""
+    return cast(Function, numba.njit(cache=True, nogil=True, error_model="numpy", inline="always")(function))
+
+
 @kernel
 def signed(value: int) -> int:
     """An unsigned field as a signed integer: what mixes both becomes a float in numba."""

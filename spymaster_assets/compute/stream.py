@@ -82,10 +82,11 @@ class Day:
 
     def take(self, records: np.ndarray) -> None:
         """Feed MBP-10 rows, in arrival order. Raises ValueError for a record after the date's end."""
-        start = 0
+        start, records = 0, np.ascontiguousarray(records)
+        words = records.view(np.uint64).reshape(len(records), -1)
         while start < len(records):
             prints, flow = self.prints.reserve(len(records) - start), self.flow.reserve(2 * ROOM)
-            start = advance_grid(records, start, *self.grid, self.snaps, prints, flow, self.grid_params)
+            start = advance_grid(records, words, start, *self.grid, self.snaps, prints, flow, self.grid_params)
             self.prints.count, self.flow.count = int(self.grid.now["prints"][0]), int(self.grid.now["flow_rows"][0])
         self.closed = int(self.grid.hidden["k"][0]) - 1
 

@@ -1,0 +1,667 @@
+"""Silver's checks: each passes on a sound date and fails on its own defect; what a failure stops, and what makes a stage stale."""
+
+import datetime as dt
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from spymaster_assets.assets.checks import results, specs
+from spymaster_assets.compute.stream import Day
+from spymaster_assets.config import Config
+from spymaster_assets.definitions import build
+from spymaster_assets.features import HORIZONS
+from spymaster_assets.ingest import Intake, ingest_date
+from spymaster_assets.lake import Lake
+from spymaster_assets.landing import Landing
+from spymaster_assets.quality import Check, examine
+from spymaster_assets.schema import TEXT, Table
+from spymaster_assets.sessions import calendar
+from spymaster_assets.silver import STAGES, MissingTable, Silver
+from spymaster_assets.silver_quality import SILVER_CHECKS
+from spymaster_assets.simulator.write import simulate
+from spymaster_assets.states import BOUNCE, BREAK, BREAK_TRIGGER, CENSORED, CHOP, CRITICAL, FOLLOWING, PM_HIGH, UNOBSERVED, UP, WEAK
+from spymaster_assets.tables import (
+    BARS,
+    DAY_SUMMARY,
+    FEATURE_ROWS,
+    FLOW,
+    LABELS,
+    LEVELS,
+    OPTION_FLOW,
+    PRINTS,
+    PRIORS,
+    SIGNALS,
+    SILVER,
+    SNAPS,
+    TABLES,
+    TOUCHES,
+)
+
+DATE = dt.date(2025, 6, 3)
+CONFIG = Config()
+TICK = CONFIG.instrument.tick
+SECOND = 1_000_000_000
+STAGE = {stage.name: stage for stage in STAGES}
+COLD = {("priors", "earlier_dates"), ("touches", "volatility_known")}  # warn on a first date
+WARNING = {*COLD, ("option_flow", "premium_signs"), ("labels", "outcomes_observed")}
+
+Text = dict[str, np.ndarray]
+Where = Callable[[np.ndarray], Any]
+Edit = Callable[[np.ndarray, Text], Any]  # changes rows and texts in place; an answer: which rows are stored instead, in order
+Found = dict[str, dg.AssetCheckResult]
+
+
+# Lakes
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Lake:
+    """A simulated date from landing to labels, without earlier dates."""
+    lake = Lake(tmp_path_factory.mktemp("silver_quality"), CONFIG)
+    simulate(lake.root / "landing", [DATE], events_per_session=20_000, seed=5, config=CONFIG)
+    for result in ingest_date(Intake(DATE, lake, Landing(lake.root / "landing", CONFIG))).values():
+        assert not isinstance(result, Exception), result
+    silver = Silver(DATE, lake)
+    for stage in STAGES:
+        silver.make(stage)
+    return lake
+
+
+@pytest.fixture(scope="module")
+def warm(made: Lake, tmp_path_factory: pytest.TempPathFactory) -> Lake:
+    """The same as if three earlier dates had been there: nothing warns."""
+    lake = beside(made, tmp_path_factory.mktemp("warm"), TOUCHES, PRIORS)
+    publish(lake, TOUCHES, put("sigma_cold", 0, slice(None)))
+    publish(lake, PRIORS, facts={"dates": ["2025-05-29", "2025-05-30", "2025-06-02"]})
+    return lake
+
+
+def beside(sound: Lake, root: Path, *copied: Table) -> Lake:
+    """A lake that has copies of some tables and links to the others."""
+    for stage in ("bronze", "silver"):
+        (root / stage).mkdir()
+        for folder in (sound.root / stage).iterdir():
+            if TABLES[f"{stage}/{folder.name}"] in copied:
+                shutil.copytree(folder, root / stage / folder.name)
+            else:
+                (root / stage / folder.name).symlink_to(folder.resolve())
+    return Lake(root, sound.config)
+
+
+def copy(sound: Lake, root: Path, *stages: str) -> Lake:
+    """A lake of its own."""
+    for stage in stages or ("bronze", "silver"):
+        shutil.copytree(sound.root / stage, root / stage)
+    return Lake(root, sound.config)
+
+
+def publish(lake: Lake, table: Table, edit: Edit | None = None, facts: Mapping[str, Any] | None = None) -> None:
+    """Publish a partition again, edited, as a defective maker would have: its manifest fits what it holds."""
+    manifest = lake.manifest(table, DATE)
+    assert manifest is not None
+    names = [column.name for column in table.columns if column.dtype == TEXT]
+    rows, text = lake.rows(table, DATE), lake.arrays(table, DATE, names) if names else {}
+    stored = edit(rows, text) if edit else None
+    if stored is not None:
+        rows, text = rows[stored], {name: words[stored] for name, words in text.items()}
+    with lake.write(table, DATE, manifest.fingerprint) as writer:
+        writer.append_rows(rows, text)
+        writer.publish({**manifest.facts, **(facts or {})})
+
+
+def store(lake: Lake, table: Table, change: Callable[[pa.Table], pa.Table]) -> None:
+    """Exchange the stored file for another, behind the manifest's back."""
+    path = lake.path(table, DATE)
+    pq.write_table(change(pq.read_table(path, partitioning=None)), path)
+
+
+def measured(lake: Lake, table: Table) -> Found:
+    """The checks of a table as Dagster shows them."""
+    with duckdb.connect() as connection:
+        return {result.check_name or "": result for result in results(lake, table, DATE, connection)}
+
+
+# Edits
+
+
+def at(rows: np.ndarray, where: Any) -> Any:
+    """A place in rows: a number, a slice, or the first row (of several that must be there) that a condition holds for."""
+    if not callable(where):
+        return where
+    found = np.flatnonzero(where(rows))
+    assert found.size, "the date has no row for this defect"
+    return found[:1]
+
+
+def put(name: str, value: Any, where: Any) -> Edit:
+    def edit(rows: np.ndarray, _: Text) -> None:
+        rows[name][at(rows, where)] = value
+
+    return edit
+
+
+def add(name: str, step: Any, where: Any) -> Edit:
+    def edit(rows: np.ndarray, _: Text) -> None:
+        rows[name][at(rows, where)] += step
+
+    return edit
+
+
+def each(*edits: Edit) -> Edit:
+    """Several edits of the same rows."""
+
+    def edit(rows: np.ndarray, text: Text) -> None:
+        for one in edits:
+            one(rows, text)
+
+    return edit
+
+
+def lose(where: Any) -> Edit:
+    return lambda rows, _: np.delete(np.arange(len(rows)), at(rows, where))
+
+
+def double(where: Any) -> Edit:
+    return lambda rows, _: np.sort(np.append(np.arange(len(rows)), np.atleast_1d(at(rows, where))))
+
+
+def swap_neighbours(rows: np.ndarray, _: Text) -> None:
+    """Two prints of different times exchanged."""
+    first = np.flatnonzero(np.diff(rows["ts"]) > 0)[700]
+    rows[[first, first + 1]] = rows[[first + 1, first]]
+
+
+def falling(rows: np.ndarray, _: Text) -> None:
+    """Every counter falls once, and recovers."""
+    for number, name in enumerate(("records", "prints", "volume", "flow_rows", "resets", "crossed", "late")):
+        rows[name][200_000 + 10 * number] -= 1_000
+
+
+def one_record_less(rows: np.ndarray, _: Text) -> None:
+    rows["records"][rows["records"] == rows["records"].max()] -= 1
+
+
+def swapped(one: str, other: str) -> Edit:
+    def edit(rows: np.ndarray, _: Text) -> None:
+        rows[one], rows[other] = rows[other].copy(), rows[one].copy()
+
+    return edit
+
+
+def too_soon(rows: np.ndarray, _: Text) -> None:
+    """The second touch of PM_HIGH comes 299 s after the first."""
+    first, second = np.flatnonzero(rows["kind"] == PM_HIGH)[:2]
+    rows["t0"][second] = rows["t0"][first] + 299 * SECOND
+
+
+def after_the_signals(rows: np.ndarray, _: Text) -> None:
+    """The last touch of a premarket level comes 1 ns after the signal window."""
+    last = np.flatnonzero(rows["kind"] == PM_HIGH)[-1]
+    rows["t0"][last] = calendar(CONFIG).session(DATE).signals.end + 1
+
+
+def same_id(_: np.ndarray, text: Text) -> None:
+    text["event_id"][1] = text["event_id"][0]
+
+
+def censored(rows: np.ndarray, _: Text) -> None:
+    """One label more than a fifth was not observed to its end."""
+    rows["outcome_4min"][: len(rows) // 5 + 1] = CENSORED
+
+
+def half_of(name: str, of: str, where: Where) -> Edit:
+    def edit(rows: np.ndarray, _: Text) -> None:
+        place = at(rows, where)
+        rows[name][place] = rows[of][place] / 2
+
+    return edit
+
+
+def nullable(name: str) -> Callable[[pa.Table], pa.Table]:
+    """A column's first value is null, and the file declares that it may be."""
+
+    def change(stored: pa.Table) -> pa.Table:
+        column = stored.column(name).to_pylist()
+        field = stored.schema.field(name).with_nullable(True)
+        return stored.set_column(stored.schema.get_field_index(name), field, pa.array([None, *column[1:]], field.type))
+
+    return change
+
+
+def wider(name: str) -> Callable[[pa.Table], pa.Table]:
+    """A column of another type."""
+    return lambda stored: stored.set_column(
+        stored.schema.get_field_index(name), name, stored.column(name).cast(pa.int64()).combine_chunks()
+    )
+
+
+# Defects
+
+
+@dataclass(frozen=True)
+class Defect:
+    """What goes wrong in a table, and the check that must say so.
+
+    `off`: by how much the measured values named miss their thresholds (0 where none is declared); None: they miss them; a text:
+    the measured value holds it. `also`: checks of the table that fail too, because they must. `of`: the table that is damaged, if
+    not the one that is checked.
+    """
+
+    table: Table
+    check: str
+    what: str
+    spoil: Edit | None
+    off: Mapping[str, float | str | None]
+    also: tuple[str, ...] = ()
+    of: Table | None = None
+    facts: Mapping[str, Any] | None = None
+    stored: Callable[[pa.Table], pa.Table] | None = None
+
+    def apply(self, sound: Lake, root: Path) -> Lake:
+        damaged = self.of or self.table
+        lake = beside(sound, root, damaged)
+        if self.stored:
+            store(lake, damaged, self.stored)
+        else:
+            publish(lake, damaged, self.spoil, self.facts)
+        return lake
+
+
+def _out_of_range(table: Table, what: str, edit: Edit) -> Defect:
+    return Defect(table, "schema", what, edit, {"values_out_of_range": 1})
+
+
+def _traded(rows: np.ndarray) -> Any:
+    return rows["volume"] > 0
+
+
+def _empty(rows: np.ndarray) -> Any:
+    return (rows["volume"] == 0) & (rows["minutes"] == 1)
+
+
+def _hit(rows: np.ndarray) -> Any:
+    return rows["bought"] + rows["sold"] == 1
+
+
+def _later(rows: np.ndarray) -> Any:
+    return (rows["elapsed"] > 0) & (rows["barrier_state"] > UNOBSERVED)
+
+
+def _kind(number: int) -> Where:
+    return lambda rows: rows["kind"] == number
+
+
+def _at_elapsed(seconds: float) -> Where:
+    return lambda rows: rows["elapsed"] == seconds
+
+
+def _came_out(name: str, outcome: int) -> Where:
+    return lambda rows: rows[f"outcome_{name}"] == outcome
+
+
+def _moments(table: Table) -> tuple[Defect, ...]:
+    """Of the tables that have a row per touch and landmark."""
+    return (
+        Defect(table, "known_at_the_moment", "a row at no landmark", add("elapsed", 1, _at_elapsed(15)),
+               {"not_a_landmark": 1, "another_moment": 1}),
+        Defect(table, "known_at_the_moment", "a row 1 ns late", add("ts", 1, 30), {"another_moment": 1}),
+        Defect(table, "known_at_the_moment", "a row doubled", double(30), {"keys": -1, "joined": 0}),
+        Defect(table, "known_at_the_moment", "a row of no touch", put("touch", 9_999, 30), {"keys": -1, "joined": -1}),
+    )  # fmt: skip
+
+
+def _windows(name: str, seconds: int) -> tuple[Defect, ...]:
+    """Of the labels of one horizon."""
+
+    def one(what: str, edit: Edit, rule: str) -> Defect:
+        return Defect(LABELS, "label_windows", f"{name}, {what}", edit, {f"{rule}_{name}": 1})
+
+    broke, bounced, chopped = (_came_out(name, outcome) for outcome in (BREAK, BOUNCE, CHOP))
+    to_break, to_bounce = f"time_to_break_2_{name}", f"time_to_bounce_2_{name}"
+    return (
+        one("an end one second off", add(f"label_end_{name}", SECOND, 5), "end"),
+        one("a time that is not after the moment", put(f"time_to_break_1_{name}", 0, broke), "not_after"),
+        one("a time beyond the horizon", put(f"time_to_bounce_1_{name}", seconds + 0.5, broke), "not_after"),
+        one("BREAK without a time", put(to_break, np.nan, broke), "break_untimed"),
+        one("BOUNCE without a time", put(to_bounce, np.nan, bounced), "bounce_untimed"),
+        one("CHOP with a time", put(to_break, 10, chopped), "chop_reached"),
+        one("BREAK after a bounce", half_of(to_bounce, to_break, broke), "order"),
+    )
+
+
+DEFECTS = (
+    _out_of_range(PRIORS, "a share above 1", put("consumed_share", 1.5, 7)),
+    Defect(PRIORS, "earlier_dates", "one date too few", None, {"dates": -1}, facts={"dates": ["2025-05-30", "2025-06-02"]}),
+    #
+    _out_of_range(SNAPS, "a flag of 2", put("book_ok", 2, 5_000)),
+    Defect(SNAPS, "dense", "a snap missing", lose(5_000), {"rows": -1, "last": 0}),
+    Defect(SNAPS, "dense", "the last snap missing", lose(-1), {"rows": -1, "last": -1}),
+    Defect(SNAPS, "dense", "a snap doubled", double(5_000), {"rows": 1, "falling_counters": 0}),
+    Defect(SNAPS, "dense", "a snap 1 ns late", add("ts", 1, 5_000), {"off_the_grid": 1}),
+    Defect(SNAPS, "dense", "counters that fall", falling, {"falling_counters": 7, "records": 0}),
+    Defect(SNAPS, "dense", "a record in no snap", one_record_less, {"records": -1, "falling_counters": 0}),
+    #
+    _out_of_range(PRINTS, "a cluster of -1 lots", put("cluster_size", -1, 700)),
+    Defect(PRINTS, "prints_are_trades", "a print lost", lose(700), {"prints": -1, "counted": 0, "lots": None}),
+    Defect(PRINTS, "prints_are_trades", "a print doubled", double(700), {"prints": 1, "counted": 0, "lots": None}),
+    Defect(PRINTS, "prints_are_trades", "a lot too many", add("size", 1, 700), {"lots": 1, "prints": 0}),
+    Defect(PRINTS, "prints_are_trades", "two prints exchanged", swap_neighbours, {"backward": 1, "prints": 0}),
+    Defect(PRINTS, "prints_are_trades", "a print that snaps do not count", add("prints", -1, slice(-90_000, None)), {"counted": -1},
+           of=SNAPS),
+    Defect(PRINTS, "prints_are_trades", "a lot that only snaps count", add("volume", 1, slice(-9, None)), {"counted_lots": 1}, of=SNAPS),
+    #
+    _out_of_range(FLOW, "-1 lots pulled", put("pulled", -1, lambda rows: rows["pulled"] == 0)),
+    Defect(FLOW, "volume_conservation", "a lot filled that was not traded", add("filled", 1, _hit), {"filled_beyond_traded": 1}),
+    Defect(FLOW, "volume_conservation", "a lot traded that was not filled", add("filled", -1, _hit), {"attributed": 0}),
+    Defect(FLOW, "volume_conservation", "a lot bought too many", add("bought", 1, _hit), {"attributed": 1}),
+    Defect(FLOW, "volume_conservation", "a row lost", lose(_hit), {"attributed": -1}),
+    Defect(FLOW, "volume_conservation", "more discarded than traded", None, {"attributed": 0}, facts={"lots_discarded": 10**6}),
+    Defect(FLOW, "flow_identity", "a lot added too many in every 400th row", add("added", 1, slice(None, None, 400)), {"share": None}),
+    Defect(FLOW, "flow_identity", "added and pulled exchanged", swapped("added", "pulled"), {"share": None}),
+    #
+    _out_of_range(OPTION_FLOW, "a right that is neither call nor put", put("call", 2, 9)),
+    Defect(OPTION_FLOW, "premium_signs", "more signed than traded", add("signed", 1_000, _traded), {"signed_beyond_volume": 1}),
+    Defect(OPTION_FLOW, "premium_signs", "lots without a trade", put("volume", 1, lambda rows: rows["trades"] == 0),
+           {"volume_without_trades": 1}),
+    Defect(OPTION_FLOW, "premium_signs", "a trade without lots", each(put("signed", 0, _traded), put("volume", 0, _traded)),
+           {"volume_without_trades": 1}),
+    #
+    _out_of_range(BARS, "-1 prints", put("prints", -1, _traded)),
+    Defect(BARS, "bars_hold_prints", "a lot too many", add("volume", 1, _traded), {"most_lots": 1, "least_lots": 0}),
+    Defect(BARS, "bars_hold_prints", "a lot lost", add("volume", -1, lambda rows: rows["volume"] > 1), {"least_lots": -1, "most_lots": 0}),
+    Defect(BARS, "bars_hold_prints", "a bar missing", lose(_empty), {"rows": -1, "least_lots": 0}),
+    Defect(BARS, "bars_hold_prints", "a length missing", lose(lambda rows: rows["minutes"] == 2), {"rows": -1}),
+    Defect(BARS, "bars_hold_prints", "a high below the close", add("high", -10_000, _traded), {"disordered": 1}),
+    Defect(BARS, "bars_hold_prints", "prints without lots", put("prints", 1, _empty), {"disordered": 1}),
+    #
+    Defect(LEVELS, "schema", "a row lost from the file", None, {"rows": -1, "damage": "bytes"}, stored=lambda stored: stored.slice(1)),
+    Defect(LEVELS, "schema", "a column of another type", None, {"columns_wrong": "ticks"}, stored=wider("ticks")),
+    Defect(LEVELS, "schema", "a column missing", None, {"columns_wrong": "valid_from"}, ("levels_are_extremes",),
+           stored=lambda stored: stored.drop_columns(["valid_from"])),
+    *(
+        Defect(LEVELS, "levels_are_extremes", f"{name} one tick off", add("price", step * TICK, _kind(number)), {name: step * TICK})
+        for number, (name, step) in enumerate((("PM_HIGH", 1), ("PM_LOW", 1), ("OR_HIGH", -1), ("OR_LOW", -1)))
+    ),
+    Defect(LEVELS, "levels_are_extremes", "a level missing", lose(_kind(PM_HIGH)), {"PM_HIGH": "None"}),
+    Defect(LEVELS, "levels_are_extremes", "an average beyond the closes", put("price", 0, _kind(4)), {"averages_outside": 1}),
+    Defect(LEVELS, "levels_are_extremes", "a level doubled", double(100), {"doubled": 1}),
+    Defect(LEVELS, "levels_are_extremes", "a level that ends before it begins", put("valid_to", 0, _kind(PM_HIGH)), {"invalid": 1}),
+    #
+    _out_of_range(TOUCHES, "a negative volatility", put("sigma", -1, 3)),
+    Defect(TOUCHES, "touch_rules", "a touch after the signal window", after_the_signals, {"outside_signals": 1}),
+    Defect(TOUCHES, "touch_rules", "two touches too close", too_soon, {"too_soon": 1}),
+    Defect(TOUCHES, "touch_rules", "a price that no level had", add("price", 1, lambda rows: rows["direction"] != UP),
+           {"level_not_in_force": 1}),
+    Defect(TOUCHES, "touch_rules", "prints that do not reach the level",
+           add("entry_high", -100, lambda rows: rows["direction"] == UP), {"not_at_the_level": 1}),
+    Defect(TOUCHES, "touch_rules", "an attempt counted twice", put("attempt_index", 2, _kind(PM_HIGH)), {"attempts_out_of_order": 1}),
+    Defect(TOUCHES, "touch_rules", "two touches of one id", same_id, {"ids_doubled": 2}),
+    Defect(TOUCHES, "touch_rules", "a longer horizon with a nearer barrier", put("theta_4min", 90_000, 0), {"thetas_falling": 1}),
+    Defect(TOUCHES, "volatility_known", "a touch without volatility", put("sigma", np.nan, 3), {"no_volatility": 1, "cold": 0}),
+    Defect(TOUCHES, "volatility_known", "a touch without priors", put("sigma_cold", 1, 3), {"cold": 1, "no_volatility": 0}),
+    #
+    _out_of_range(FEATURE_ROWS, "a share of 2", put("barrier_observed", 2, 30)),
+    Defect(FEATURE_ROWS, "null_policy", "a null where none may be", None, {"excursion_max_unexpected_null": 1}, ("schema",),
+           stored=nullable("excursion_max")),
+    Defect(FEATURE_ROWS, "null_policy", "a value that cannot be known yet", put("gamma_exposure", 1, 30), {"gamma_exposure_known": 1}),
+    Defect(FEATURE_ROWS, "null_policy", "a reaction at e = 0", put("tape_prints", 0, _at_elapsed(0)), {"tape_prints_at_e_0": 1}),
+    Defect(FEATURE_ROWS, "null_policy", "a state of the reaction at e = 0", put("barrier_state", WEAK, _at_elapsed(0)),
+           {"barrier_state_at_e_0": 1, "states_without_numbers": 1}),
+    Defect(FEATURE_ROWS, "null_policy", "a state without numbers", put("barrier_turnover", np.nan, _later), {"states_without_numbers": 1}),
+    Defect(FEATURE_ROWS, "null_policy", "numbers of what was not observed", put("barrier_state", UNOBSERVED, _later),
+           {"numbers_unobserved": 1}),
+    *_moments(FEATURE_ROWS),
+    #
+    _out_of_range(SIGNALS, "a score of 101", put("score_liquidity", 101, lambda rows: rows["score_liquidity"] >= 0)),
+    Defect(SIGNALS, "signal_rules", "a snap skipped", lose(500), {"snaps_skipped": 1}),
+    Defect(SIGNALS, "signal_rules", "the snap of the touch missing", lose(0), {"snaps_skipped": 1}),
+    Defect(SIGNALS, "signal_rules", "a snap doubled", double(500), {"snaps_skipped": 1}),
+    Defect(SIGNALS, "signal_rules", "a touch followed for too long", put("elapsed", 240.25, 500), {"too_long": 1}),
+    Defect(SIGNALS, "signal_rules", "no score of known parts",
+           put("break_score_raw", np.nan, lambda rows: rows["score_liquidity"] >= 0), {"score_of_nothing": 1}),
+    Defect(SIGNALS, "signal_rules", "a score of unknown parts",
+           put("score_liquidity", np.nan, lambda rows: rows["break_score_raw"] >= 0), {"score_of_nothing": 1}),
+    Defect(SIGNALS, "signal_rules", "a signal outside the band",
+           put("signal", BREAK_TRIGGER, lambda rows: rows["phase"] == FOLLOWING), {"signal_outside_band": 1}),
+    Defect(SIGNALS, "signal_rules", "a signal that was not triggered",
+           put("signal", BREAK_TRIGGER, lambda rows: (rows["phase"] == CRITICAL) & (rows["trigger"] != BREAK_TRIGGER)),
+           {"signal_unlike_trigger": 1}),
+    #
+    _out_of_range(LABELS, "a flag of 2", put("tradeable_1_4min", 2, 30)),
+    *(defect for name, seconds in HORIZONS.items() for defect in _windows(name, seconds)),
+    *_moments(LABELS),
+    Defect(LABELS, "outcomes_observed", "too many labels censored", censored, {"censored_share": None}),
+    #
+    _out_of_range(DAY_SUMMARY, "a bucket after the last", put("bucket", 144, 143)),
+)  # fmt: skip
+
+
+def _name(check: Check) -> str:
+    return f"{check.table.name}/{check.name}"
+
+
+def shown(result: dg.AssetCheckResult) -> tuple[dict[str, Any], dict[str, Any]]:
+    """(measured, threshold) of a result."""
+    values = {name: value.value for name, value in (result.metadata or {}).items()}
+    limits = {name.removeprefix("threshold: "): value for name, value in values.items() if name.startswith("threshold: ")}
+    return {name: value for name, value in values.items() if not name.startswith("threshold: ")}, limits
+
+
+@pytest.fixture(scope="module")
+def sound(made: Lake, warm: Lake) -> dict[str, dict[tuple[str, str], dg.AssetCheckResult]]:
+    """Every result on the date as it is (cold), and on it as if earlier dates had been there (warm)."""
+    return {
+        name: {(table.name, check): found for table in SILVER for check, found in measured(lake, table).items()}
+        for name, lake in (("cold", made), ("warm", warm))
+    }
+
+
+@pytest.mark.parametrize("check", SILVER_CHECKS, ids=_name)
+def test_check_passes_on_a_sound_date(check: Check, sound: dict[str, dict[tuple[str, str], dg.AssetCheckResult]]) -> None:
+    """A first date warns that it knows nothing of earlier ones."""
+    key = check.table.name, check.name
+    first, later = sound["cold"][key], sound["warm"][key]
+    assert first.passed == (key not in COLD), (shown(first), first.description)
+    assert later.passed, (shown(later), later.description)
+
+
+@pytest.mark.parametrize("check", SILVER_CHECKS, ids=_name)
+def test_check_shows_value_and_threshold(check: Check, sound: dict[str, dict[tuple[str, str], dg.AssetCheckResult]]) -> None:
+    values, limits = shown(sound["cold"][check.table.name, check.name])
+    assert values and limits
+    assert set(limits) <= set(values), "a threshold of something that is not measured"
+
+
+@pytest.mark.parametrize("check", SILVER_CHECKS, ids=_name)
+def test_check_has_a_defect(check: Check) -> None:
+    assert any((defect.table, defect.check) == (check.table, check.name) for defect in DEFECTS), f"no defect is seeded for {_name(check)}"
+
+
+@pytest.mark.parametrize("check", SILVER_CHECKS, ids=_name)
+def test_check_blocks_unless_it_is_one_that_warns(check: Check) -> None:
+    [spec] = [spec for spec in specs(check.table) if spec.name == check.name]
+    assert spec.blocking == check.blocking == ((check.table.name, check.name) not in WARNING)
+    assert spec.description
+
+
+@pytest.mark.parametrize("defect", DEFECTS, ids=lambda defect: f"{defect.table.name}/{defect.check}: {defect.what}")
+def test_defect_fails_its_check_and_no_other(
+    defect: Defect, warm: Lake, sound: dict[str, dict[tuple[str, str], dg.AssetCheckResult]], tmp_path: Path
+) -> None:
+    found = measured(defect.apply(warm, tmp_path), defect.table)
+    assert {name for name, result in found.items() if not result.passed} == {defect.check, *defect.also}
+    result = found[defect.check]
+    blocking = (defect.table.name, defect.check) not in WARNING
+    assert result.severity is (dg.AssetCheckSeverity.ERROR if blocking else dg.AssetCheckSeverity.WARN)
+
+    values, limits = shown(result)
+    for name, off in defect.off.items():
+        if off is None:
+            assert values[name] != limits[name], name
+        elif isinstance(off, str):
+            assert off in values[name], name
+        else:
+            assert values[name] - limits.get(name, 0) == off, name
+
+    message = result.description or ""
+    assert " " in message and message != sound["warm"][defect.table.name, defect.check].description
+
+
+@pytest.mark.parametrize("table", SILVER, ids=lambda table: table.name)
+def test_a_flipped_byte_in_the_file_fails_the_schema_check(table: Table, warm: Lake, tmp_path: Path) -> None:
+    """In the last bytes of a column that has no range, so that nothing but the checksum can tell."""
+    lake = beside(warm, tmp_path, table)
+    path = lake.path(table, DATE)
+    number, _ = next((i, c) for i, c in enumerate(table.columns) if c.low is None and c.high is None and not c.is_text)
+    chunk = pq.ParquetFile(path).metadata.row_group(0).column(number)
+    content = bytearray(path.read_bytes())
+    start = chunk.dictionary_page_offset if chunk.has_dictionary_page else chunk.data_page_offset
+    content[start + chunk.total_compressed_size - 2] ^= 1
+    path.write_bytes(content)
+    [outcome] = examine(lake, table, DATE, [check for check in SILVER_CHECKS if check.name == "schema"]).values()
+    assert not outcome.passed
+    assert "checksum" in str(outcome.measured["damage"])
+    assert outcome.message == "the stored file is not what tables.py declares; make the partition again"
+
+
+# What a defect does downstream
+
+
+@pytest.fixture
+def instance() -> Iterator[dg.DagsterInstance]:
+    with dg.DagsterInstance.ephemeral() as ephemeral:
+        yield ephemeral
+
+
+def test_a_corrupt_grid_stops_everything_that_reads_it_in_the_same_run(
+    made: Lake, tmp_path: Path, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    complete = Day.complete
+
+    def corrupt(day: Day, watermark: int) -> None:
+        complete(day, watermark)
+        day.flow.rows["filled"][0] += 1
+
+    monkeypatch.setattr(Day, "complete", corrupt)
+    lake = copy(made, tmp_path, "landing", "bronze")
+    result = build(tmp_path).resolve_job_def("date_job").execute_in_process(
+        instance=instance, partition_key=str(DATE), raise_on_error=False,
+        run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+    )  # fmt: skip
+    assert not result.success
+
+    checks = {(found.asset_key.path[-1], found.check_name): found for found in result.get_asset_check_evaluations()}
+    failed = {key for key, found in checks.items() if not found.passed and found.blocking}
+    assert failed == {("flow", "volume_conservation")}
+    flow = checks["flow", "volume_conservation"]
+    assert flow.severity is dg.AssetCheckSeverity.ERROR
+    assert flow.description == "flow and prints tell different volumes"
+    assert flow.metadata["filled_beyond_traded"].value == 1 > flow.metadata["threshold: filled_beyond_traded"].value
+    assert [event.step_key for event in result.get_step_failure_events()] == ["silver_grid"]
+
+    started = {event.step_key for event in result.all_events if event.event_type_value == "STEP_START"}
+    assert {step for step in started if step and step.startswith("silver")} == {"silver_grid", "silver_option_flow"}
+    reported = {event.step_materialization_data.materialization.asset_key.path[-1] for event in result.get_asset_materialization_events()}
+    stored = {table.name for table in SILVER if lake.manifest(table, DATE)}
+    assert reported & {table.name for table in SILVER} == stored == {"snaps", "prints", "flow", "option_flow"}
+
+
+# When a stage is stale
+
+
+def reasons(lake: Lake) -> dict[str, list[str]]:
+    """Stage -> why it would be made again, of those that would; all tables of a stage say the same."""
+    silver = Silver(DATE, lake)
+    found = {stage.name: [silver.stale(stage, table) for table in stage.tables] for stage in STAGES}
+    assert all(same == words[0] for words in found.values() for same in words)
+    return {name: words[0] for name, words in found.items() if words[0]}
+
+
+@pytest.mark.parametrize(
+    ("group", "name", "value", "stale"),
+    [
+        ("touches", "monitor_band", 0.5, {"touches", "features", "signals", "labels"}),
+        ("score", "tau_score", 3.0, {"signals"}),
+        ("fuel", "w_g", 30.0, {"features", "signals"}),
+        ("labels", "halt_seconds", 30.0, {"day_summary", "touches", "labels"}),
+        ("levels", "atr_bars", 10, {"bars", "levels", "day_summary", "touches"}),
+        ("grid", "reference_clusters", 100, set(STAGE)),
+        ("quality", "identity_share_max", 0.5, set()),
+        ("bronze", "zstd_level", 3, set()),
+    ],
+)
+def test_an_edited_parameter_makes_the_stages_stale_that_read_its_group(
+    made: Lake, group: str, name: str, value: float, stale: set[str]
+) -> None:
+    edited = Config.model_validate({group: {name: value}})
+    assert reasons(Lake(made.root, edited)) == dict.fromkeys(stale, ["config"])
+    assert stale == {stage.name for stage in STAGES if group in stage.groups}
+
+
+def test_a_wider_band_remakes_the_touches_and_what_reads_them_and_not_the_snaps(made: Lake, tmp_path: Path) -> None:
+    copy(made, tmp_path)
+    lake = Lake(tmp_path, Config.model_validate({"touches": {"monitor_band": 1.0}}))
+    silver = Silver(DATE, lake)
+    remade = {name for stage in STAGES for name, one in silver.make(stage).items() if not one.unchanged}
+    assert remade == {"touches", "features", "signals", "labels"}
+    for table in SILVER:
+        before, after = made.manifest(table, DATE), lake.manifest(table, DATE)
+        assert before is not None and after is not None
+        assert (before.content != after.content) == (table.name in remade), table.name
+    assert reasons(lake) == {}
+
+
+def test_touches_with_other_content_make_stale_what_reads_them_and_say_so(made: Lake, tmp_path: Path) -> None:
+    lake = beside(made, tmp_path, TOUCHES)
+    publish(lake, TOUCHES, add("theta_2min", 1, 0))
+    assert reasons(lake) == dict.fromkeys(("features", "signals", "labels"), ["input silver/touches changed"])
+
+
+def test_the_same_touches_published_again_make_nothing_stale(made: Lake, tmp_path: Path) -> None:
+    lake = beside(made, tmp_path, TOUCHES)
+    publish(lake, TOUCHES)
+    assert reasons(lake) == {}
+
+
+def test_where_nothing_changed_nothing_is_written(made: Lake, tmp_path: Path) -> None:
+    lake = copy(made, tmp_path)
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    silver = Silver(DATE, lake)
+    again = {name: one for stage in STAGES for name, one in silver.make(stage).items()}
+    assert set(again) == {table.name for table in SILVER}
+    assert all(one.unchanged for one in again.values())
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
+
+
+# What is missing
+
+
+def test_without_the_book_silver_says_so_and_leaves_nothing_behind(made: Lake, tmp_path: Path) -> None:
+    lake = beside(made, tmp_path)
+    (tmp_path / "bronze" / "futures_mbp10").unlink()
+    shutil.rmtree(tmp_path / "silver")
+    silver, sentence = Silver(DATE, lake), f"{DATE}: no Silver without the date's book (bronze/futures_mbp10); make Bronze first"
+    with pytest.raises(MissingTable) as error:
+        silver.make(STAGE["grid"])
+    assert str(error.value) == sentence
+    assert not (tmp_path / "silver").exists()
+
+
+@pytest.mark.parametrize("stage", [name for name, stage in STAGE.items() if stage.inputs and name != "grid"])
+def test_a_stage_without_its_input_says_which_and_leaves_nothing_behind(stage: str, tmp_path: Path) -> None:
+    first = STAGE[stage].inputs[0]
+    sentence = f"{DATE}: {stage} needs {first.stage}/{first.name}, which is not there"
+    silver = Silver(DATE, Lake(tmp_path, CONFIG))
+    with pytest.raises(MissingTable) as error:
+        silver.make(STAGE[stage])
+    assert str(error.value) == sentence
+    assert list(tmp_path.iterdir()) == []
