@@ -487,7 +487,8 @@ def advance_grid(
 ) -> int:  # fmt: skip
     """Take records from `start` on, until done or until prints or flow have no room for one more; where it stopped.
 
-    `records`: MBP10 rows; `words`: the same bytes as rows of 46 u8; `snaps`, `prints`, `flow`: written behind what is there. Raises ValueError for a record after the last interval.
+    `records`: MBP10 rows; `words`: the same bytes as rows of 46 u8. Snaps, prints and flow are written behind what is there.
+    Raises ValueError for a record after the last interval.
     """
     snap, state = now[0], hidden[0]
     book = Book(snap["bid_ticks"], snap["ask_ticks"], snap["bid_size"], snap["ask_size"], snap["ofi"], state["words"])

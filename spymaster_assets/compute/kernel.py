@@ -20,7 +20,7 @@ def kernel(function: Function) -> Function:
 
 
 def inlined(function: Function) -> Function:
-    """A kernel that becomes part of its callers: for those that run once per record, where passing arrays costs more than the work."""
+    """A kernel that becomes part of its callers: for what runs once per record, where passing arrays costs more than the work."""
     return cast(Function, numba.njit(cache=True, nogil=True, error_model="numpy", inline="always")(function))
 
 
