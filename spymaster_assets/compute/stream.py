@@ -83,7 +83,7 @@ class Day:
     def take(self, records: np.ndarray) -> None:
         """Feed MBP-10 rows, in arrival order. Raises ValueError for a record after the date's end."""
         start, records = 0, np.ascontiguousarray(records)
-        words = records.view(np.uint64).reshape(len(records), -1)
+        words = records.view(np.uint64).reshape(len(records), records.dtype.itemsize // 8)
         while start < len(records):
             prints, flow = self.prints.reserve(len(records) - start), self.flow.reserve(2 * ROOM)
             start = advance_grid(records, words, start, *self.grid, self.snaps, prints, flow, self.grid_params)

@@ -1,0 +1,172 @@
+"""Chunks, watermarks and restarts do not show: any way of feeding a date gives the same bytes.
+
+The reference is the short day in one piece. Two days are fed: the simulated one, and an unruly one with late, flagged, unpriced and
+clearing records, whose state between two records is richer. A watermark says "everything up to here has come", so it may be any
+moment before the effective time of the next record.
+"""
+
+import pickle
+from functools import cache
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from spymaster_assets import dbn
+from spymaster_assets.compute.stream import Day
+from tests import short_day
+
+END, NS = short_day.SESSION.globex.end, 1_000_000_000
+KEYS = {"features": ["touch", "k"], "signals": ["touch", "k"]}
+DAYS = ("simulated", "unruly")
+
+
+@cache
+def records(name):
+    rows = short_day.records()
+    return unruly(rows) if name == "unruly" else rows
+
+
+def unruly(rows):
+    """The same records with late ones, resets, events without an end, undefined prices and trades without an aggressor."""
+    rows, rng = rows.copy(), np.random.default_rng(5)
+    trades = rows["action"] == ord("T")
+
+    def some(share, of):
+        return of & (rng.random(len(rows)) < share)
+
+    late = some(0.02, trades | ~trades)
+    rows["ts_event"][late] -= rng.integers(1, 2 * NS, late.sum()).astype(np.uint64)
+    rows["action"][some(0.001, ~trades)] = ord("R")
+    rows["flags"][some(0.1, ~trades)] &= 127
+    rows["flags"][some(0.01, ~trades)] |= 32
+    rows["flags"][some(0.01, ~trades)] |= 4
+    rows["side"][some(0.05, trades)] = ord("N")
+    rows["price"][some(0.01, trades)] = dbn.UNDEF_PRICE
+    return rows
+
+
+@cache
+def effective(name):
+    """Effective time of each record, and the end of the day behind the last."""
+    return np.append(np.maximum.accumulate(records(name)["ts_event"].astype(np.int64)), END + 1)
+
+
+def bytes_of(day):
+    """Every table of a finished day; those that are written touch by touch or snap by snap sorted by their key."""
+    tables = {
+        "snaps": day.snaps, "prints": day.prints.rows, "flow": day.flow.rows, "bars 1": day.bars[1].rows,
+        "bars 2": day.bars[2].rows, "levels": day.levels.rows, "touches": day.touches.rows, "signals": day.signals.rows,
+        "features": day.features.rows, "labels": day.labels(), "summary": day.summary(),
+    }  # fmt: skip
+    return {name: (np.sort(rows, order=KEYS[name]) if name in KEYS else rows).tobytes() for name, rows in tables.items()}
+
+
+def assert_same(found, expected):
+    assert [name for name in expected if found[name] != expected[name]] == []
+
+
+def new_day():
+    return Day(short_day.SESSION, short_day.CONFIG, short_day.priors())
+
+
+@cache
+def reference(name):
+    """The day in one piece, as bytes."""
+    day = new_day()
+    day.step(records(name), END)
+    return bytes_of(day)
+
+
+@cache
+def cores(name):
+    """Records around which something happens: at the touches, at the ends of their windows, at 09:30 and around the halt."""
+    day = short_day.run(records(name), short_day.priors())
+    moments = [int(t0) + seconds * NS for t0 in day.touches.rows["t0"] for seconds in (0, 5, 60, 240)]
+    moments += [short_day.at(clock) for clock in ("08:30", "09:30", "09:45", *short_day.HALT, "10:45")]
+    return np.searchsorted(effective(name)[:-1], moments, side="right").tolist()
+
+
+def pieces(name):
+    """A way of feeding the day: (records up to, watermark or None, advance the tables, restart) for each step, in order."""
+    rows = len(records(name))
+    place = st.one_of(st.integers(0, rows), st.tuples(st.sampled_from(cores(name)), st.integers(-3, 3)).map(sum))
+    mark = st.one_of(st.none(), st.just(1.0), st.floats(0, 1), st.integers(-3 * 3600, -1))
+    piece = st.tuples(place.map(lambda at: min(max(at, 0), rows)), mark, st.integers(0, 3).map(bool), st.booleans())
+    return st.lists(piece, min_size=1, max_size=14).map(lambda found: sorted(found, key=lambda piece: piece[0]))
+
+
+def watermark(name, at, mark):
+    """None; far behind the next record (whole seconds); or the last moments before it (a share of the way from the last one)."""
+    times = effective(name)
+    last, following = int(times[at - 1]) if at else short_day.SESSION.globex.start, int(times[at])
+    if mark is None or isinstance(mark, int):
+        return mark and following + mark * NS
+    return following - 1 if mark == 1.0 else last - 1 + int((following - last) * mark)
+
+
+def fed(name, plan):
+    """A day fed by a plan, and completed."""
+    day, start = new_day(), 0
+    for at, mark, advance, restart in (*plan, (len(records(name)), 1.0, True, False)):
+        day.take(records(name)[start:at])
+        limit = watermark(name, at, mark)
+        if limit is not None:
+            day.complete(limit)
+        if advance:
+            day.step(records(name)[at:at])
+        if restart:
+            day = pickle.loads(pickle.dumps(day, protocol=5))
+        start = at
+    return day
+
+
+@pytest.mark.parametrize("name", DAYS)
+def test_any_pieces_and_restarts(name):
+    @settings(max_examples=20, deadline=None, derandomize=True, database=None)
+    @given(pieces(name))
+    def check(plan):
+        assert_same(bytes_of(fed(name, plan)), reference(name))
+
+    check()
+
+
+@pytest.mark.parametrize("name", DAYS)
+def test_one_record_a_step(name):
+    """Around a touch, each record by itself, with every watermark that is allowed after it in turn."""
+    for around in cores(name)[8:36:9]:
+        plan = [(at, (1.0, None, 0.5, -7)[at % 4], True, at % 50 == 0) for at in range(around - 60, around + 60)]
+        assert_same(bytes_of(fed(name, plan)), reference(name))
+
+
+@pytest.mark.parametrize("name", DAYS)
+@pytest.mark.parametrize("seconds", [0.25, 1, 60])
+def test_live_frames_equal_batch(name, seconds):
+    """Frame by frame, as live does (here around a touch in frames of one snap), and everything at once, step after step."""
+    times, step = effective(name), round(seconds * NS)
+    first = int(times[cores(name)[12]]) // NS * NS if seconds < 60 else short_day.SESSION.globex.start
+    marks = np.arange(first, min(END, first + 500 * step), step)
+    live, start = new_day(), 0
+    for mark, at in zip(marks.tolist(), np.searchsorted(times[:-1], marks, side="right").tolist(), strict=True):
+        live.step(records(name)[start:at], mark)
+        start = at
+    live.step(records(name)[start:], END)
+    assert_same(bytes_of(live), reference(name))
+
+    batch = new_day()
+    batch.take(records(name))
+    batch.complete(END)
+    for advance in (batch.advance_path, batch.advance_touches, batch.advance_signals, batch.advance_features):
+        advance()
+    assert_same(bytes_of(batch), reference(name))
+
+
+def test_reference_is_not_empty():
+    for name in DAYS:
+        assert min(map(len, reference(name).values())) > 0
+    assert reference("simulated")["flow"] != reference("unruly")["flow"]
+    day = short_day.run(records("unruly"), short_day.priors())
+    assert min(int(day.snaps[name][-1]) for name in ("late", "resets")) > 100
+    assert int(day.grid.hidden["unpriced"][0]) > 5 and int(day.grid.hidden["discarded"][0]) > 0
+    assert day.touches.count > 10
