@@ -167,6 +167,8 @@ def inspect(date: list[dt.date], output: Path | None) -> None:
     from spymaster_assets.inspection import page
     from spymaster_assets.lake import LakeError
 
+    if len(date) != 1:
+        raise click.BadParameter(f"expected one date, found {len(date)}", param_hint="DATE")
     lake = _lake()
     path = output or lake.root / "inspect" / f"{date[0]}.html"
     try:

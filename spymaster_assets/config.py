@@ -15,8 +15,11 @@ import tomllib
 from datetime import date
 from functools import cache
 from pathlib import Path
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
+
+CLOCK = r"^([01]\d|2[0-3]):[0-5]\d$"  # HH:MM
 
 
 class Group(BaseModel):
@@ -49,13 +52,13 @@ class Sessions(Group):
     last_date: date = date(2035, 12, 31)  # how far the calendar is laid out
     exchange_zone: str = "America/Chicago"
     market_zone: str = "America/New_York"
-    bronze_cut: str = "16:00"  # exchange zone: Bronze of D is (16:00 of the calendar day before, 16:00 of D]
-    globex_open: str = "17:00"  # exchange zone, of the calendar day before
-    globex_close: str = "16:00"  # exchange zone, of D
-    premarket_start: str = "04:00"  # market zone
-    regular_open: str = "09:30"  # market zone
-    opening_range_end: str = "09:45"  # market zone
-    signals_end: str = "13:30"  # market zone; cut at the session end
+    bronze_cut: str = Field("16:00", pattern=CLOCK)  # exchange zone: Bronze of D is (16:00 of the calendar day before, 16:00 of D]
+    globex_open: str = Field("17:00", pattern=CLOCK)  # exchange zone, of the calendar day before
+    globex_close: str = Field("16:00", pattern=CLOCK)  # exchange zone, of D
+    premarket_start: str = Field("04:00", pattern=CLOCK)  # market zone
+    regular_open: str = Field("09:30", pattern=CLOCK)  # market zone
+    opening_range_end: str = Field("09:45", pattern=CLOCK)  # market zone
+    signals_end: str = Field("13:30", pattern=CLOCK)  # market zone; cut at the session end
     session_end_minutes: int = Field(15, ge=0)  # minutes before the regular or early close at which outcomes end
 
 
@@ -83,38 +86,38 @@ class Quality(Group):
     flagged_share_max: float = Field(0.001, ge=0, le=1)  # of records with a bad receive time or a maybe bad book
     late_share_max: float = Field(0.001, ge=0, le=1)  # of records whose event time lies before an earlier record's
     unreconciled_share_max: float = Field(0.0, ge=0, le=1)  # of lots: T records against the trades file
-    identity_share_max: float = Field(0.001, ge=0, le=1)  # of flow rows that do not explain the book's change
+    identity_share_max: float = Field(0.002, ge=0, le=1)  # ° of changed prices that flow does not explain
     censored_share_max: float = Field(0.2, ge=0, le=1)  # of labels of the primary horizon
 
 
 class Grid(Group):
     """The 250 ms grid of event time."""
 
-    interval_ns: int = Field(250_000_000, gt=0)  # ns per snap
+    interval_ns: int = Field(250_000_000, gt=0)  # ns per snap; a whole number of them in a second
     cluster_gap_ns: int = Field(100_000_000, gt=0)  # ns between prints of one cluster
-    reference_seconds: float = 600.0  # trailing window of a reference
-    reference_depth_seconds: float = 1800.0  # window of the median depth m_j
-    reference_clusters: int = 200
-    bucket_minutes: int = 5  # buckets of priors
+    reference_seconds: float = Field(600.0, ge=60)  # trailing window of a reference
+    reference_depth_seconds: float = Field(1800.0, ge=60)  # window of the median depth m_j
+    reference_clusters: int = Field(200, ge=1)
+    bucket_minutes: int = Field(5, ge=5, le=5)  # buckets of priors; the tables hold 144 of them
 
 
 class Levels(Group):
     """Key levels and bars."""
 
-    bar_minutes: tuple[int, ...] = (1, 2)
-    sma_bars: tuple[int, ...] = (200, 400)  # closed 2-minute bars
-    atr_bars: int = 14  # closed 1-minute bars
+    bar_minutes: tuple[Literal[1], Literal[2]] = (1, 2)  # references read the first, averages the second
+    sma_bars: tuple[PositiveInt, PositiveInt] = (200, 400)  # closed 2-minute bars of SMA_200 and SMA_400
+    atr_bars: int = Field(14, ge=1)  # closed 1-minute bars
     signal_kinds: tuple[str, ...] = ("PM_HIGH", "PM_LOW", "OR_HIGH", "OR_LOW", "SMA_200", "SMA_400")
 
 
 class Touches(Group):
     """When a level counts as touched."""
 
-    monitor_band: float = 0.25  # points, ends included
-    rearm_points: float = 2.00  # points away from the level
-    cooldown_seconds: float = 300.0
-    episode_points: float = 1.00
-    episode_seconds: float = 300.0
+    monitor_band: float = Field(0.25, gt=0)  # points, ends included
+    rearm_points: float = Field(2.00, gt=0)  # points away from the level
+    cooldown_seconds: float = Field(300.0, gt=0)
+    episode_points: float = Field(1.00, ge=0)
+    episode_seconds: float = Field(300.0, ge=0)
     landmarks: tuple[int, ...] = (0, 5, 15, 30, 60, 120, 240)  # seconds after the touch
 
 
@@ -123,7 +126,7 @@ class Barrier(Group):
 
     w_b: float = 240.0  # seconds, reaction window of the volume clock
     approach_seconds: float = 60.0  # window of the volume clock before the touch
-    barrier_zone_es_ticks: int = 8  # ticks beyond the level
+    barrier_zone_es_ticks: int = Field(8, ge=1)  # ticks beyond the level
     r_vac: float = 0.3
     r_wall: float = 1.5
     f_thresh: float = 0.10  # ° of D
@@ -140,10 +143,10 @@ class Tape(Group):
     tape_band: float = 0.50  # points
     kappa_share: float = 0.10  # of the median 60-s volume
     kappa_min: float = 10.0  # contracts
-    velocity_snaps: int = 13
+    velocity_snaps: int = Field(13, ge=8)
     large_print: int = 10  # ° contracts
-    sweep_levels: int = 2
-    sweep_percentile: float = 0.99
+    sweep_levels: int = Field(2, ge=2)
+    sweep_percentile: float = Field(0.99, gt=0, lt=1)
 
 
 class Fuel(Group):
@@ -188,13 +191,13 @@ class Labels(Group):
     confirmation_windows_multi: tuple[int, ...] = (120, 240, 480)  # seconds
     confirmation_window_seconds: int = 240  # primary horizon
     label_barrier_scale: float = 1.0
-    label_barrier_min_points: float = 2.00
+    label_barrier_min_points: float = Field(2.00, gt=0)
     label_barrier_max_points: float = 50.0
     label_t1_fraction: float = 0.33
-    sample_seconds: float = 5.0
-    half_life_seconds: float = 600.0
-    sigma_min: float = 0.03  # points per sqrt(second)
-    min_returns: int = 60
+    sample_seconds: float = Field(5.0, ge=1)  # a whole number of snaps
+    half_life_seconds: float = Field(600.0, gt=0)
+    sigma_min: float = Field(0.03, gt=0)  # points per sqrt(second)
+    min_returns: int = Field(60, ge=1)
     halt_seconds: float = 60.0
     gap_seconds: float = 30.0  # without records, or between samples, from which on no return is taken
     diurnal_shape: tuple[tuple[str, float], ...] = (
@@ -239,8 +242,15 @@ class Config(Group):
             raise ValueError("a point is not a whole number of ticks")
         if self.labels.confirmation_windows_multi != (120, 240, 480):
             raise ValueError("labels.confirmation_windows_multi: columns are named after 120, 240 and 480 s")
-        if 60_000_000_000 % self.grid.interval_ns:
-            raise ValueError("a minute is not a whole number of grid.interval_ns")
+        if 1_000_000_000 % self.grid.interval_ns:
+            raise ValueError("grid.interval_ns: a second is not a whole number of snaps")
+        if round(self.labels.sample_seconds * 1e9) % self.grid.interval_ns:
+            raise ValueError("labels.sample_seconds is not a whole number of snaps")
+        if list(self.touches.landmarks) != sorted({0, *self.touches.landmarks}) or self.touches.landmarks[-1] > 240:
+            raise ValueError("touches.landmarks: expected rising seconds from 0 to at most 240")
+        day = self.sessions
+        if not day.premarket_start < day.regular_open < day.opening_range_end <= day.signals_end:
+            raise ValueError("sessions: expected premarket_start < regular_open < opening_range_end <= signals_end")
         return self
 
     def digest(self, *groups: str) -> str:

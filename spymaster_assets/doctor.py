@@ -12,7 +12,7 @@ from spymaster_assets.lake import Lake, LakeError
 from spymaster_assets.landing import Landing, supply
 from spymaster_assets.progress import terminal
 from spymaster_assets.sessions import calendar
-from spymaster_assets.tables import BRONZE, TABLES
+from spymaster_assets.tables import FUTURES_MBP10, TABLES
 
 NEEDED = ("dagster", "dagster-webserver", "dagster-duckdb", "databento", "duckdb", "numba", "numpy", "pyarrow")
 LITTLE_DISK = 5 << 30  # bytes
@@ -39,7 +39,9 @@ def examine_installation() -> Iterator[Finding]:
 def examine_lake(lake: Lake) -> Iterator[Finding]:
     """Landing files, every stored partition against its hash, leftovers of killed writers, dates missing in between, disk."""
     yield Finding(True, f"configuration {lake.config.digest()}")
-    lake.root.mkdir(parents=True, exist_ok=True)
+    if not lake.root.exists():
+        yield Finding(False, f"{lake.root} is not there: simulate or ingest something first, or name another folder (--data)")
+        return
     free = shutil.disk_usage(lake.root).free
     yield Finding(free > LITTLE_DISK, f"{free / 1e9:,.0f} GB free at {lake.root}")
     files = Landing(lake.root / "landing", lake.config).scan()
@@ -48,7 +50,7 @@ def examine_lake(lake: Lake) -> Iterator[Finding]:
         if file.problem:
             yield Finding(False, f"landing/{file.path}: {file.problem}")
     yield from _partitions(lake)
-    trading, dates = calendar(lake.config), lake.dates(BRONZE[0])
+    trading, dates = calendar(lake.config), lake.dates(FUTURES_MBP10)
     for date in dates:
         found = supply(files, "futures_mbp10", trading.session(date))
         if found.sources and not found.complete:

@@ -131,6 +131,7 @@ class Silver:
         inputs = {f"{one.stage}/{one.name}": self._content(one, self.date, stage) for one in stage.inputs}
         if stage.earlier:
             inputs |= {f"silver/day_summary {date}": self._content(DAY_SUMMARY, date, stage) for date in self.summarised}
+            self._content(FUTURES_MBP10, self.date, stage)
             inputs["contract"] = json.dumps(self.contract(), sort_keys=True)
         return Fingerprint(inputs, self.config.digest(*stage.groups), stage.code, table.digest)
 
@@ -209,12 +210,12 @@ def closure(*modules: str) -> tuple[str, ...]:
 
 @cache
 def _imported(module: str) -> tuple[str, ...]:
-    """Which modules of compute, states and sessions a module imports."""
+    """Which modules of compute, features, states and sessions a module imports."""
     spec = importlib.util.find_spec(module)
     assert spec is not None and spec.origin is not None, f"{module} is a module"
     nodes = ast.walk(ast.parse(Path(spec.origin).read_bytes()))
     names = {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module}
-    ours = ("spymaster_assets.compute.", "spymaster_assets.states", "spymaster_assets.sessions")
+    ours = ("spymaster_assets.compute.", "spymaster_assets.features", "spymaster_assets.states", "spymaster_assets.sessions")
     return tuple(name for name in names if name.startswith(ours))
 
 
@@ -363,7 +364,7 @@ def _null_shares(table: Table, rows: np.ndarray) -> dict[str, float]:
 
 PATH: Final = ("instrument", "sessions", "grid")
 STAGES: Final = (
-    Stage("grid", (SNAPS, PRINTS, FLOW), (FUTURES_MBP10,), (*PATH, "tape"), ("grid", "transpose"), _grid),
+    Stage("grid", (SNAPS, PRINTS, FLOW), (FUTURES_MBP10,), (*PATH, "tape"), ("grid", "transpose", "clock", "growing"), _grid),
     Stage("option_flow", (OPTION_FLOW,), (DEFINITIONS, OPTION_TRADES, OPTION_QUOTES), PATH, ("option_flow",), _option_flow),
     Stage("bars", (BARS,), (SNAPS, PRINTS), (*PATH, "levels"), ("bars",), _bars),
     Stage("levels", (LEVELS,), (SNAPS, BARS), (*PATH, "levels"), ("levels",), _levels),

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from spymaster_assets.compute.clock import clock_of
+from spymaster_assets.compute.clock import BUCKETS, clock_of
 from spymaster_assets.compute.kernel import kernel
 from spymaster_assets.features import FEATURES, HORIZONS
 from spymaster_assets.quality import Check, Outcome, Partition, schema
@@ -41,24 +41,29 @@ def _counted(part: Partition, broken: dict[str, str], source: str, well: str, ot
     return Outcome(not any(found.values()), found, dict.fromkeys(broken, 0), well if not any(found.values()) else otherwise)
 
 
+def _off_the_grid(part: Partition) -> str:
+    """SQL of a row whose `ts` is not the end of its snap k."""
+    clock = clock_of(part.session, part.lake.config)
+    return f"ts <> {clock.open} + k::bigint * {clock.interval}"
+
+
 def dense(part: Partition) -> Outcome:
     """One snap per 250 ms from the open to the end of Globex, counters that never fall, and every record of Bronze in them."""
     clock = clock_of(part.session, part.lake.config)
     book = part.lake.manifest(FUTURES_MBP10, part.date)
-    rising = ("records", "prints", "volume", "flow_rows", "resets", "crossed", "late")
+    rising = (
+        "records", "prints", "volume", "buy_volume", "sell_volume", "buy_prints", "sell_prints", "flow_rows", "resets", "crossed",
+        "late",
+    )  # fmt: skip
     falls = " or ".join(f"{name} < lag({name}) over (order by k)" for name in rising)
-    rows, last, wrong, fallen, records = part.row(f"""
-        select count(*), max(k), count(*) filter (ts <> {clock.open} + k::bigint * {clock.interval}),
-               count(*) filter (falls), max(records)
-        from (select *, ({falls}) as falls from {{rows}})""")
+    rows, misplaced, wrong, fallen, records = part.row(f"""
+        select count(*), count(*) filter (k <> place), count(*) filter ({_off_the_grid(part)}), count(*) filter (falls),
+               max(records)
+        from (select *, row_number() over () - 1 as place, ({falls}) as falls from {{rows}})""")
     wanted = {
-        "rows": clock.count + 1,
-        "last": clock.count,
-        "off_the_grid": 0,
-        "falling_counters": 0,
-        "records": book.rows if book else 0,
-    }
-    found = dict(zip(wanted, (rows, last, wrong, fallen, records), strict=True))
+        "rows": clock.count + 1, "misplaced": 0, "off_the_grid": 0, "falling_counters": 0, "records": book.rows if book else 0
+    }  # fmt: skip
+    found = dict(zip(wanted, (rows, misplaced, wrong, fallen, records), strict=True))
     return Outcome(
         found == wanted, found, wanted, "every record is in a snap" if found == wanted else "snaps are missing or doubled"
     )
@@ -66,16 +71,29 @@ def dense(part: Partition) -> Outcome:
 
 def prints_are_trades(part: Partition) -> Outcome:
     """The prints are the trade records of the book's stream with a price, in order, lot for lot; the snaps count the same."""
-    prints, lots, backward = part.row("""
-        select count(*), coalesce(sum(size), 0)::bigint, count(*) filter (earlier)
-        from (select size, ts < lag(ts) over () as earlier from {rows})""")
-    trades, traded = part.row(f"""
-        select count(*), coalesce(sum(size), 0)::bigint from {part.other(FUTURES_MBP10)}
-        where action = 'T' and price <> {UNDEF_PRICE}""")
+    tick, clock = part.lake.config.instrument.tick, clock_of(part.session, part.lake.config)
+    prints, lots, backward, misplaced = part.row(f"""
+        select count(*), coalesce(sum(size), 0)::bigint, count(*) filter (earlier),
+               count(*) filter (k <> greatest(0, (ts - {clock.open} + {clock.interval} - 1) // {clock.interval}))
+        from (select *, ts < lag(ts) over () as earlier from {{rows}})""")
+    trades, traded, unlike, off_tick = part.row(f"""
+        with book as (select row_number() over () as n, price, price // {tick} as ticks, size, side from {part.other(FUTURES_MBP10)}
+                      where action = 'T' and price <> {UNDEF_PRICE}),
+             ours as (select row_number() over () as n, ticks, size, side from {{rows}})
+        select count(*), coalesce(sum(book.size), 0)::bigint,
+               count(*) filter (ours.ticks <> book.ticks or ours.size <> book.size or ours.side <> book.side),
+               count(*) filter (book.price % {tick} <> 0)
+        from book left join ours using (n)""")
     counted, volume = part.row(f"select max(prints), max(volume) from {part.other(SNAPS)}")
-    found = {"prints": prints, "lots": lots, "counted": counted, "counted_lots": volume, "backward": backward}
-    wanted = {"prints": trades, "lots": traded, "counted": trades, "counted_lots": traded, "backward": 0}
-    return Outcome(found == wanted, found, wanted, "prints are the trades" if found == wanted else "trades were lost or doubled")
+    found = {
+        "prints": prints, "lots": lots, "counted": counted, "counted_lots": volume, "backward": backward, "misplaced": misplaced,
+        "unlike_their_trade": unlike, "off_tick": off_tick,
+    }  # fmt: skip
+    wanted = {"prints": trades, "lots": traded, "counted": trades, "counted_lots": traded}
+    wanted |= {"backward": 0, "misplaced": 0, "unlike_their_trade": 0, "off_tick": 0}
+    return Outcome(
+        found == wanted, found, wanted, "prints are the trades" if found == wanted else "trades were lost, doubled or changed"
+    )
 
 
 def volume_conservation(part: Partition) -> Outcome:
@@ -108,29 +126,61 @@ def _shown(snap: np.ndarray, ask: bool, price: int) -> int:
 
 
 @kernel
+def _change(flow: np.ndarray, first: int, stop: int, ask: bool, price: int) -> int:
+    """added - pulled - filled at a price in the flow rows first .. stop - 1, 0 without a row."""
+    for number in range(first, stop):
+        if flow[number]["ticks"] == price and (flow[number]["side"] == ord("A")) == ask:
+            return flow[number]["added"] - flow[number]["pulled"] - flow[number]["filled"]
+    return 0
+
+
+@kernel
 def _identity(snaps: np.ndarray, flow: np.ndarray) -> tuple[int, int]:
-    """(flow rows compared, rows whose sizes at both ends of the interval do not differ by added - pulled - filled)."""
+    """(prices that changed or had net flow, those whose change is not added - pulled - filled), over all intervals.
+
+    Compared are the listed prices of both books and the prices with flow, where both books show them and nothing was reset.
+    """
     compared = wrong = 0
-    for number in range(flow.size):
-        k, ask, price = flow[number]["k"], flow[number]["side"] == ord("A"), flow[number]["ticks"]
-        if k == 0 or snaps[k]["resets"] != snaps[k - 1]["resets"]:
+    for k in range(1, snaps.size):
+        first, stop = snaps[k - 1]["flow_rows"], min(snaps[k]["flow_rows"], flow.size)
+        if snaps[k]["records"] == snaps[k - 1]["records"] or snaps[k]["resets"] != snaps[k - 1]["resets"]:
             continue
-        before, after = _shown(snaps[k - 1 : k], ask, price), _shown(snaps[k : k + 1], ask, price)
-        if before >= 0 and after >= 0:
-            compared += 1
-            wrong += after - before != flow[number]["added"] - flow[number]["pulled"] - flow[number]["filled"]
+        for ask in (False, True):
+            for which in range(k - 1, k + 1):
+                ticks = snaps[which]["ask_ticks"] if ask else snaps[which]["bid_ticks"]
+                for level in range(ticks.size):
+                    before, after = _shown(snaps[k - 1 : k], ask, ticks[level]), _shown(snaps[k : k + 1], ask, ticks[level])
+                    if before >= 0 and after >= 0 and (which == k or after == 0):
+                        change = _change(flow, first, stop, ask, ticks[level])
+                        compared += change != 0 or after != before
+                        wrong += after - before != change
+        for number in range(first, stop):
+            ask, price = flow[number]["side"] == ord("A"), flow[number]["ticks"]
+            before, after = _shown(snaps[k - 1 : k], ask, price), _shown(snaps[k : k + 1], ask, price)
+            if before == 0 and after == 0:
+                compared += 1
+                wrong += _change(flow, number, number + 1, ask, price) != 0
     return compared, wrong
 
 
 def flow_identity(part: Partition) -> Outcome:
     """Size after - size before = added - pulled - filled, but for prices that left the ten levels and came back within 250 ms."""
-    compared, wrong = _identity(part.lake.rows(SNAPS, part.date), part.lake.rows(FLOW, part.date))
-    share, limit = wrong / compared if compared else 0.0, part.lake.config.quality.identity_share_max
+    snaps, flow = part.lake.rows(SNAPS, part.date), part.lake.rows(FLOW, part.date)
+    compared, wrong = _identity(snaps, flow)
+    ends = np.searchsorted(flow["k"], snaps["k"], side="right")
+    keys = (flow["k"].astype(np.int64) * 2 + (flow["side"] == ord("B"))) * 2**32 + flow["ticks"]
+    found = {
+        "share_wrong": wrong / compared if compared else 0.0,
+        "out_of_order": int((np.diff(keys) <= 0).sum()),
+        "snaps_counting_otherwise": int((ends != snaps["flow_rows"]).sum()),
+    }
+    limit = part.lake.config.quality.identity_share_max
+    passed = found["share_wrong"] <= limit and not found["out_of_order"] and not found["snaps_counting_otherwise"]
     return Outcome(
-        share <= limit,
-        {"rows_compared": compared, "rows_wrong": wrong, "share": share},
-        {"share": limit},
-        "flow explains the books" if share <= limit else "flow does not explain how the book changed",
+        passed,
+        {"prices_changed": compared, "prices_wrong": wrong, **found},
+        {"share_wrong": limit, "out_of_order": 0, "snaps_counting_otherwise": 0},
+        "flow explains the books" if passed else "flow does not explain how the book changed",
     )
 
 
@@ -144,20 +194,27 @@ def bars_hold_prints(part: Partition) -> Outcome:
     """Bars of each length hold every print after the open, their prices are in order, and none is missing."""
     clock = clock_of(part.session, part.lake.config)
     minutes = part.lake.config.levels.bar_minutes
-    lots = part.row(f"select coalesce(sum(size), 0)::bigint from {part.other(PRINTS)} where k > 0")[0]
-    wrong, lengths, shortest, longest = part.row("""
-        select count(*) filter (low > least(open, close) or high < greatest(open, close) or (volume = 0) <> (prints = 0)),
-               count(distinct minutes), (select min(v) from (select sum(volume) as v from {rows} group by minutes)),
-               (select max(v) from (select sum(volume) as v from {rows} group by minutes)) from {rows}""")
+    wrong, unlike, misplaced = 0, 0, 0
+    for length in minutes:
+        span = length * 60 * NS_PER_SECOND
+        off, other, disordered = part.row(f"""
+            with ours as (select *, row_number() over () as bar from {{rows}} where minutes = {length}),
+                 theirs as (select (ts - {clock.open} + {span} - 1) // {span} as bar, first(ticks) as open, max(ticks) as high,
+                                   min(ticks) as low, last(ticks) as close, sum(size)::bigint as volume, count(*) as prints
+                            from {part.other(PRINTS)} where k > 0 group by bar)
+            select count(*) filter (ts <> {clock.open} + bar * {span} or {_off_the_grid(part)}),
+                   count(*) filter (case when theirs.bar is null then
+                       ours.prints <> 0 or ours.volume <> 0 or ours.high <> ours.low
+                       or ours.open <> ours.close or ours.low <> ours.close else
+                       (ours.open, ours.high, ours.low, ours.close, ours.volume, ours.prints)
+                       <> (theirs.open, theirs.high, theirs.low, theirs.close, theirs.volume, theirs.prints) end),
+                   count(*) filter (ours.low > least(ours.open, ours.close) or ours.high < greatest(ours.open, ours.close)
+                                or (ours.prints = 0 and ours.volume <> 0))
+            from ours left join theirs using (bar)""")
+        misplaced, unlike, wrong = misplaced + off, unlike + other, wrong + disordered
     rows = sum(clock.count // (length * 60 * clock.second) for length in minutes)
-    found = {
-        "rows": part.manifest.rows,
-        "lengths": lengths,
-        "least_lots": int(shortest),
-        "most_lots": int(longest),
-        "disordered": wrong,
-    }
-    wanted = {"rows": rows, "lengths": len(minutes), "least_lots": lots, "most_lots": lots, "disordered": 0}
+    found = {"rows": part.manifest.rows, "misplaced": misplaced, "unlike_their_prints": unlike, "disordered": wrong}
+    wanted = {"rows": rows, "misplaced": 0, "unlike_their_prints": 0, "disordered": 0}
     return Outcome(found == wanted, found, wanted, "bars hold every print" if found == wanted else "bars and prints differ")
 
 
@@ -172,13 +229,16 @@ def levels_are_extremes(part: Partition) -> Outcome:
         for kind, aggregate in (("HIGH", "max"), ("LOW", "min")):
             wanted[f"{name}_{kind}"] = part.row(f"select {aggregate}(ticks)::bigint * {tick} {inside}")[0]
             found[f"{name}_{kind}"] = part.row(f"select max(price) from {{rows}} where kind = '{name}_{kind}'")[0]
-    found["invalid"], found["averages_outside"], found["doubled"] = part.row(f"""
+    found["invalid"], found["averages_outside"], found["doubled"], found["too_early"], found["off_tick"] = part.row(f"""
         select count(*) filter (valid_to <= valid_from),
                count(*) filter (kind like 'SMA%' and price not between least and most),
-               count(*) - count(distinct (kind, valid_from))
+               count(*) - count(distinct (kind, valid_from)),
+               count(*) filter (valid_from <> case when kind like 'PM%' then {part.session.premarket.end}
+                                when kind like 'OR%' then {part.session.opening_range.end} else valid_from end),
+               count(*) filter (ticks <> (2 * price + {tick}) // (2 * {tick}))
         from {{rows}},
              (select min(close)::bigint * {tick} as least, max(close)::bigint * {tick} as most from {part.other(BARS)})""")
-    wanted |= {"invalid": 0, "averages_outside": 0, "doubled": 0}
+    wanted |= {"invalid": 0, "averages_outside": 0, "doubled": 0, "too_early": 0, "off_tick": 0}
     return Outcome(
         found == wanted, found, wanted, "levels are what their names say" if found == wanted else "a level is not its extreme"
     )
@@ -190,7 +250,7 @@ def touch_rules(part: Partition) -> Outcome:
     band, signals = round(rules.monitor_band * instrument.point), part.session.signals
     source = f"""(select *, t0 - lag(t0) over (partition by kind order by t0) as pause,
                          row_number() over (partition by kind order by t0) as place,
-                         count(*) over (partition by event_id) as same,
+                         count(*) over (partition by event_id) as same, row_number() over () - 1 as number,
                          exists (select 1 from {part.other(LEVELS)} l where l.kind = t.kind and l.price = t.price
                                  and l.valid_from < t.t0 and t.t0 <= l.valid_to) as valid from {{rows}} t)"""
     broken = {
@@ -202,6 +262,9 @@ def touch_rules(part: Partition) -> Outcome:
         "attempts_out_of_order": "attempt_index <> place",
         "ids_doubled": "same > 1",
         "thetas_falling": "theta_2min > theta_4min or theta_4min > theta_8min",
+        "misnumbered": "touch <> number",
+        "off_the_grid": _off_the_grid(part).replace("ts", "t0"),
+        "misnamed": f"event_id <> '{part.date}_' || kind || '_' || ticks || '_' || t0 || '_' || direction",
     }
     return _counted(part, broken, source, "touches keep the rules", "touches break the rules of docs/physics.md, section 3")
 
@@ -217,7 +280,7 @@ def volatility_known(part: Partition) -> Outcome:
         if passed
         else "without priors: fewer than three earlier dates were there"
         if cold
-        else "thin data"
+        else "too few returns before a touch: its labels are flagged and not trained on"
     )
     return Outcome(
         passed,
@@ -232,7 +295,9 @@ def null_policy(part: Partition) -> Outcome:
     never = [f.name for f in FEATURES if not f.null]
     always = [f.name for f in FEATURES if f.null == "always"]
     reaction = [f.name for f in FEATURES if f.reaction]
-    broken = {f"{name}_unexpected_null": f"{name} is null" for name in never}
+    floats = {f.name for f in FEATURES if not f.categories}
+    broken = {f"{n}_unexpected_null": f"{n} is null" + (f" or isnan({n})" if n in floats else "") for n in never}
+    broken |= {f"{f.name}_null_later": f"elapsed > 0 and {f.name} is null" for f in FEATURES if f.null == "at e = 0"}
     broken |= {f"{name}_known": f"{name} is not null" for name in always}
     broken |= {f"{name}_at_e_0": f"elapsed = 0 and {name} is not null" for name in reaction}
     broken["states_without_numbers"] = "barrier_state <> 'UNOBSERVED' and barrier_turnover is null"
@@ -247,34 +312,58 @@ def null_policy(part: Partition) -> Outcome:
 
 def known_at_the_moment(part: Partition) -> Outcome:
     """A row's moment is its touch's t0 plus one of the landmarks, and there is one row per touch and landmark."""
-    landmarks = ", ".join(map(str, part.lake.config.touches.landmarks))
-    source = f"(select r.*, t.t0 from {{rows}} r join {part.other(TOUCHES)} t using (touch))"
+    landmarks, tick = part.lake.config.touches.landmarks, part.lake.config.instrument.tick
+    places = " ".join(f"when {seconds} then {place}" for place, seconds in enumerate(landmarks, 1))
+    source = f"""(select r.*, t.t0, t.event_id as its_id, case elapsed {places} end as place,
+                         row_number() over (partition by touch order by elapsed) as found
+                  from {{rows}} r join {part.other(TOUCHES)} t using (touch))"""
     broken = {
-        "not_a_landmark": f"elapsed not in ({landmarks})",
-        "another_moment": f"ts <> t0 + (elapsed * {NS_PER_SECOND})::bigint",
+        "not_a_landmark": "place is null",
+        "landmarks_skipped": "place <> found",
+        "another_moment": f"ts <> t0 + (elapsed * {NS_PER_SECOND})::bigint or {_off_the_grid(part)}",
+        "another_touch": "event_id <> its_id",
     }
     outcome = _counted(part, broken, source, "rows stand at their landmarks", "rows stand at other moments than they say")
     joined, keys = part.row(f"select count(*), count(distinct (touch, elapsed)) from {source}")
+    left_out = part.row(f"select {_left_out(part, tick)}")[0]
     rows = part.manifest.rows
-    measured, wanted = {**outcome.measured, "joined": joined, "keys": keys}, {**outcome.threshold, "joined": rows, "keys": rows}
-    return Outcome(
-        measured == wanted, measured, wanted, outcome.message if joined == keys == rows else "rows are doubled or have no touch"
-    )
+    measured = {**outcome.measured, "joined": joined, "keys": keys, "touches_left_out": left_out}
+    wanted = {**outcome.threshold, "joined": rows, "keys": rows, "touches_left_out": 0}
+    message = outcome.message if joined == keys == rows and not left_out else "rows are doubled or missing, or have no touch"
+    return Outcome(measured == wanted, measured, wanted, message)
+
+
+def _left_out(part: Partition, tick: int) -> str:
+    """SQL of how many touches, unresolved at t0, have no rows."""
+    return f"""(select count(*) from {part.other(TOUCHES)} t
+                where greatest(entry_high::bigint * {tick} - price, price - entry_low::bigint * {tick})
+                    < theta_8min::bigint * {tick}
+                and not exists (select 1 from {{rows}} r where r.touch = t.touch))"""
 
 
 def signal_rules(part: Partition) -> Outcome:
     """Snap by snap from t0 up to 240 s, a score where liquidity or hedging is known, a signal only in the band."""
-    longest = max(part.lake.config.touches.landmarks)
-    source = f"""(select r.*, t.k as entry, r.k - lag(r.k) over (partition by touch order by r.k) as pace
-                  from {{rows}} r join {part.other(TOUCHES)} t using (touch))"""
+    config = part.lake.config
+    longest, tick = max(config.touches.landmarks), config.instrument.tick
+    band, interval = round(config.touches.monitor_band * config.instrument.point), config.grid.interval_ns
+    source = f"""(select r.*, t.k as entry, t.event_id as its_id, r.k - lag(r.k) over (partition by touch order by r.k) as pace,
+                         coalesce(abs(r.mid2::bigint * {tick} - 2 * t.price) <= {2 * band}, false) as near
+                  from {{rows}} r left join {part.other(TOUCHES)} t using (touch))"""
     broken = {
+        "no_touch": "entry is null or event_id <> its_id",
         "snaps_skipped": "pace <> 1 or (pace is null and k <> entry)",
+        "another_moment": f"{_off_the_grid(part)} or elapsed <> (k - entry) * {interval / NS_PER_SECOND}",
         "too_long": f"elapsed > {longest}",
         "score_of_nothing": "(score_liquidity is null and score_hedge is null) <> (break_score_raw is null)",
+        "phase_unlike_price": "(phase = 'critical') <> near",
         "signal_outside_band": "phase = 'following' and signal <> 'NEUTRAL'",
         "signal_unlike_trigger": "phase = 'critical' and signal <> trigger",
     }
-    return _counted(part, broken, source, "signals keep the rules", "signals break the rules of docs/physics.md, section 5")
+    well, ill = "signals keep the rules", "signals break the rules of docs/physics.md, section 5"
+    outcome = _counted(part, broken, source, well, ill)
+    left_out = part.row(f"select {_left_out(part, tick)}")[0]
+    measured, wanted = {**outcome.measured, "touches_left_out": left_out}, {**outcome.threshold, "touches_left_out": 0}
+    return Outcome(measured == wanted, measured, wanted, well if measured == wanted else ill)
 
 
 def label_windows(part: Partition) -> Outcome:
@@ -288,7 +377,13 @@ def label_windows(part: Partition) -> Outcome:
             f"break_untimed_{name}": f"outcome_{name} = 'BREAK' and time_to_break_2_{name} is null",
             f"bounce_untimed_{name}": f"outcome_{name} = 'BOUNCE' and time_to_bounce_2_{name} is null",
             f"chop_reached_{name}": f"outcome_{name} = 'CHOP' and least(time_to_break_2_{name}, time_to_bounce_2_{name}) > 0",
-            f"order_{name}": f"outcome_{name} = 'BREAK' and time_to_bounce_2_{name} < time_to_break_2_{name}",
+            f"order_{name}": f"""(outcome_{name} = 'BREAK' and time_to_bounce_2_{name} < time_to_break_2_{name})
+                              or (outcome_{name} = 'BOUNCE' and time_to_break_2_{name} < time_to_bounce_2_{name})""",
+            f"resolved_timed_{name}": f"outcome_{name} = 'RESOLVED' and coalesce({', '.join(times)}) is not null",
+            f"steps_{name}": " or ".join(
+                f"(time_to_{side}_2_{name} is not null and coalesce(time_to_{side}_1_{name}, 1e9) > time_to_{side}_2_{name})"
+                for side in ("break", "bounce")
+            ),
         }
     return _counted(
         part, broken, "{rows}", "labels lie after their moments", "a label reads what it must not, or says what did not happen"
@@ -316,6 +411,15 @@ def outcomes_observed(part: Partition) -> Outcome:
     )
 
 
+def buckets(part: Partition) -> Outcome:
+    """One row per 5-minute bucket, in order."""
+    misplaced = part.row(
+        "select count(*) filter (bucket <> place) from (select bucket, row_number() over () - 1 as place from {rows})"
+    )[0]
+    found, wanted = {"rows": part.manifest.rows, "misplaced": misplaced}, {"rows": BUCKETS, "misplaced": 0}
+    return Outcome(found == wanted, found, wanted, "buckets are complete" if found == wanted else "buckets are missing or doubled")
+
+
 def earlier_dates(part: Partition) -> Outcome:
     """Enough earlier dates were there to know what is usual."""
     wanted, facts = part.lake.config.priors.min_dates, part.manifest.facts
@@ -339,8 +443,8 @@ _RULES: Final = {
         ("known_at_the_moment", True, known_at_the_moment),
         ("outcomes_observed", False, outcomes_observed),
     ),
-    PRIORS: (("earlier_dates", False, earlier_dates),),
-    DAY_SUMMARY: (),
+    PRIORS: (("buckets", True, buckets), ("earlier_dates", False, earlier_dates)),
+    DAY_SUMMARY: (("buckets", True, buckets),),
 }
 SILVER_CHECKS: Final = tuple(
     Check(name, table, blocking, measure)

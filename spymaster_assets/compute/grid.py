@@ -23,6 +23,7 @@ NOTHING, LISTED, EVERYTHING = 0, 1, 2  # what of a side is visible
 NO_BID: Final = -(2**31)
 NO_ASK: Final = 2**31 - 1
 UNKNOWN: Final = -(2**31)
+FARTHEST: Final = 2**30  # ticks from 0: what is farther does not fit
 ABSENT: Final = -(2**31 - 1)  # sign x ticks of an unlisted level, at most
 WAITING: Final = 256  # prices at which trades can wait; one more settles at once
 HISTOGRAM: Final = 4096  # cluster sizes told apart
@@ -222,6 +223,8 @@ def _read_side(
     """Levels of one side as ticks and sizes; what is visible of it. A level that is not listed ends the side."""
     listed = 0
     while listed < depth and prices[listed] != UNDEF_PRICE:
+        if abs(prices[listed] // tick) > FARTHEST:
+            raise ValueError("a price of the book lies beyond 2**30 ticks")
         ticks[listed], size[listed] = prices[listed] // tick, sizes[listed]
         listed += 1
     for level in range(listed, ticks.size):
@@ -399,6 +402,8 @@ def _trade(
         state["unpriced"] += 1
         return
     number, ticks = snap["prints"], price // params.tick
+    if abs(ticks) > FARTHEST:
+        raise ValueError("a trade's price lies beyond 2**30 ticks")
     row = prints[number]
     row["ts"], row["k"], row["ticks"], row["size"], row["side"] = state["time"], state["k"], ticks, lots, side
     _cluster(prints, number, hidden, params)
