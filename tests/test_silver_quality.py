@@ -394,7 +394,7 @@ DEFECTS = (
     Defect(FLOW, "volume_conservation", "a lot bought too many", add("bought", 1, _hit), {"attributed": 1}),
     Defect(FLOW, "volume_conservation", "a row lost", lose(_hit), {"attributed": -1}, also=("flow_identity",)),
     Defect(FLOW, "volume_conservation", "more discarded than traded", None, {"attributed": 0}, facts={"lots_discarded": 10**6}),
-    Defect(FLOW, "flow_identity", "a lot too many in each 400th row", add("added", 1, slice(None, None, 400)), {"share_wrong": None}),
+    Defect(FLOW, "flow_identity", "a lot too many here and there", add("added", 1, slice(None, None, 400)), {"share_wrong": None}),
     Defect(FLOW, "flow_identity", "added and pulled exchanged", swapped("added", "pulled"), {"share_wrong": None}),
     #
     _out_of_range(OPTION_FLOW, "a right that is neither call nor put", put("call", 2, 9)),
