@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from spymaster_assets import dbn
 from spymaster_assets import lake as lake_module
 from spymaster_assets.config import Bronze, Config
-from spymaster_assets.lake import MANIFEST, ContentHash, Fingerprint, Lake, LakeError, Manifest, code_digest, to_arrow
+from spymaster_assets.lake import MANIFEST, ContentHash, Fingerprint, Lake, LakeError, Manifest, _module_digest, code_digest, to_arrow
 from spymaster_assets.schema import TEXT, Column, Table
 from spymaster_assets.tables import FUTURES_MBP10, FUTURES_TRADES, UNDEF_PRICE
 from tests.build import DATE, EVE, books, times, trades
@@ -503,9 +503,9 @@ def digest_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str) -> str
     (folder / "some_module.py").write_text(code)
     with monkeypatch.context() as patch:
         patch.syspath_prepend(folder)
-        code_digest.cache_clear()
+        _module_digest.cache_clear()
         found = code_digest("some_module")
-    code_digest.cache_clear()
+    _module_digest.cache_clear()
     assert "some_module" not in sys.modules
     return found
 
