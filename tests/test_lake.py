@@ -23,7 +23,17 @@ from hypothesis import strategies as st
 from spymaster_assets import dbn
 from spymaster_assets import lake as lake_module
 from spymaster_assets.config import Bronze, Config
-from spymaster_assets.lake import MANIFEST, ContentHash, Fingerprint, Lake, LakeError, Manifest, _module_digest, code_digest, to_arrow
+from spymaster_assets.lake import (
+    MANIFEST,
+    ContentHash,
+    Fingerprint,
+    Lake,
+    LakeError,
+    Manifest,
+    _module_digest,
+    code_digest,
+    to_arrow,
+)
 from spymaster_assets.schema import TEXT, Column, Table
 from spymaster_assets.tables import FUTURES_MBP10, FUTURES_TRADES, UNDEF_PRICE
 from tests.build import DATE, EVE, books, times, trades
