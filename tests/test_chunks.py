@@ -10,14 +10,14 @@ from functools import cache
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from spymaster_assets import dbn
 from spymaster_assets.compute.stream import Day
 from tests import short_day
 
-END, NS = short_day.SESSION.globex.end, 1_000_000_000
+END, NS, SNAP = short_day.SESSION.globex.end, 1_000_000_000, 250_000_000
 KEYS = {"features": ["touch", "k"], "signals": ["touch", "k"]}
 DAYS = ("simulated", "unruly")
 
@@ -74,16 +74,19 @@ def new_day():
 @cache
 def reference(name):
     """The day in one piece, as bytes."""
-    day = new_day()
-    day.step(records(name), END)
-    return bytes_of(day)
+    return bytes_of(short_day.run(records(name), short_day.priors()))
+
+
+@cache
+def touched(name):
+    """The moments of the touches."""
+    return [int(t0) for t0 in short_day.run(records(name), short_day.priors()).touches.rows["t0"]]
 
 
 @cache
 def cores(name):
     """Records around which something happens: at the touches, at the ends of their windows, at 09:30 and around the halt."""
-    day = short_day.run(records(name), short_day.priors())
-    moments = [int(t0) + seconds * NS for t0 in day.touches.rows["t0"] for seconds in (0, 5, 60, 240)]
+    moments = [t0 + seconds * NS for t0 in touched(name) for seconds in (0, 5, 60, 240)]
     moments += [short_day.at(clock) for clock in ("08:30", "09:30", "09:45", *short_day.HALT, "10:45")]
     return np.searchsorted(effective(name)[:-1], moments, side="right").tolist()
 
@@ -124,7 +127,7 @@ def fed(name, plan):
 
 @pytest.mark.parametrize("name", DAYS)
 def test_any_pieces_and_restarts(name):
-    @settings(max_examples=20, deadline=None, derandomize=True, database=None)
+    @settings(max_examples=20, deadline=None, derandomize=True, database=None, phases=[Phase.generate])  # shrinking takes minutes
     @given(pieces(name))
     def check(plan):
         assert_same(bytes_of(fed(name, plan)), reference(name))
@@ -140,26 +143,37 @@ def test_one_record_a_step(name):
         assert_same(bytes_of(fed(name, plan)), reference(name))
 
 
-@pytest.mark.parametrize("name", DAYS)
-@pytest.mark.parametrize("seconds", [0.25, 1, 60])
-def test_live_frames_equal_batch(name, seconds):
-    """Frame by frame, as live does (here around a touch in frames of one snap), and everything at once, step after step."""
-    times, step = effective(name), round(seconds * NS)
-    first = int(times[cores(name)[12]]) // NS * NS if seconds < 60 else short_day.SESSION.globex.start
-    marks = np.arange(first, min(END, first + 500 * step), step)
-    live, start = new_day(), 0
-    for mark, at in zip(marks.tolist(), np.searchsorted(times[:-1], marks, side="right").tolist(), strict=True):
-        live.step(records(name)[start:at], mark)
-        start = at
-    live.step(records(name)[start:], END)
-    assert_same(bytes_of(live), reference(name))
+def minutes(name):
+    return range(short_day.SESSION.globex.start, END, 60 * NS)
 
-    batch = new_day()
-    batch.take(records(name))
-    batch.complete(END)
-    for advance in (batch.advance_path, batch.advance_touches, batch.advance_signals, batch.advance_features):
+
+def snaps_of_touches(name):
+    """The ends of the snaps around every touch and every landmark."""
+    landmarks = short_day.CONFIG.touches.landmarks
+    return [t0 + seconds * NS + number * SNAP for t0 in touched(name) for seconds in landmarks for number in range(-2, 3)]
+
+
+@pytest.mark.parametrize("name", DAYS)
+@pytest.mark.parametrize("frames", [minutes, snaps_of_touches])
+def test_frames_as_in_live(name, frames):
+    """Frame by frame; a frame ends with the watermark that closes its last snap."""
+    marks, day, start = sorted(frames(name)), new_day(), 0
+    for mark, at in zip(marks, np.searchsorted(effective(name)[:-1], marks, side="right").tolist(), strict=True):
+        day.step(records(name)[start:at], mark)
+        start = at
+    day.step(records(name)[start:], END)
+    assert_same(bytes_of(day), reference(name))
+
+
+@pytest.mark.parametrize("name", DAYS)
+def test_batch(name):
+    """Everything at once, table after table, in another order where two do not need each other."""
+    day = new_day()
+    day.take(records(name))
+    day.complete(END)
+    for advance in (day.advance_path, day.advance_touches, day.advance_signals, day.advance_features):
         advance()
-    assert_same(bytes_of(batch), reference(name))
+    assert_same(bytes_of(day), reference(name))
 
 
 def test_reference_is_not_empty():
