@@ -13,9 +13,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from spymaster_assets import dbn
 from spymaster_assets.compute.kernel import inlined, kernel, signed
-from spymaster_assets.compute.transpose import field_places
 from spymaster_assets.states import ASK, BID, BUYER, SELLER
 from spymaster_assets.tables import SNAPS, UNDEF_PRICE
 
@@ -33,7 +31,7 @@ TRADE, CLEAR = ord("T"), ord("R")
 LAST, SNAPSHOT, MAYBE_BAD = 128, 32, 4
 
 _WORDS: Final = 4  # of 8 bytes in a level: bid price, ask price, both sizes, both counts
-_FIRST: Final = field_places(dbn.MBP10, ["bid_px_00"])["bid_px_00"][0] // 8  # word of a record at which its levels begin
+_FIRST: Final = 6  # word of a record at which its levels begin: byte 48 of a 368-byte MBP-10 row
 _LOW: Final = np.uint64(0xFFFFFFFF)
 _HIDDEN: Final = np.dtype(
     [
