@@ -179,6 +179,10 @@ class Score(Group):
     tau_score: float = 2.0  # seconds
     hold_null_seconds: float = 5.0
     sweep_seconds: float = 3.0
+    velocity_scale: float = Field(1.6, gt=0)  # of sigma: the speed that fills most of S_T
+    contested_low: float = 30.0  # score range in which a consumed barrier and fast tape are CONTESTED
+    contested_high: float = 70.0
+    contested_rate: float = 2.0  # prints a minute over the reference's
     reaction_seconds: float = 5.0  # after the touch, until which the approach feeds the score
     min_prints: int = 5
     confident_prints: int = 20  # °

@@ -58,8 +58,15 @@ class Partition:
         self.rows = scan([str(lake.path(table, date))])
 
     @cached_property
+    def damage(self) -> str | None:
+        """What is wrong with the stored file, or None: it is read whole, once."""
+        return self.lake.verify(self.table, self.date)
+
+    @cached_property
     def readable(self) -> bool:
         """Whether the file can be read at all, with the declared columns."""
+        if self.damage is None:
+            return True
         try:
             for _ in self.lake.batches(self.table, self.date, self.table.names):
                 pass
@@ -80,8 +87,8 @@ class Partition:
 
 def schema(part: Partition) -> Outcome:
     """Stored types and row count are the declared ones, values lie in their ranges, the content is what was written."""
-    damage = part.lake.verify(part.table, part.date)
-    if damage is not None and not part.readable:
+    damage = part.damage
+    if not part.readable:
         return Outcome(False, {"damage": damage}, {"damage": ""}, "the stored file cannot be read; make the partition again")
     stored = pq.read_schema(part.lake.path(part.table, part.date))
     wrong = [c.name for c in part.table.columns if c.name not in stored.names or stored.field(c.name).type != c.arrow]

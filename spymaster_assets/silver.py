@@ -13,7 +13,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -155,7 +155,7 @@ class Silver:
             raise MissingTable(f"{date}: {stage.name} needs {table.stage}/{table.name}, which is not there")
         return manifest.content if manifest else "none"
 
-    @cached_property
+    @property
     def summarised(self) -> list[dt.date]:
         """The preceding trading dates that have a summary, earliest first."""
         earlier = calendar(self.config).before(self.date, self.config.priors.lookback)

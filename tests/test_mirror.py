@@ -27,6 +27,7 @@ from spymaster_assets.states import BREAK_TRIGGER, CONSUMED, FUEL_UNKNOWN, LEVEL
 from tests import short_day
 
 CONFIG = short_day.CONFIG
+SCORE = score_params(CONFIG, 4)
 TICK, USD = CONFIG.instrument.tick, CONFIG.instrument.usd_per_point / CONFIG.instrument.point
 KIND = np.array([LEVEL_KINDS.index(name) for name in ("PM_LOW", "PM_HIGH", "OR_LOW", "OR_HIGH", "SMA_200", "SMA_400")])
 OTHER = np.arange(256, dtype=np.uint8)
@@ -261,10 +262,10 @@ def test_tape_score_of_the_opposite_tape(seed):
     rng = np.random.default_rng(seed)
     velocity, imbalance, sweep = rng.normal() if seed % 4 else np.nan, rng.uniform(-1, 1), int(rng.choice([-1, 0, 0, 1]))
     sigma = rng.uniform(0.03, 0.5)
-    score = tape_score(inputs(velocity, imbalance, sweep), sigma, 5)
-    assert tape_score(inputs(-velocity, -imbalance, -sweep), sigma, 5) == pytest.approx(100 - score, abs=1e-12)
+    score = tape_score(inputs(velocity, imbalance, sweep), sigma, SCORE)
+    assert tape_score(inputs(-velocity, -imbalance, -sweep), sigma, SCORE) == pytest.approx(100 - score, abs=1e-12)
     assert (score > 50) == (sweep > 0 or (not sweep and 25 * np.tanh(np.nan_to_num(velocity) / (1.6 * sigma)) + 25 * imbalance > 0))
-    assert np.isnan(tape_score(inputs(velocity, imbalance, 0, 4), sigma, 5))
+    assert np.isnan(tape_score(inputs(velocity, imbalance, 0, 4), sigma, SCORE))
 
 
 @pytest.mark.parametrize("state", [NEUTRAL, CONSUMED])

@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 
 from spymaster_assets import dbn, silver
+from spymaster_assets.compute.barrier import barrier_params
 from spymaster_assets.compute.stream import Day
+from spymaster_assets.compute.summary import share_around
 from spymaster_assets.config import Config
 from spymaster_assets.ingest import Intake, ingest_date
 from spymaster_assets.lake import Lake
@@ -258,3 +260,23 @@ def test_option_flow_holds_the_0dte_trades_and_nothing_else(made: Lake) -> None:
     assert (int(rows["trades"].sum()), int(rows["volume"].sum()), int(rows["signed"].sum())) == (trades, lots, signed)
     assert 100 < trades < all_trades
     assert (np.diff(rows["k"].astype(np.int64)) >= 0).all()
+
+
+def test_a_bucket_without_usual_sizes_tells_nothing_about_what_is_consumed() -> None:
+    """Unknown is not a depth of one lot: flow right at the mid, and no good book from which the bucket's medians could come."""
+    session = calendar(CONFIG).session(DATES[0])
+    day = Day(session, CONFIG)
+    rows = np.zeros(144, DAY_SUMMARY.dtype)
+    rows["bid_m"] = rows["ask_m"] = np.nan
+    k = (session.signals.start - day.clock.open) // day.clock.interval + 240
+    day.complete(session.globex.end)
+    day.snaps["ask_ticks"], day.snaps["bid_ticks"] = 30_000, 20_000  # both far from the mid: the zone is better than the best
+    day.snaps["ask_shown"] = day.snaps["bid_shown"] = 2
+    day.snaps["mid2"], day.snaps["flow_rows"] = 48_000, 1
+    flow = np.zeros(1, FLOW.dtype)
+    flow["k"], flow["side"], flow["ticks"], flow["filled"] = k, ord("A"), 24_000, 5
+    shares = [
+        share_around(k, k - 4, direction, day.snaps, flow, rows, CONFIG, barrier_params(CONFIG, np.nan), day.clock)
+        for direction in (0, 1)
+    ]
+    assert np.isnan(shares).all()

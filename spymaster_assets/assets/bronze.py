@@ -19,6 +19,7 @@ from spymaster_assets.lake import code_digest
 from spymaster_assets.landing import FEEDS
 from spymaster_assets.progress import terminal
 from spymaster_assets.schema import Table
+from spymaster_assets.silver import Made
 from spymaster_assets.tables import BRONZE, DEFINITIONS, FUTURES_MBP10, FUTURES_TRADES, describe
 
 CODE_VERSION = f"{code_digest(*CODE)}-{CONFIG.digest(*CONFIG_GROUPS)}"
@@ -61,7 +62,8 @@ def column_schema(table: Table) -> dg.TableSchema:
     )
 
 
-def _metadata(table: Table, made: Ingested) -> dict[str, Any]:
+def published(table: Table, made: Ingested | Made) -> dict[str, Any]:
+    """What every table's result carries."""
     manifest = made.manifest
     facts = {name: fact for name, fact in manifest.facts.items() if name != "files"}
     return {
@@ -71,9 +73,13 @@ def _metadata(table: Table, made: Ingested) -> dict[str, Any]:
         "content hash": manifest.content,
         "unchanged": made.unchanged,
         "facts": dg.MetadataValue.json(facts),
-        "files": dg.MetadataValue.json(manifest.facts["files"]),
-        **({"note": made.note} if made.note else {}),
     }
+
+
+def _metadata(table: Table, made: Ingested) -> dict[str, Any]:
+    """The same, and which files it came from."""
+    note = {"note": made.note} if made.note else {}
+    return {**published(table, made), "files": dg.MetadataValue.json(made.manifest.facts["files"]), **note}
 
 
 def bronze_asset(table: Table) -> dg.AssetsDefinition:

@@ -1,19 +1,17 @@
 """Silver as assets: each is one call into silver.py; its result carries rows, content hash, facts and the column schema."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import dagster as dg
 from dagster_duckdb import DuckDBResource
 
-from spymaster_assets.assets.bronze import column_schema
+from spymaster_assets.assets.bronze import column_schema, published
 from spymaster_assets.assets.checks import key_of, results, specs
 from spymaster_assets.assets.partitions import CONFIG, date_of, trading_dates
 from spymaster_assets.assets.resources import LakeResource
 from spymaster_assets.lake import Lake
 from spymaster_assets.progress import terminal
-from spymaster_assets.schema import Table
-from spymaster_assets.silver import STAGES, TROUBLE, Made, Silver, Stage
+from spymaster_assets.silver import STAGES, TROUBLE, Silver, Stage
 from spymaster_assets.tables import DAY_SUMMARY, FUTURES_MBP10
 
 _latest: list[Silver] = []  # the date in memory, for the stages of one run
@@ -36,18 +34,6 @@ def _deps(stage: Stage) -> list[dg.AssetDep]:
         )
         deps += [dg.AssetDep(key_of(DAY_SUMMARY), partition_mapping=earlier), dg.AssetDep(key_of(FUTURES_MBP10))]
     return deps
-
-
-def _metadata(table: Table, made: Made) -> dict[str, Any]:
-    manifest = made.manifest
-    return {
-        "dagster/row_count": manifest.rows,
-        "dagster/column_schema": column_schema(table),
-        "bytes": manifest.size,
-        "content hash": manifest.content,
-        "unchanged": made.unchanged,
-        "facts": dg.MetadataValue.json(dict(manifest.facts)),
-    }
 
 
 def silver_asset(stage: Stage) -> dg.AssetsDefinition:
@@ -83,7 +69,7 @@ def silver_asset(stage: Stage) -> dg.AssetsDefinition:
                     "%s %s: %s rows%s", table.name, silver.date, one.manifest.rows, ", unchanged" if one.unchanged else ""
                 )
                 yield dg.MaterializeResult(
-                    asset_key=key_of(table), metadata=_metadata(table, one), data_version=dg.DataVersion(one.manifest.content)
+                    asset_key=key_of(table), metadata=published(table, one), data_version=dg.DataVersion(one.manifest.content)
                 )
                 yield from results(silver.lake, table, silver.date, connection)
 

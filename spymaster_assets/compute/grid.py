@@ -4,7 +4,7 @@ A record is an event and shows the book after it; a trade record (T) shows the b
 same event carries the change. What happened to the liquidity at a price therefore comes from comparing consecutive books, never
 from a record's own size. docs/physics.md, section 1, has every rule; the names here are its names.
 
-`advance` may be fed any cut of the stream: everything unfinished waits in the state, so that chunks do not show in the result.
+`advance_grid` may be fed any cut of the stream: everything unfinished waits in the state, so that chunks do not show in the result.
 """
 
 from __future__ import annotations

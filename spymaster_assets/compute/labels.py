@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from spymaster_assets.compute.clock import Clock
+from spymaster_assets.compute.clock import NS, Clock
 from spymaster_assets.compute.context import resolved
 from spymaster_assets.compute.grid import UNKNOWN
 from spymaster_assets.compute.kernel import kernel, signed
@@ -15,8 +15,6 @@ from spymaster_assets.states import BOUNCE, BREAK, CENSORED, CHOP, RESOLVED, UP
 
 if TYPE_CHECKING:
     from spymaster_assets.config import Config
-
-assert HORIZONS == {"2min": 120, "4min": 240, "8min": 480}, "the column names below"
 
 
 class LabelParams(NamedTuple):
@@ -31,13 +29,13 @@ class LabelParams(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """The label of one horizon, as the columns of the same names; NaN, -1 and UNKNOWN stand for unknown."""
+    """The label of one horizon, as the columns that bear these names and the horizon's; NaN, -1 and UNKNOWN stand for unknown."""
 
     outcome: int
-    break_1: float
-    break_2: float
-    bounce_1: float
-    bounce_2: float
+    time_to_break_1: float
+    time_to_break_2: float
+    time_to_bounce_1: float
+    time_to_bounce_2: float
     excursion_max: float
     excursion_min: float
     strength_signed: float
@@ -102,38 +100,16 @@ def outcome_of(
     )  # fmt: skip
 
 
-@kernel
 def labels_at(
     k: int, snaps: np.ndarray, prints: np.ndarray, touch: np.ndarray, params: LabelParams, clock: Clock, row: np.ndarray
-) -> None:  # fmt: skip
+) -> None:
     """Write the labels of a touch at the landmark snap k. `touch`: its row of touches; `row`: one row of labels."""
-    out, t = row[0], snaps[k]["ts"]
-    out["touch"], out["k"], out["ts"] = touch[0]["touch"], k, t
-    out["elapsed"] = (k - touch[0]["k"]) * (clock.interval / 1e9)
-    out["label_version"], out["anchor_spot"] = params.version, snaps[k]["mid2"]
-    second = params.second * clock.interval
-    out["label_end_2min"], out["label_end_4min"], out["label_end_8min"] = t + 120 * second, t + 240 * second, t + 480 * second
-
-    found = outcome_of(k, 120, touch[0]["theta_2min"], snaps, prints, touch, params, clock)
-    out["outcome_2min"], out["future_price_2min"] = found.outcome, found.future_price
-    out["time_to_break_1_2min"], out["time_to_break_2_2min"] = found.break_1, found.break_2
-    out["time_to_bounce_1_2min"], out["time_to_bounce_2_2min"] = found.bounce_1, found.bounce_2
-    out["excursion_max_2min"], out["excursion_min_2min"] = found.excursion_max, found.excursion_min
-    out["strength_signed_2min"], out["strength_abs_2min"] = found.strength_signed, found.strength_abs
-    out["tradeable_1_2min"], out["tradeable_2_2min"] = found.tradeable_1, found.tradeable_2
-
-    found = outcome_of(k, 240, touch[0]["theta_4min"], snaps, prints, touch, params, clock)
-    out["outcome_4min"], out["future_price_4min"] = found.outcome, found.future_price
-    out["time_to_break_1_4min"], out["time_to_break_2_4min"] = found.break_1, found.break_2
-    out["time_to_bounce_1_4min"], out["time_to_bounce_2_4min"] = found.bounce_1, found.bounce_2
-    out["excursion_max_4min"], out["excursion_min_4min"] = found.excursion_max, found.excursion_min
-    out["strength_signed_4min"], out["strength_abs_4min"] = found.strength_signed, found.strength_abs
-    out["tradeable_1_4min"], out["tradeable_2_4min"] = found.tradeable_1, found.tradeable_2
-
-    found = outcome_of(k, 480, touch[0]["theta_8min"], snaps, prints, touch, params, clock)
-    out["outcome_8min"], out["future_price_8min"] = found.outcome, found.future_price
-    out["time_to_break_1_8min"], out["time_to_break_2_8min"] = found.break_1, found.break_2
-    out["time_to_bounce_1_8min"], out["time_to_bounce_2_8min"] = found.bounce_1, found.bounce_2
-    out["excursion_max_8min"], out["excursion_min_8min"] = found.excursion_max, found.excursion_min
-    out["strength_signed_8min"], out["strength_abs_8min"] = found.strength_signed, found.strength_abs
-    out["tradeable_1_8min"], out["tradeable_2_8min"] = found.tradeable_1, found.tradeable_2
+    t = clock.open + k * clock.interval
+    row["touch"], row["k"], row["ts"] = touch["touch"], k, t
+    row["elapsed"] = (k - touch["k"]) * (clock.interval / NS)
+    row["label_version"], row["anchor_spot"] = params.version, snaps[k]["mid2"]
+    for name, seconds in HORIZONS.items():
+        row[f"label_end_{name}"] = t + seconds * NS
+        found = outcome_of(k, seconds, int(touch[f"theta_{name}"][0]), snaps, prints, touch, params, clock)
+        for column, value in found._asdict().items():
+            row[f"{column}_{name}"] = value

@@ -65,6 +65,10 @@ class ScoreParams(NamedTuple):
     confident_turnover: float
     turnover_min: float
     band: int
+    velocity_scale: float
+    contested_low: float
+    contested_high: float
+    contested_rate: float
 
 
 class Inputs(NamedTuple):
@@ -100,6 +104,10 @@ def score_params(config: Config, second: int) -> ScoreParams:
         confident_turnover=rules.confident_turnover,
         turnover_min=config.barrier.turnover_min,
         band=round(config.touches.monitor_band * config.instrument.point),
+        velocity_scale=rules.velocity_scale,
+        contested_low=rules.contested_low,
+        contested_high=rules.contested_high,
+        contested_rate=rules.contested_rate,
     )
 
 
@@ -149,13 +157,13 @@ def hedge_score(effect: int) -> float:
 
 
 @kernel
-def tape_score(inputs: Inputs, sigma: float, min_prints: int) -> float:
+def tape_score(inputs: Inputs, sigma: float, params: ScoreParams) -> float:
     """S_T: speed in units of volatility, and imbalance; a recent sweep decides."""
     if inputs.sweep:
         return 100.0 if inputs.sweep > 0 else 0.0
-    if inputs.tape.prints < min_prints:
+    if inputs.tape.prints < params.min_prints:
         return np.nan
-    moving = 0.0 if np.isnan(inputs.velocity) or np.isnan(sigma) else np.tanh(inputs.velocity / (1.6 * sigma))
+    moving = 0.0 if np.isnan(inputs.velocity) or np.isnan(sigma) else np.tanh(inputs.velocity / (params.velocity_scale * sigma))
     return 50.0 + 25.0 * moving + 25.0 * inputs.tape.score_imbalance
 
 
@@ -200,7 +208,7 @@ def trigger(score: float, state: int, rate: float, scoring: np.ndarray, params: 
         now["trigger"] = BREAK_TRIGGER
     elif now["below"] >= params.trigger or (now["trigger"] == REJECT_TRIGGER and score <= params.release_reject):
         now["trigger"] = REJECT_TRIGGER
-    elif 30.0 <= score <= 70.0 and state == CONSUMED and rate > 2.0:
+    elif params.contested_low <= score <= params.contested_high and state == CONSUMED and rate > params.contested_rate:
         now["trigger"] = CONTESTED
     else:
         now["trigger"] = NO_TRIGGER
@@ -232,7 +240,7 @@ def signal_at(
     out["tape_velocity"], out["tape_rate"], out["tape_imbalance"] = barrier_tape.velocity, tape.rate, tape.score_imbalance
     out["tape_prints"], out["sweep_direction"], out["fuel_effect"] = tape.prints, barrier_tape.sweep, barrier_tape.fuel
     liquidity, hedge = liquidity_score(barrier.state), hedge_score(barrier_tape.fuel)
-    aggression = tape_score(barrier_tape, touch[0]["sigma"], params.min_prints)
+    aggression = tape_score(barrier_tape, touch[0]["sigma"], params)
     raw = combine(liquidity, hedge, aggression, params)
     parts = (not np.isnan(liquidity)) + (not np.isnan(hedge)) + (not np.isnan(aggression))
     out["score_liquidity"], out["score_hedge"], out["score_tape"], out["break_score_raw"] = liquidity, hedge, aggression, raw

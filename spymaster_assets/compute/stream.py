@@ -92,7 +92,7 @@ class Day:
 
     def complete(self, watermark: int) -> None:
         """Everything with an effective time up to `watermark` (ns UTC) was fed: close the snaps that end by then."""
-        close_grid(watermark, *self.grid, self.snaps, self.flow.array, self.grid_params)
+        close_grid(watermark, *self.grid, self.snaps, self.flow.reserve(ROOM), self.grid_params)
         self.closed = int(self.grid.hidden["k"][0]) - 1
 
     # ---- the steps after it, each over the snaps it has not seen ----

@@ -80,12 +80,12 @@ def _consumed_share(snaps: np.ndarray, flow: np.ndarray, rows: np.ndarray, confi
         share
         for k in range((first // minute + 1) * minute, last + 1, minute)
         for direction in (UP, DOWN)
-        if not np.isnan(share := _share_around(k, max(regular, k - window), direction, snaps, flow, rows, config, params, clock))
+        if not np.isnan(share := share_around(k, max(regular, k - window), direction, snaps, flow, rows, config, params, clock))
     ]
     return nearest_rank(np.array(shares), config.barrier.consumed_percentile)
 
 
-def _share_around(
+def share_around(
     k: int, since: int, direction: int, snaps: np.ndarray, flow: np.ndarray, rows: np.ndarray,
     config: Config, params: BarrierParams, clock: Clock,
 ) -> float:  # fmt: skip
@@ -96,7 +96,7 @@ def _share_around(
     probe = np.zeros(1, TOUCHES.dtype)
     m = rows[bucket]["ask_m" if direction == UP else "bid_m"]
     probe["direction"], probe["ticks"], probe["m"] = direction, nearest_tick(int(snaps[k]["mid2"]), 2), m
-    probe["depth"] = max(1.0, float(m[:-1].sum()))
+    probe["depth"] = max(1.0, float(m[:-1].sum())) if not np.isnan(m[:-1]).any() else np.nan
     found = clocked(since, k, snaps, flow, probe, params)
     return 1.0 - found.pull_ratio if found.turnover >= config.priors.turnover_min else np.nan
 
