@@ -1,7 +1,8 @@
 """The stages that are measured, each with its floor and peer where there are any, on the MBP-10 files of one simulated date.
 
 Every function takes the folder of a prepared lake and returns how many records (or moments) it worked on and how many bytes it
-wrote. What it needs is imported and compiled before the clock starts (`warm`); what it works on in memory is loaded there too (`held`).
+wrote. What it needs is imported and compiled before the clock starts (`warm`); what it works on in memory is loaded there too
+(`held`).
 """
 
 from __future__ import annotations
