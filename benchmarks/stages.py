@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from spymaster_assets.silver import Silver
+    from spymaster_assets.maker import Maker
 
 DATE = dt.date(2025, 6, 3)
 Work = Callable[[Path], tuple[int, int]]
@@ -40,18 +40,18 @@ def prepare(root: Path, records: int) -> int:
 
 
 @cache
-def _silver(root: Path) -> Silver:
+def _silver(root: Path) -> Maker:
     """Silver of the date, made unless it is there; found once, outside the clock."""
     from spymaster_assets.config import Config
     from spymaster_assets.ingest import Intake, ingest_date
     from spymaster_assets.lake import Lake
     from spymaster_assets.landing import Landing
-    from spymaster_assets.silver import STAGES as SILVER_STAGES
-    from spymaster_assets.silver import Silver
+    from spymaster_assets.maker import Maker
+    from spymaster_assets.silver import SILVER_STAGES
 
     lake = Lake(root, Config())
     ingest_date(Intake(DATE, lake, Landing(root / "landing", lake.config)))
-    silver = Silver(DATE, lake)
+    silver = Maker(DATE, lake)
     for stage in SILVER_STAGES:
         silver.make(stage)
     return silver
@@ -67,7 +67,7 @@ def held(root: Path, what: str) -> Any:
 
     silver = _silver(root)
     if what == "rows":
-        records = (rows.copy() for rows in silver.records())
+        records = (rows.copy() for rows in book_records(silver))
         return np.concatenate([rows for rows, _ in zip(records, range(IN_MEMORY // 4096), strict=False)])
     if what == "frame":
         return peers.read(silver.lake.path(FUTURES_MBP10, DATE)).head(IN_MEMORY // 4096 * 4096).collect()
@@ -212,7 +212,7 @@ def grid(root: Path) -> tuple[int, int]:
 
     silver, records = _silver(root), 0
     day = Day(silver.session, silver.config)
-    for rows in silver.records():
+    for rows in book_records(silver):
         day.take(rows)
         records += len(rows)
     day.complete(silver.session.globex.end)
@@ -259,11 +259,11 @@ def silver(root: Path) -> tuple[int, int]:
     """Ours: all Silver tables of the date from Bronze, published."""
     from spymaster_assets.config import Config
     from spymaster_assets.lake import Lake
-    from spymaster_assets.silver import STAGES as SILVER_STAGES
-    from spymaster_assets.silver import Silver
+    from spymaster_assets.maker import Maker
+    from spymaster_assets.silver import SILVER_STAGES
     from spymaster_assets.tables import FUTURES_MBP10, SILVER
 
-    found = Silver(DATE, Lake(root, Config()))
+    found = Maker(DATE, Lake(root, Config()))
     for stage in SILVER_STAGES:
         found.make(stage, force=True)
     manifests = [found.lake.manifest(table, DATE) for table in (FUTURES_MBP10, *SILVER)]

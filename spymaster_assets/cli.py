@@ -1,4 +1,4 @@
-"""The command line: spymaster simulate | ingest | day | inspect | status | docs | doctor.
+"""The command line: spymaster simulate | ingest | day | backfill | status | inspect | sql | doctor | docs.
 
 Dates are trading dates; a range is FROM:TO, both included. Everything lives below the data folder (--data, SPYMASTER_DATA, ./data).
 """
@@ -18,15 +18,9 @@ from spymaster_assets.config import data_root, load
 from spymaster_assets.sessions import NotATradingDate, calendar
 
 if TYPE_CHECKING:
-    from spymaster_assets.ingest import Intake
-    from spymaster_assets.lake import Lake, Manifest
-    from spymaster_assets.landing import LandingFile
-    from spymaster_assets.schema import Table
-    from spymaster_assets.silver import Silver
+    from spymaster_assets.lake import Lake
 
 PROJECT = Path(__file__).parents[1]
-MARKS = {"fresh": "✓", "holes": "!", "absent": "-", "stale": "~", "missing": "·"}
-SHORT = {"futures": "fut", "option": "opt", "statistics": "stats", "definitions": "defs"}  # for column heads
 
 
 class TradingDates(click.ParamType[list[dt.date]]):
@@ -69,13 +63,6 @@ def _lake() -> Lake:
     from spymaster_assets.lake import Lake
 
     return Lake(data_root(), load())
-
-
-def _intake(lake: Lake, date: dt.date) -> Intake:
-    from spymaster_assets.ingest import Intake
-    from spymaster_assets.landing import Landing
-
-    return Intake(date, lake, Landing(lake.root / "landing", lake.config))
 
 
 @main.command()
@@ -137,14 +124,15 @@ def ingest(paths: tuple[Path, ...], move: bool) -> None:
 @click.option("--force", is_flag=True, help="Make the tables again even if nothing changed.")
 def day(dates: list[dt.date], force: bool) -> None:
     """Make the tables of a trading date, or of a range of them, now. Runs are recorded in Dagster."""
-    from spymaster_assets.daily import run_date
+    from spymaster_assets import catalog
+    from spymaster_assets.daily import run_dates
 
     lake, failed = _lake(), False
     prepare_dagster(lake.root)
-    for date in dates:
-        report = run_date(lake, date, force)
+    for report in run_dates(lake, dates, force):
         click.echo("\n".join(report.lines))
         failed |= not report.succeeded
+    catalog.publish(lake)
     if failed:
         sys.exit(1)
 
@@ -157,6 +145,33 @@ def prepare_dagster(root: Path) -> None:
     settings = PROJECT / "dagster.yaml"
     if settings.exists() and not (home / "dagster.yaml").exists():
         shutil.copy(settings, home / "dagster.yaml")
+
+
+@main.command()
+@click.argument("first", type=click.DateTime(["%Y-%m-%d"]), metavar="FROM")
+@click.argument("last", type=click.DateTime(["%Y-%m-%d"]), metavar="TO")
+@click.option("--workers", type=click.IntRange(min=1), help="Processes (default: one a core).")
+def backfill(first: dt.datetime, last: dt.datetime, workers: int | None) -> None:
+    """Make all trading dates FROM ... TO, in parallel. Interrupted or killed, run it again: it goes on where it was."""
+    from spymaster_assets import catalog
+    from spymaster_assets.backfill import backfill as fill
+    from spymaster_assets.backfill import default_workers
+
+    lake, dates = _lake(), calendar(load()).dates(first.date(), last.date())
+    if not dates:
+        raise click.ClickException(f"no trading date from {first.date()} to {last.date()}")
+    prepare_dagster(lake.root)
+    outcome = fill(lake, dates, workers or default_workers())
+    catalog.publish(lake)
+    fine = [date for date in dates if date not in outcome.bad and date not in outcome.absent]
+    unchanged = sum(date not in outcome.made for date in fine)
+    click.echo(f"{len(fine)} of {len(dates)} trading dates are complete, {unchanged} of them were so before")
+    for date, trouble in sorted(outcome.bad.items()):
+        click.echo(f"bad: {date}: {'; '.join(trouble)}")
+    if outcome.absent:
+        click.echo(f"no book in landing: {', '.join(map(str, outcome.absent))}")
+    if outcome.bad or outcome.absent:
+        sys.exit(1)
 
 
 @main.command()
@@ -182,80 +197,54 @@ def inspect(date: list[dt.date], output: Path | None) -> None:
 
 @main.command()
 @click.option("--dates", type=TradingDates(), help="Only these trading dates.")
-def status(dates: list[dt.date] | None) -> None:
-    """Trading dates by tables: rows, what is missing or stale and why, disk used."""
-    from spymaster_assets.silver import Silver
-    from spymaster_assets.tables import BRONZE, SILVER
+@click.option("--tables", is_flag=True, help="Every table, not only the stages.")
+def status(dates: list[dt.date] | None, tables: bool) -> None:
+    """Trading dates by stages: rows, what is missing, refused or stale and why, disk used."""
+    from spymaster_assets.status import MARKS, WORDS, Status
 
     lake = _lake()
-    shown = dates or _known_dates(lake)
-    if not shown:
+    found = Status(lake, dates)
+    if not found.dates:
         raise click.ClickException(
             f"nothing below {lake.root} yet: put Databento files into {lake.root / 'landing'}, or run `spymaster simulate`"
         )
-    reasons: list[str] = []
-    makers = {date: (_intake(lake, date), Silver(date, lake)) for date in shown}
-    for tables in (BRONZE, SILVER):
-        heads = ["_".join(SHORT.get(word, word) for word in table.name.split("_")) for table in tables]
-        click.echo(f"{tables[0].stage:<10}  " + " ".join(f"{head:>{max(11, len(head))}}" for head in heads))
-        for date in shown:
-            cells = []
-            for table, head in zip(tables, heads, strict=True):
-                manifest, why = lake.manifest(table, date), _stale(table, *makers[date])
-                state = "missing" if manifest is None else "stale" if why else _completeness(manifest)
-                cells.append(
-                    f"{(f'{manifest.rows:,} ' if manifest and state != 'absent' else '') + MARKS[state]:>{max(11, len(head))}}"
-                )
-                if state == "stale":
-                    reasons.append(f"{date} {table.name}: {'; '.join(why)}")
-            click.echo(f"{date}  " + " ".join(cells))
-        click.echo()
-    words = {"fresh": "complete", "holes": "files do not cover the whole date", "absent": "no files", "missing": "not made"}
-    click.echo("   ".join(f"{mark} {words.get(state, state)}" for state, mark in MARKS.items()))
-    click.echo("What the checks say of a date: spymaster day DATE\n")
-    if reasons:
-        click.echo("\n".join(["stale, made from other input than there is now:", *reasons, ""]))
-    for name in ("landing", "bronze", "silver", "truth", "dagster"):
-        click.echo(f"{name:<8} {_size(lake.root / name) / 1e6:>10,.1f} MB")
-    for file in _landing_files(lake):
-        if file.problem:
-            click.echo(f"not used: {file.path}: {file.problem}")
+    for line in found.by_table() if tables else found.by_stage():
+        click.echo(line)
+    click.echo("\n" + "   ".join(f"{mark} {WORDS[state]}" for state, mark in MARKS.items()))
+    click.echo("Each table: spymaster status --tables. What the checks say of a date: spymaster day DATE\n")
+    for line in (*found.reasons(), "", *found.disk()):
+        click.echo(line)
 
 
-def _stale(table: Table, intake: Intake, silver: Silver) -> list[str]:
-    """Why a table is not what there would be now."""
-    from spymaster_assets.silver import STAGES
+@main.command()
+@click.argument("query")
+@click.option("--csv", "as_csv", is_flag=True, help="As CSV, with every row.")
+def sql(query: str, as_csv: bool) -> None:
+    """Ask the lake in SQL: views gold_training, silver_touches, bronze_futures_mbp10, ... (`show tables`), each with a date.
 
-    if table.stage == "bronze":
-        return intake.stale(table)
-    return silver.stale(next(stage for stage in STAGES if table in stage.tables), table)
+    The same views stand in spymaster.duckdb in the data folder, for any SQL tool.
+    """
+    import csv
 
+    import duckdb
 
-def _completeness(manifest: Manifest) -> str:
-    """How well the files of a partition cover its date, as a key of MARKS."""
-    states = list(manifest.facts.get("coverage", {"": "full"}).values())
-    return "fresh" if all(state.startswith("full") for state in states) else "absent" if set(states) == {"missing"} else "holes"
+    from spymaster_assets import catalog
 
-
-def _landing_files(lake: Lake) -> list[LandingFile]:
-    from spymaster_assets.landing import Landing
-
-    return Landing(lake.root / "landing", lake.config).scan()
-
-
-def _known_dates(lake: Lake) -> list[dt.date]:
-    """The trading dates whose regular session landing holds books of, or of which a partition is published."""
-    from spymaster_assets.landing import dates_served
-    from spymaster_assets.tables import BRONZE
-
-    trading = calendar(lake.config)
-    books = [file for file in _landing_files(lake) if file.schema == "mbp-10"]
-    served = {date for file in books for date in dates_served(file, lake.config) if file.overlaps(*trading.session(date).regular)}
-    return sorted(served | {date for table in BRONZE for date in lake.dates(table)})
-
-
-def _size(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) if folder.exists() else 0
+    lake = _lake()
+    if not lake.root.exists():
+        raise click.ClickException(f"{lake.root} is not there: simulate or ingest something first, or name another folder (--data)")
+    try:
+        answer = catalog.connect(lake).sql(query)
+        if answer is None:  # a statement without rows
+            return  # type: ignore[unreachable]
+        if as_csv:
+            writer = csv.writer(sys.stdout)
+            writer.writerow(answer.columns)
+            writer.writerows(answer.fetchall())
+        else:
+            click.echo(str(answer), nl=False)
+    except duckdb.Error as error:
+        raise click.ClickException(str(error)) from error
 
 
 @main.command()

@@ -49,7 +49,7 @@ class Sessions(Group):
 
     calendar: str = "XNYS"  # trading dates, regular closes and half days (exchange_calendars)
     first_date: date = date(2022, 1, 3)  # first trading date of the lake
-    last_date: date = date(2035, 12, 31)  # how far the calendar is laid out
+    last_date: date = date(2030, 12, 31)  # how far the calendar is laid out
     exchange_zone: str = "America/Chicago"
     market_zone: str = "America/New_York"
     bronze_cut: str = Field("16:00", pattern=CLOCK)  # exchange zone: Bronze of D is (16:00 of the calendar day before, 16:00 of D]
@@ -88,6 +88,15 @@ class Quality(Group):
     unreconciled_share_max: float = Field(0.0, ge=0, le=1)  # of lots: T records against the trades file
     identity_share_max: float = Field(0.002, ge=0, le=1)  # ° of changed prices that flow does not explain
     censored_share_max: float = Field(0.2, ge=0, le=1)  # of labels of the primary horizon
+    resolved_share_max: float = Field(0.6, ge=0, le=1)  # ° of labels of the primary horizon
+    geometry_z_max: float = Field(5.0, gt=0)  # ° standard deviations between outcomes and geometry
+    silent_share_max: float = Field(0.05, ge=0, le=1)  # ° of the time from 09:30 to the session's end, in gaps
+    unsound_share_max: float = Field(0.01, ge=0, le=1)  # ° of snaps in that time without a sound book
+    covered_share_min: float = Field(0.95, ge=0, le=1)  # ° of minutes from the premarket to the session's end, with records
+    calendar_share_min: float = Field(0.9, ge=0, le=1)  # of preceding trading dates since the lake's first
+    drift_dates_min: int = Field(5, ge=2)  # earlier dates that are needed to speak of drift
+    drift_z_max: float = Field(6.0, gt=0)  # ° robust standard deviations of a date's median from those of earlier dates
+    drift_share_max: float = Field(0.1, ge=0, le=1)  # ° of features beyond it
 
 
 class Grid(Group):
@@ -219,6 +228,15 @@ class Priors(Group):
     turnover_min: float = 0.25  # of a sample of F/(P+F)
 
 
+class Sequences(Group):
+    """The time before a landmark, as steps."""
+
+    landmarks: tuple[int, ...] = (0, 60)  # seconds after the touch
+    scales: tuple[PositiveInt, ...] = (1, 60)  # seconds of a step
+    steps: tuple[PositiveInt, ...] = (300, 120)  # of each scale
+    depth_ticks: int = Field(8, ge=0)  # behind the best
+
+
 class Config(Group):
     """The whole tree."""
 
@@ -236,6 +254,7 @@ class Config(Group):
     score: Score = Score()
     labels: Labels = Labels()
     priors: Priors = Priors()
+    sequences: Sequences = Sequences()
 
     @model_validator(mode="after")
     def _consistent(self) -> "Config":
@@ -252,6 +271,10 @@ class Config(Group):
             raise ValueError("labels.sample_seconds is not a whole number of snaps")
         if list(self.touches.landmarks) != sorted({0, *self.touches.landmarks}) or self.touches.landmarks[-1] > 240:
             raise ValueError("touches.landmarks: expected rising seconds from 0 to at most 240")
+        if not set(self.sequences.landmarks) <= set(self.touches.landmarks):
+            raise ValueError("sequences.landmarks: expected some of touches.landmarks")
+        if len(self.sequences.scales) != len(self.sequences.steps):
+            raise ValueError("sequences: expected a number of steps for each scale")
         day = self.sessions
         if not day.premarket_start < day.regular_open < day.opening_range_end <= day.signals_end:
             raise ValueError("sessions: expected premarket_start < regular_open < opening_range_end <= signals_end")

@@ -1,4 +1,4 @@
-"""One trading date from landing to the last stage that exists, at once: what `spymaster day` does.
+"""Trading dates from landing to Gold, at once: what `spymaster day` and the workers of `spymaster backfill` do.
 
 A date that is over runs as a Dagster job in this process, recorded in the instance, so that the UI shows it. A date whose
 partition does not exist yet (it does from 00:00 New York time of the next day) is computed by the same functions without Dagster.
@@ -7,86 +7,134 @@ partition does not exist yet (it does from 00:00 New York time of the next day) 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+import gc
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import dagster as dg
 
-from spymaster_assets.assets.checks import EVERY_CHECK
+from spymaster_assets.assets.checks import EVERY_CHECK, key_of
 from spymaster_assets.assets.partitions import trading_dates
 from spymaster_assets.definitions import build
+from spymaster_assets.gold import STAGES
 from spymaster_assets.ingest import Ingested, Intake, ingest_date
-from spymaster_assets.lake import Lake
+from spymaster_assets.lake import Lake, alive
 from spymaster_assets.landing import Landing
+from spymaster_assets.maker import TROUBLE, Made, Maker
 from spymaster_assets.progress import terminal
-from spymaster_assets.quality import examine
+from spymaster_assets.quality import examine, recall
 from spymaster_assets.schema import Table
-from spymaster_assets.silver import STAGES, TROUBLE, Made, Silver
 from spymaster_assets.tables import BRONZE, FUTURES_MBP10
 
-EVERY = (*BRONZE, *(table for stage in STAGES for table in stage.tables))
-STEPS = {table.name: f"bronze__{table.name}" for table in BRONZE} | {
-    table.name: f"silver_{stage.name}" for stage in STAGES for table in stage.tables
+EVERY: Final = (*BRONZE, *(table for stage in STAGES for table in stage.tables))
+STEPS: Final = {table.name: f"bronze__{table.name}" for table in BRONZE} | {
+    table.name: stage.step for stage in STAGES for table in stage.tables
 }
+PROCESS: Final = "spymaster/process"  # tag of a run: the process that does it
+QUIET: Final = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
 @dataclass
 class Report:
-    """What became of a date, in lines for a reader; `succeeded`: every table was made and no blocking check failed."""
+    """What became of a date, in lines for a reader. `trouble`: why a table was not made, or which blocking check refused it."""
 
     lines: list[str] = field(default_factory=list)
-    succeeded: bool = True
+    trouble: list[str] = field(default_factory=list)
+
+    @property
+    def succeeded(self) -> bool:
+        return not self.trouble
 
     def add(self, table: Table, state: str, warnings: list[str], errors: list[str]) -> None:
         self.lines.append(f"  {table.name:<18} {state}")
         self.lines += [f"      blocked: {text}" for text in errors] + [f"      warning: {text}" for text in warnings]
-        self.succeeded &= not errors
+        self.trouble += [f"{table.name}: {text}" for text in errors]
 
     def skip(self, table: Table) -> None:
         self.lines.append(f"  {table.name:<18} skipped: something upstream failed")
-        self.succeeded = False
+        self.trouble.append(f"{table.name}: skipped")
+
+
+def refused(lake: Lake, table: Table, date: dt.date) -> list[str] | None:
+    """The blocking checks that a partition did not pass when it was last judged; None if it was not judged as it is now."""
+    checks = [check for check in EVERY_CHECK if check.table is table]
+    found = recall(lake, table, date, checks)
+    return None if found is None else [check.name for check in checks if check.blocking and not found[check.name].passed]
+
+
+class Runner:
+    """Runs dates as Dagster jobs in this process, one after the other; `tags`: of every run."""
+
+    def __init__(self, lake: Lake, tags: Mapping[str, str] | None = None) -> None:
+        self.lake, self._tags = lake, {PROCESS: str(os.getpid()), **(tags or {})}
+        self._job = build(lake.root).resolve_job_def("date_job")
+        self._instance = dg.DagsterInstance.get()
+        gc.set_threshold(100_000, 50, 100)  # searching all that is loaded for cycles again and again costs a fifth of a run
+
+    def close_dead_runs(self) -> int:
+        """Runs of processes that were killed would stand as started for ever; how many there were."""
+        started = self._instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING]))
+        dead = [run for run in started if PROCESS in run.tags and not alive(int(run.tags[PROCESS]))]
+        for run in dead:
+            self._instance.report_run_failed(run, f"process {run.tags[PROCESS]} was killed; the lake is whole, run the date again")
+        return len(dead)
+
+    def run(self, date: dt.date, tables: Sequence[Table] = EVERY) -> Report:
+        """Make some tables of a date, or all; what is unchanged is found, not made."""
+        report = Report([str(date)])
+        before = {table.name: self.lake.manifest(table, date) for table in tables}
+        result = self._job.execute_in_process(
+            instance=self._instance,
+            partition_key=str(date),
+            raise_on_error=False,
+            run_config=QUIET,
+            tags=self._tags,
+            asset_selection=[key_of(table) for table in tables] if len(tables) < len(EVERY) else None,
+        )
+        failures = {e.step_key: e.step_failure_data for e in result.get_step_failure_events()} if not result.success else {}
+        checks: dict[str, dict[str, tuple[bool, str]]] = {}
+        for evaluation in result.get_asset_check_evaluations():
+            outcome = evaluation.passed, evaluation.description or ""
+            checks.setdefault("/".join(evaluation.asset_key.path), {})[evaluation.check_name] = outcome
+        for table in tables:
+            manifest, failed = self.lake.manifest(table, date), failures.get(STEPS[table.name])
+            found = checks.get(f"{table.stage}/{table.name}")
+            if failed is not None and not _refused_by_a_check(failed):
+                known = failed.user_failure_data
+                report.add(table, "failed", [], [(known and known.description) or failed.error_display_string])
+            elif manifest is not None and found:
+                _describe(report, table, Ingested(manifest, manifest == before[table.name]), found)
+            else:
+                report.skip(table)
+        report.lines.append(f"  Dagster run {result.run_id}")
+        return report
+
+
+def _refused_by_a_check(failed: Any) -> bool:
+    """Whether a step failed for no other reason than a blocking check: Dagster's own error, after the work was done."""
+    return bool(failed.error) and failed.error.cls_name == "DagsterAssetCheckFailedError"
+
+
+def run_dates(lake: Lake, dates: Sequence[dt.date], force: bool = False) -> Iterator[Report]:
+    """Make everything of dates, one after the other. `force`: again, even if nothing changed."""
+    runner: Runner | None = None
+    for date in dates:
+        if not force and trading_dates.has_partition_key(str(date)):
+            if runner is None:
+                runner = Runner(lake)
+                runner.close_dead_runs()
+            yield runner.run(date)
+            continue
+        report = Report([f"{date} (not recorded in Dagster: {'forced' if force else 'not over yet'})"])
+        intake = Intake(date, lake, Landing(lake.root / "landing", lake.config), terminal())
+        yield _without_dagster(report, lake, intake, force)
 
 
 def run_date(lake: Lake, date: dt.date, force: bool = False) -> Report:
-    """Make everything of a date. `force`: again, even if nothing changed."""
-    report = Report([str(date)])
-    if force or not trading_dates.has_partition_key(str(date)):
-        report.lines[0] += " (not recorded in Dagster: forced)" if force else " (not over yet, so not recorded in Dagster)"
-        intake = Intake(date, lake, Landing(lake.root / "landing", lake.config), terminal())
-        return _without_dagster(report, lake, intake, force)
-    before = {table.name: lake.manifest(table, date) for table in EVERY}
-    job = build(lake.root).resolve_job_def("date_job")
-    result = job.execute_in_process(
-        instance=dg.DagsterInstance.get(),
-        partition_key=str(date),
-        raise_on_error=False,
-        run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-    )
-    failures = {event.step_key: event.step_failure_data for event in result.get_step_failure_events()} if not result.success else {}
-    checks: dict[tuple[str, str], tuple[bool, str]] = {
-        (evaluation.asset_key.path[-1], evaluation.check_name): (evaluation.passed, evaluation.description or "")
-        for evaluation in result.get_asset_check_evaluations()
-    }
-    for table in EVERY:
-        manifest, failed = lake.manifest(table, date), failures.get(STEPS[table.name])
-        found = {name: outcome for (of, name), outcome in checks.items() if of == table.name}
-        if manifest is not None and found:
-            _describe(report, table, Ingested(manifest, manifest == before[table.name]), found)
-        else:
-            _missed(report, table, failed)
-    report.lines.append(f"  Dagster run {result.run_id}")
-    report.succeeded &= result.success
-    return report
-
-
-def _missed(report: Report, table: Table, failed: Any) -> None:
-    """A table that was not made: its step failed (`failed`: Dagster's data), or was skipped because one before it did."""
-    if failed is None:
-        report.skip(table)
-    else:
-        known = failed.user_failure_data
-        report.add(table, "failed", [], [(known and known.description) or failed.error_display_string])
+    """Make everything of one date."""
+    return next(run_dates(lake, [date], force))
 
 
 def _without_dagster(report: Report, lake: Lake, intake: Intake, force: bool) -> Report:
@@ -94,7 +142,7 @@ def _without_dagster(report: Report, lake: Lake, intake: Intake, force: bool) ->
     stopped: set[str] = set()
     made: dict[str, Ingested | Made | Exception] = dict(ingest_date(intake, force))
     tables = list(BRONZE)
-    silver = Silver(intake.date, lake, terminal())
+    maker = Maker(intake.date, lake, terminal())
     for stage in (None, *STAGES):
         if stage is not None:
             tables = list(stage.tables)
@@ -102,7 +150,7 @@ def _without_dagster(report: Report, lake: Lake, intake: Intake, force: bool) ->
                 stopped |= {table.name for table in tables}
                 continue
             try:
-                made |= silver.make(stage, force)
+                made |= maker.make(stage, force)
             except TROUBLE as error:
                 made |= {table.name: error for table in tables}
         for table in tables:

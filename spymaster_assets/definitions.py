@@ -7,13 +7,13 @@ import dagster as dg
 from spymaster_assets.assets.automation import bronze_job, daily_schedule, date_job, landing_sensor
 from spymaster_assets.assets.bronze import bronze_assets, landing_assets
 from spymaster_assets.assets.resources import resources
-from spymaster_assets.assets.silver import silver_assets
+from spymaster_assets.assets.stages import stage_assets
 
 
 def build(root: Path | None = None) -> dg.Definitions:
     """The code location whose lake lies at `root` (SPYMASTER_DATA, else ./data)."""
     return dg.Definitions(
-        assets=[*landing_assets, *bronze_assets, *silver_assets],
+        assets=[*landing_assets, *bronze_assets, *stage_assets],
         jobs=[bronze_job, date_job],
         schedules=[daily_schedule],
         sensors=[landing_sensor],

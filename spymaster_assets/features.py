@@ -1,11 +1,11 @@
-"""The feature registry: every number known at (touch, moment), declared once. Formulas: docs/physics.md, section 4.
+"""The feature registry: every number known at (touch, moment), declared once. Formulas: docs/physics.md, sections 4 and 8.
 
 `known`: "t0" for approach columns, which look back from the touch and never change; "t" for what moves with the moment. A reaction
 column looks forward from the touch and is null at e = 0. `mirror`: what the column becomes when book and tape are reflected
 through the level: itself, or the named column
 (sweep_notional, a value in USD, moves with the price all the same). `exact`: made of integers and
 + - x / sqrt alone, so that it has the same bytes on every machine; the others agree within 1e-12. The features table, its checks,
-tests and documentation iterate over FEATURES.
+tests and documentation iterate over FEATURES; those of sequences over CHANNELS.
 """
 
 from __future__ import annotations
@@ -164,4 +164,57 @@ FEATURES: Final[tuple[Feature, ...]] = (
         for name, seconds in HORIZONS.items()
         for outcome in ("break", "bounce", "chop")
     ),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Channel:
+    """One channel of a sequence. `null`: when it is null besides where the step is not observed; `reads`: table.column, for lineage."""
+
+    name: str
+    unit: str
+    meaning: str
+    reads: tuple[str, ...]
+    null: str = ""
+    low: float | None = None
+    high: float | None = None
+
+    @property
+    def column(self) -> Column:
+        null = "; ".join(filter(None, ("not observed", self.null)))
+        return Column(self.name, "f4", self.unit, f"{self.meaning}; null: {null}", null=True, low=self.low, high=self.high)
+
+
+_MID, _WITH_SIGMA = "snaps.mid2", ("touches.sigma", "touches.direction")
+_DEPTH, _NO_DEPTH = "touches.depth", "reference depth unknown"
+_BESTS: Final = tuple(f"snaps.{side}_{what}_00" for side in ("bid", "ask") for what in ("ticks", "size"))
+_LADDER: Final = tuple(f"snaps.{side}_{what}_{i:02}" for side in ("bid", "ask") for what in ("ticks", "size") for i in range(10))
+
+CHANNELS: Final = (
+    Channel("distance", "sigma", "mid beyond the level, over volatility of 240 s", (_MID, "touches.price", *_WITH_SIGMA), _SIGMA),
+    Channel("return", "sigma", "change of the mid toward the break, over volatility of the step", (_MID, *_WITH_SIGMA), _SIGMA),
+    Channel("volatility", "sigma", "root of summed squared changes of the mid, over volatility of the step", (_MID, *_WITH_SIGMA), _SIGMA, 0),
+    Channel("spread", "ticks", "best ask - best bid", _BESTS[::2], low=0),
+    Channel("microprice", "ticks", "microprice - mid, toward the break", (*_BESTS, "touches.direction")),
+    Channel("queue_imbalance", "share", "best sizes, toward the break", (*_BESTS[1::2], "touches.direction"), low=-1, high=1),
+    Channel(
+        "signed_volume", "ratio", "aggressors' lots toward the break, over the usual volume",
+        ("snaps.buy_volume", "snaps.sell_volume", "touches.minute_volume", "touches.direction"), "minute volume unknown",
+    ),
+    Channel("trades", "ratio", "prints over the usual number", ("snaps.prints", "touches.minute_prints"), "minute prints unknown", 0),
+    Channel("ofi_0", "D", "order-flow imbalance at the best, toward the break", ("snaps.ofi_00", _DEPTH, "touches.direction"), _NO_DEPTH),
+    Channel(
+        "ofi_1_4", "D", "mean order-flow imbalance of depths 1 to 4, toward the break",
+        (*(f"snaps.ofi_{i:02}" for i in range(1, 5)), _DEPTH, "touches.direction"), _NO_DEPTH,
+    ),
+    Channel("defending_depth", "D", "size within 8 ticks of the defending side's best", (*_LADDER, _DEPTH, "touches.direction"), _NO_DEPTH, 0),
+    Channel("attacking_depth", "D", "size within 8 ticks of the other side's best", (*_LADDER, _DEPTH, "touches.direction"), _NO_DEPTH, 0),
+    *(
+        Channel(
+            f"defending_{what}", "D/s", f"lots {what} on the defending side",
+            (f"flow.{what}", "flow.side", _DEPTH, "touches.direction"), _NO_DEPTH, 0,
+        )
+        for what in ("added", "pulled", "filled")
+    ),
+    Channel("exposure", "contracts/point", "ES contracts that dealers must trade per point", (), "always, until fuel is computed"),
 )  # fmt: skip

@@ -106,7 +106,11 @@ class _Clock:
 class Intake:
     """The landing files of one trading date on their way into the lake. Scans the folder once, serves all tables."""
 
-    def __init__(self, date: dt.date, lake: Lake, landing: Landing, progress: Progress | None = None) -> None:
+    def __init__(
+        self, date: dt.date, lake: Lake, landing: Landing, progress: Progress | None = None, files: list[LandingFile] | None = None
+    ) -> None:
+        """`files`: what landing was found to hold, if it was scanned before."""
+        self._files = files
         self.config = lake.config
         self.session = calendar(self.config).session(date)
         self.date, self.lake, self.landing, self._progress = date, lake, landing, progress
@@ -114,7 +118,7 @@ class Intake:
 
     @cached_property
     def files(self) -> list[LandingFile]:
-        return self.landing.scan()
+        return self.landing.scan() if self._files is None else self._files
 
     def supply(self, table: Table) -> Supply:
         return supply(self.files, table.name, self.session)

@@ -2,6 +2,7 @@
 
     <root>/<stage>/<table>/date=YYYY-MM-DD/manifest.json    what the partition holds; it alone makes the partition exist
                                           /<key>.parquet    the data that the manifest names
+                                          /checks.json      what the checks found of it
 
 Publishing: write to a temporary file, fsync, rename, then replace the manifest the same way; a reader follows the manifest, so
 it sees the old partition or the new one, never a part. Whatever a killed process leaves behind is swept by the next writer
@@ -28,7 +29,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -37,9 +37,9 @@ import xxhash
 
 from spymaster_assets.config import Config
 from spymaster_assets.schema import TEXT, Column, Table
-from spymaster_assets.tables import TABLES
 
 MANIFEST = "manifest.json"
+VERDICT = "checks.json"  # what the checks found of the partition; quality.py writes and reads it
 _LOCK = ".lock"
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 
@@ -292,12 +292,12 @@ def write_atomic(path: Path, content: bytes) -> None:
         os.fsync(file.fileno())
     temporary.replace(path)
     for left in path.parent.glob(f".{path.name}.*.tmp"):
-        if not _alive(int(left.name.split(".")[-2])):
+        if not alive(int(left.name.split(".")[-2])):
             left.unlink(missing_ok=True)
     _sync(path.parent)
 
 
-def _alive(process: int) -> bool:
+def alive(process: int) -> bool:
     try:
         os.kill(process, 0)
     except ProcessLookupError:
@@ -360,7 +360,7 @@ class Lake:
         """Files in a partition's folder that its manifest does not name: what a killed writer left."""
         folder = self.folder(table, date)
         manifest = self.manifest(table, date)
-        named = {MANIFEST, _LOCK, manifest.file if manifest else MANIFEST}
+        named = {MANIFEST, VERDICT, _LOCK, manifest.file if manifest else MANIFEST}
         return sorted(path for path in folder.iterdir() if path.name not in named) if folder.exists() else []
 
     def _sweep(self, table: Table, date: dt.date) -> None:
@@ -436,22 +436,17 @@ class Lake:
             return f"{manifest.file}: expected content {manifest.content}, found {content.hexdigest()}"
         return None
 
-    def connect(self, connection: duckdb.DuckDBPyConnection | None = None) -> duckdb.DuckDBPyConnection:
-        """DuckDB with one view per table that has partitions (`bronze_futures_mbp10`, ...), with a `date` column."""
-        con = connection or duckdb.connect()
-        for table in TABLES.values():
-            files = [str(self.path(table, date)) for date in self.dates(table)]
-            if files:
-                con.execute(f"create or replace view {table.stage}_{table.name} as {scan(files)}")
-        return con
-
 
 def scan(files: Sequence[str]) -> str:
     """SQL that reads partitions' files in row order; `date` comes from the folder."""
-    literal = str.maketrans({"'": "''", "*": "[*]", "?": "[?]", "[": "[[]"})  # DuckDB takes names for patterns
-    listed = ", ".join(f"'{file.translate(literal)}'" for file in files)
+    listed = ", ".join(f"'{pattern(file)}'" for file in files)
     return f"""select * exclude (filename), regexp_extract(filename, '.*/date=([0-9-]+)/', 1)::date as date
                from read_parquet([{listed}], hive_partitioning = false, filename = true)"""
+
+
+def pattern(path: str) -> str:
+    """A path inside an SQL literal that DuckDB takes for a pattern: it matches this path alone."""
+    return "".join({"'": "''", "*": "[*]", "?": "[?]", "[": "[[]"}.get(letter, letter) for letter in path)
 
 
 def code_digest(*modules: str) -> str:

@@ -2,23 +2,26 @@
 
 Every check reads the published files back (DuckDB over Parquet), so it judges what is stored, not what was meant. Blocking checks
 stop everything downstream of the partition in the same run; the others warn. Checks say what they measured, the threshold and,
-in a sentence, what a failure means.
+in a sentence, what a failure means. The verdict is kept beside the partition (checks.json), so that the same content is judged once.
 """
 
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
+import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any, Final
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from spymaster_assets import dbn
-from spymaster_assets.lake import Lake, LakeError, scan
+from spymaster_assets.lake import VERDICT, Lake, LakeError, Manifest, code_digest, scan, write_atomic
 from spymaster_assets.landing import option, outright
 from spymaster_assets.schema import Table
 from spymaster_assets.sessions import NS_PER_SECOND, Session, calendar
@@ -29,6 +32,7 @@ from spymaster_assets.tables import (
     FUTURES_TRADES,
     OPTION_QUOTES,
     OPTION_STATISTICS,
+    TABLES,
     UNDEF_PRICE,
 )
 
@@ -54,6 +58,7 @@ class Partition:
         if manifest is None:
             raise LakeError(f"expected {table.name} of {date}, found no partition")
         self.lake, self.table, self.date, self.manifest, self._connection = lake, table, date, manifest, connection
+        self.consulted: dict[str, str | None] = {}
         self.session: Session = calendar(lake.config).session(date)
         self.rows = scan([str(lake.path(table, date))])
 
@@ -74,9 +79,21 @@ class Partition:
             return False
         return True
 
+    def beside(self, table: Table) -> Manifest | None:
+        """The manifest of another table of the date, if there is one. What was consulted is part of the verdict."""
+        manifest = self.lake.manifest(table, self.date)
+        self.consulted[f"{table.stage}/{table.name}"] = manifest.content if manifest else None
+        return manifest
+
     def other(self, table: Table) -> str:
         """SQL of another table of the date."""
+        self.beside(table)
         return f"({scan([str(self.lake.path(table, self.date))])})"
+
+    def rows_of(self, table: Table) -> np.ndarray:
+        """Another table of the date in its in-memory form."""
+        self.beside(table)
+        return self.lake.rows(table, self.date)
 
     def row(self, sql: str) -> tuple[Any, ...]:
         """The one row of a query in which `{rows}` stands for the partition."""
@@ -239,15 +256,15 @@ def flags(part: Partition) -> Outcome:
 def reconciliation(part: Partition) -> Outcome:
     """The T records of the book stream are the trades of the trades file, one for one."""
     limit = part.lake.config.quality.unreconciled_share_max
-    trades = part.lake.manifest(FUTURES_TRADES, part.date)
+    trades = part.beside(FUTURES_TRADES)
     symbol = part.manifest.facts["contract"]["symbol"]
     if trades is None or not trades.facts.get("volumes", {}).get(symbol):
         return Outcome(False, {"trades_file": "absent"}, {"trades_file": "present"}, f"no trades of {symbol} to compare with")
-    other = scan([str(part.lake.path(FUTURES_TRADES, part.date))])
+    other = part.other(FUTURES_TRADES)
     key = "ts_event, ts_recv, sequence, price, size, side"
     lots, only_book, only_trades = part.row(f"""
         with book as (select {key}, count(*) as n from {{rows}} where action = 'T' group by all),
-             file as (select {key}, count(*) as n from ({other}) where symbol = '{symbol}' group by all)
+             file as (select {key}, count(*) as n from {other} where symbol = '{symbol}' group by all)
         select coalesce(sum(size * greatest(coalesce(book.n, 0), coalesce(file.n, 0))), 0)::bigint,
                coalesce(sum(size * greatest(coalesce(book.n, 0) - coalesce(file.n, 0), 0)), 0)::bigint,
                coalesce(sum(size * greatest(coalesce(file.n, 0) - coalesce(book.n, 0), 0)), 0)::bigint
@@ -268,11 +285,11 @@ def purity(part: Partition) -> Outcome:
         from (select ts_recv // {DAY_NS} as day, count(distinct instrument_id) as n from {{rows}} group by day)""")
     symbol = part.manifest.facts["contract"]["symbol"]
     foreign = 0
-    if part.lake.manifest(FUTURES_TRADES, part.date) is not None:
-        trades = scan([str(part.lake.path(FUTURES_TRADES, part.date))])
+    if part.beside(FUTURES_TRADES) is not None:
+        trades = part.other(FUTURES_TRADES)
         foreign = part.row(f"""
             select count(*) from (select distinct ts_recv // {DAY_NS} as day, instrument_id from {{rows}}) book
-            join (select distinct ts_recv // {DAY_NS} as day, instrument_id, symbol from ({trades})) file
+            join (select distinct ts_recv // {DAY_NS} as day, instrument_id, symbol from {trades}) file
             using (day, instrument_id) where file.symbol <> '{symbol}'""")[0]
     passed = most <= 1 and not foreign
     return Outcome(
@@ -350,8 +367,54 @@ CHECKS: Final = tuple(
 def examine(
     lake: Lake, table: Table, date: dt.date, checks: Sequence[Check] = CHECKS, connection: duckdb.DuckDBPyConnection | None = None
 ) -> dict[str, Outcome]:  # fmt: skip
-    """All of `checks` of one published partition, by name."""
-    part = Partition(lake, table, date, connection or duckdb.connect())
+    """All of `checks` of one published partition, by name; what was found before of the same content is not measured again."""
     wanted = [check for check in checks if check.table is table]
+    before = recall(lake, table, date, wanted)
+    if before is not None:
+        return before
+    part = Partition(lake, table, date, connection or duckdb.connect())
     unseen = Outcome(False, {"looked_at": "no"}, {"looked_at": "yes"}, "not looked at, since the stored file cannot be read")
-    return {check.name: check.measure(part) if part.readable or check.measure is schema else unseen for check in wanted}
+    found = {check.name: check.measure(part) if part.readable or check.measure is schema else unseen for check in wanted}
+    if part.damage is None:
+        _remember(part, wanted, found)
+    return found
+
+
+def recall(lake: Lake, table: Table, date: dt.date, checks: Sequence[Check]) -> dict[str, Outcome] | None:
+    """What was found of a partition, if by the same checks, thresholds, content and file, and beside the same other tables.
+
+    What a check read of other dates (drift) is as it was when it was measured.
+    """
+    manifest = lake.manifest(table, date)
+    try:
+        stored = json.loads((lake.folder(table, date) / VERDICT).read_bytes())
+    except (OSError, ValueError):
+        return None
+    if manifest is None or stored["of"] != _judged(lake, table, date, manifest, checks):
+        return None
+    for name, content in stored["consulted"].items():
+        other = lake.manifest(TABLES[name], date)
+        if (other.content if other else None) != content:
+            return None
+    return {name: Outcome(**outcome) for name, outcome in stored["found"].items()}
+
+
+def _judged(lake: Lake, table: Table, date: dt.date, manifest: Manifest, checks: Sequence[Check]) -> dict[str, Any]:
+    """What a verdict is about: content and file, the checks' code, the configuration."""
+    try:
+        file = (lake.folder(table, date) / manifest.file).stat()
+    except FileNotFoundError:
+        return {}
+    code = code_digest(__name__, *sorted({check.measure.__module__ for check in checks}))
+    return {
+        "content": manifest.content, "facts": hashlib.sha256(manifest.encode()).hexdigest()[:16], "bytes": file.st_size,
+        "changed": file.st_mtime_ns, "checks": [check.name for check in checks], "code": code, "config": lake.config.digest(),
+    }  # fmt: skip
+
+
+def _remember(part: Partition, checks: Sequence[Check], found: Mapping[str, Outcome]) -> None:
+    """Keep a verdict beside the partition."""
+    judged = _judged(part.lake, part.table, part.date, part.manifest, checks)
+    facts = {"of": judged, "consulted": part.consulted, "found": {name: asdict(outcome) for name, outcome in found.items()}}
+    text = json.dumps(facts, indent=1, default=lambda value: value.item())
+    write_atomic(part.lake.folder(part.table, part.date) / VERDICT, text.encode())

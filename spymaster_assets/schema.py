@@ -2,7 +2,7 @@
 
 A column states its name, type, unit, meaning, allowed values and what stands for "unknown"; the numpy dtype, the Arrow schema
 with its metadata, the Dagster column schema, the quality checks, docs/tables.md and the page's legend derive from it. The
-declarations themselves stand in tables.py and features.py.
+declarations themselves stand in tables/ and features.py.
 
 In memory a table is a structured array (`Table.dtype`): codes are their ASCII letter, categories their number (-1 unknown), an
 unknown float is NaN, an unknown integer is the column's `unknown`. In Parquet the unknown is null (Bronze alone keeps Databento's
@@ -127,3 +127,8 @@ class Table:
 def series(name: str, count: int, dtype: str, unit: str, meaning: str, **facts: Any) -> tuple[Column, ...]:
     """The columns name_00, name_01, ... that are one array in memory; `{i}` in the meaning is the number."""
     return tuple(Column(f"{name}_{i:02}", dtype, unit, meaning.format(i=i), part_of=name, **facts) for i in range(count))
+
+
+def time_column(name: str, meaning: str, *, delta: bool = True, unknown: int | None = None) -> Column:
+    """A moment in ns UTC."""
+    return Column(name, "i8", "ns UTC", meaning, delta=delta, unknown=unknown)

@@ -34,7 +34,7 @@ from spymaster_assets.tables import (
 )
 
 
-def _counted(part: Partition, broken: dict[str, str], source: str, well: str, otherwise: str) -> Outcome:
+def counted(part: Partition, broken: dict[str, str], source: str, well: str, otherwise: str) -> Outcome:
     """A check of rules: `broken` names each and says in SQL which rows of `source` break it; none may."""
     tests = ", ".join(f"count(*) filter ({condition})" for condition in broken.values())
     found = dict(zip(broken, part.row(f"select {tests} from {source}"), strict=True))
@@ -50,7 +50,7 @@ def _off_the_grid(part: Partition) -> str:
 def dense(part: Partition) -> Outcome:
     """One snap per 250 ms from the open to the end of Globex, counters that never fall, and every record of Bronze in them."""
     clock = clock_of(part.session, part.lake.config)
-    book = part.lake.manifest(FUTURES_MBP10, part.date)
+    book = part.beside(FUTURES_MBP10)
     rising = (
         "records", "prints", "volume", "buy_volume", "sell_volume", "buy_prints", "sell_prints", "flow_rows", "resets", "crossed",
         "late",
@@ -165,7 +165,7 @@ def _identity(snaps: np.ndarray, flow: np.ndarray) -> tuple[int, int]:
 
 def flow_identity(part: Partition) -> Outcome:
     """Size after - size before = added - pulled - filled, but for prices that left the ten levels and came back within 250 ms."""
-    snaps, flow = part.lake.rows(SNAPS, part.date), part.lake.rows(FLOW, part.date)
+    snaps, flow = part.rows_of(SNAPS), part.rows_of(FLOW)
     compared, wrong = _identity(snaps, flow)
     ends = np.searchsorted(flow["k"], snaps["k"], side="right")
     keys = (flow["k"].astype(np.int64) * 2 + (flow["side"] == ord("B"))) * 2**32 + flow["ticks"]
@@ -187,7 +187,7 @@ def flow_identity(part: Partition) -> Outcome:
 def premium_signs(part: Partition) -> Outcome:
     """No more lots were signed than traded, and an interval without trades has no volume."""
     broken = {"signed_beyond_volume": "abs(signed) > volume", "volume_without_trades": "(trades = 0) <> (volume = 0)"}
-    return _counted(part, broken, "{rows}", "option flow adds up", "option flow does not add up")
+    return counted(part, broken, "{rows}", "option flow adds up", "option flow does not add up")
 
 
 def bars_hold_prints(part: Partition) -> Outcome:
@@ -199,9 +199,9 @@ def bars_hold_prints(part: Partition) -> Outcome:
         span = length * 60 * NS_PER_SECOND
         off, other, disordered = part.row(f"""
             with ours as (select *, row_number() over () as bar from {{rows}} where minutes = {length}),
-                 theirs as (select (ts - {clock.open} + {span} - 1) // {span} as bar, first(ticks) as open, max(ticks) as high,
-                                   min(ticks) as low, last(ticks) as close, sum(size)::bigint as volume, count(*) as prints
-                            from {part.other(PRINTS)} where k > 0 group by bar)
+                 theirs as (select (ts - {clock.open} + {span} - 1) // {span} as bar, arg_min(ticks, n) as open, max(ticks) as high,
+                                   min(ticks) as low, arg_max(ticks, n) as close, sum(size)::bigint as volume, count(*) as prints
+                            from (select *, row_number() over () as n from {part.other(PRINTS)}) where k > 0 group by bar)
             select count(*) filter (ts <> {clock.open} + bar * {span} or {_off_the_grid(part)}),
                    count(*) filter (case when theirs.bar is null then
                        ours.prints <> 0 or ours.volume <> 0 or ours.high <> ours.low
@@ -266,7 +266,7 @@ def touch_rules(part: Partition) -> Outcome:
         "off_the_grid": _off_the_grid(part).replace("ts", "t0"),
         "misnamed": f"event_id <> '{part.date}_' || kind || '_' || ticks || '_' || t0 || '_' || direction",
     }
-    return _counted(part, broken, source, "touches keep the rules", "touches break the rules of docs/physics.md, section 3")
+    return counted(part, broken, source, "touches keep the rules", "touches break the rules of docs/physics.md, section 3")
 
 
 def volatility_known(part: Partition) -> Outcome:
@@ -292,6 +292,20 @@ def volatility_known(part: Partition) -> Outcome:
 
 def null_policy(part: Partition) -> Outcome:
     """Columns are null only where their declaration says: never, always, at e = 0, or for a stated reason."""
+    outcome = counted(
+        part,
+        unexpected_nulls(),
+        "{rows}",
+        "nulls are where they are declared",
+        "a column is null, or known, against its declaration",
+    )
+    return Outcome(
+        outcome.passed, {n: v for n, v in outcome.measured.items() if v} or {"broken": 0}, {"broken": 0}, outcome.message
+    )
+
+
+def unexpected_nulls() -> dict[str, str]:
+    """Which rows break the null policy of a feature, as SQL by name of the breach."""
     never = [f.name for f in FEATURES if not f.null]
     always = [f.name for f in FEATURES if f.null == "always"]
     reaction = [f.name for f in FEATURES if f.reaction]
@@ -302,12 +316,7 @@ def null_policy(part: Partition) -> Outcome:
     broken |= {f"{name}_at_e_0": f"elapsed = 0 and {name} is not null" for name in reaction}
     broken["states_without_numbers"] = "barrier_state <> 'UNOBSERVED' and barrier_turnover is null"
     broken["numbers_unobserved"] = "barrier_state = 'UNOBSERVED' and barrier_turnover is not null"
-    outcome = _counted(
-        part, broken, "{rows}", "nulls are where they are declared", "a column is null, or known, against its declaration"
-    )
-    return Outcome(
-        outcome.passed, {n: v for n, v in outcome.measured.items() if v} or {"broken": 0}, {"broken": 0}, outcome.message
-    )
+    return broken
 
 
 def known_at_the_moment(part: Partition) -> Outcome:
@@ -323,7 +332,7 @@ def known_at_the_moment(part: Partition) -> Outcome:
         "another_moment": f"ts <> t0 + (elapsed * {NS_PER_SECOND})::bigint or {_off_the_grid(part)}",
         "another_touch": "event_id <> its_id",
     }
-    outcome = _counted(part, broken, source, "rows stand at their landmarks", "rows stand at other moments than they say")
+    outcome = counted(part, broken, source, "rows stand at their landmarks", "rows stand at other moments than they say")
     joined, keys = part.row(f"select count(*), count(distinct (touch, elapsed)) from {source}")
     left_out = part.row(f"select {_left_out(part, tick)}")[0]
     rows = part.manifest.rows
@@ -360,7 +369,7 @@ def signal_rules(part: Partition) -> Outcome:
         "signal_unlike_trigger": "phase = 'critical' and signal <> trigger",
     }
     well, ill = "signals keep the rules", "signals break the rules of docs/physics.md, section 5"
-    outcome = _counted(part, broken, source, well, ill)
+    outcome = counted(part, broken, source, well, ill)
     left_out = part.row(f"select {_left_out(part, tick)}")[0]
     measured, wanted = {**outcome.measured, "touches_left_out": left_out}, {**outcome.threshold, "touches_left_out": 0}
     return Outcome(measured == wanted, measured, wanted, well if measured == wanted else ill)
@@ -385,7 +394,7 @@ def label_windows(part: Partition) -> Outcome:
                 for side in ("break", "bounce")
             ),
         }
-    return _counted(
+    return counted(
         part, broken, "{rows}", "labels lie after their moments", "a label reads what it must not, or says what did not happen"
     )
 

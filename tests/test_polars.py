@@ -12,7 +12,8 @@ from spymaster_assets.config import Config
 from spymaster_assets.ingest import Intake
 from spymaster_assets.lake import Lake
 from spymaster_assets.landing import Landing
-from spymaster_assets.silver import STAGES, Silver
+from spymaster_assets.maker import Maker
+from spymaster_assets.silver import SILVER_STAGES
 from spymaster_assets.simulator.write import simulate
 from spymaster_assets.tables import BARS, FUTURES_MBP10, PRINTS, SNAPS
 
@@ -20,14 +21,14 @@ DATE = dt.date(2025, 6, 3)
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Lake, Silver]:
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Lake, Maker]:
     """A simulated date from landing to bars."""
     root = tmp_path_factory.mktemp("polars")
     lake = Lake(root, Config())
     simulate(root / "landing", [DATE], events_per_session=20_000, seed=5, config=lake.config)
     Intake(DATE, lake, Landing(root / "landing", lake.config)).ingest(FUTURES_MBP10)
-    silver = Silver(DATE, lake)
-    for stage in STAGES:
+    silver = Maker(DATE, lake)
+    for stage in SILVER_STAGES:
         if stage.name in ("grid", "bars"):
             silver.make(stage)
     return lake, silver
@@ -37,7 +38,7 @@ def nulls(values: np.ndarray, unknown: int) -> list[int | None]:
     return [None if value == unknown else value for value in values.tolist()]
 
 
-def test_snaps(made: tuple[Lake, Silver]) -> None:
+def test_snaps(made: tuple[Lake, Maker]) -> None:
     lake, silver = made
     clock = silver.day(SNAPS).clock
     found = peers.snaps(peers.read(Path(lake.path(FUTURES_MBP10, DATE))), clock.open, clock.interval, lake.config.instrument.tick)
@@ -55,7 +56,7 @@ def test_snaps(made: tuple[Lake, Silver]) -> None:
 
 
 @pytest.mark.parametrize("minutes", [1, 2])
-def test_bars(made: tuple[Lake, Silver], minutes: int) -> None:
+def test_bars(made: tuple[Lake, Maker], minutes: int) -> None:
     _, silver = made
     prints, clock = silver.rows(PRINTS), silver.day(SNAPS).clock
     frame = pl.DataFrame({name: np.ascontiguousarray(prints[name]) for name in ("ts", "ticks", "size")})

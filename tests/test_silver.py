@@ -19,8 +19,9 @@ from spymaster_assets.config import Config
 from spymaster_assets.ingest import Intake, ingest_date
 from spymaster_assets.lake import Lake
 from spymaster_assets.landing import Landing
+from spymaster_assets.maker import Maker
 from spymaster_assets.sessions import Session, Window, calendar, wall
-from spymaster_assets.silver import STAGES, Silver
+from spymaster_assets.silver import SILVER_STAGES
 from spymaster_assets.simulator.write import simulate
 from spymaster_assets.tables import DAY_SUMMARY, FEATURE_ROWS, FLOW, OPTION_FLOW, PRINTS, PRIORS, SILVER, SNAPS, TOUCHES
 from tests.rows import plain
@@ -147,8 +148,8 @@ def contents(lake: Lake, date: dt.date) -> dict[str, str]:
 
 def run(lake: Lake, date: dt.date) -> dict[str, str]:
     """All Silver of a date; its content hashes."""
-    one = Silver(date, lake)
-    for stage in STAGES:
+    one = Maker(date, lake)
+    for stage in SILVER_STAGES:
         one.make(stage)
     return contents(lake, date)
 
@@ -184,9 +185,9 @@ def test_two_clones_one_and_two_processes_and_any_chunk_give_the_same_content(
         "import sys, datetime as dt, pathlib\n"
         "from spymaster_assets.config import Config\n"
         "from spymaster_assets.lake import Lake\n"
-        "from spymaster_assets.silver import STAGES, Silver\n"
-        "one = Silver(dt.date.fromisoformat(sys.argv[2]), Lake(pathlib.Path(sys.argv[1]), Config()))\n"
-        "[one.make(stage) for stage in STAGES if stage.name not in sys.argv[3:]]\n"
+        "from spymaster_assets.maker import Maker\nfrom spymaster_assets.silver import SILVER_STAGES\n"
+        "one = Maker(dt.date.fromisoformat(sys.argv[2]), Lake(pathlib.Path(sys.argv[1]), Config()))\n"
+        "[one.make(stage) for stage in SILVER_STAGES if stage.name not in sys.argv[3:]]\n"
     )
 
     def start(date: dt.date, *without: str) -> subprocess.Popen[bytes]:
@@ -206,7 +207,7 @@ def test_two_clones_one_and_two_processes_and_any_chunk_give_the_same_content(
 def test_what_is_stored_is_what_a_day_in_one_piece_has(made: Lake) -> None:
     """The stages read each other's tables back; a Day that never leaves memory has the same rows."""
     date = DATES[3]
-    one = Silver(date, made)
+    one = Maker(date, made)
     day = Day(one.session, CONFIG, one.rows(PRIORS))
     for rows in one.records():
         day.take(rows)
@@ -240,7 +241,7 @@ def test_priors_do_not_change_when_the_date_itself_does(made: Lake, bronze: Path
     for table in SILVER:
         shutil.rmtree(tmp_path / "silver" / table.name / f"date={DATES[3]}")
     lake = Lake(tmp_path, CONFIG)
-    Silver(DATES[3], lake).make(next(stage for stage in STAGES if stage.name == "priors"))
+    Maker(DATES[3], lake).make(next(stage for stage in SILVER_STAGES if stage.name == "priors"))
     assert lake.manifest(PRIORS, DATES[3]).content == made.manifest(PRIORS, DATES[3]).content  # type: ignore[union-attr]
 
 

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from spymaster_assets.assets.checks import key_of, results
-from spymaster_assets.assets.silver import silver_assets
+from spymaster_assets.assets.stages import stage_assets
 from spymaster_assets.compute.stream import Day
 from spymaster_assets.config import Config
 from spymaster_assets.definitions import build
@@ -24,10 +24,11 @@ from spymaster_assets.features import HORIZONS
 from spymaster_assets.ingest import Intake, ingest_date
 from spymaster_assets.lake import Lake
 from spymaster_assets.landing import Landing
+from spymaster_assets.maker import Maker, MissingTable
 from spymaster_assets.quality import Check, examine
 from spymaster_assets.schema import TEXT, Table
 from spymaster_assets.sessions import calendar
-from spymaster_assets.silver import STAGES, MissingTable, Silver
+from spymaster_assets.silver import SILVER_STAGES
 from spymaster_assets.silver_quality import SILVER_CHECKS
 from spymaster_assets.simulator.write import simulate
 from spymaster_assets.states import (
@@ -69,7 +70,7 @@ DATE = dt.date(2025, 6, 3)
 CONFIG = Config()
 TICK = CONFIG.instrument.tick
 SECOND = 1_000_000_000
-STAGE = {stage.name: stage for stage in STAGES}
+STAGE = {stage.name: stage for stage in SILVER_STAGES}
 COLD = {("priors", "earlier_dates"), ("touches", "volatility_known")}  # warn on a first date
 WARNING = {*COLD, ("option_flow", "premium_signs"), ("labels", "outcomes_observed")}
 
@@ -89,8 +90,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Lake:
     simulate(lake.root / "landing", [DATE], events_per_session=20_000, seed=5, config=CONFIG)
     for result in ingest_date(Intake(DATE, lake, Landing(lake.root / "landing", CONFIG))).values():
         assert not isinstance(result, Exception), result
-    silver = Silver(DATE, lake)
-    for stage in STAGES:
+    silver = Maker(DATE, lake)
+    for stage in SILVER_STAGES:
         silver.make(stage)
     return lake
 
@@ -521,7 +522,7 @@ def test_check_has_a_defect(check: Check) -> None:
 
 @pytest.mark.parametrize("check", SILVER_CHECKS, ids=_name)
 def test_check_blocks_unless_it_is_one_that_warns(check: Check) -> None:
-    asset = next(asset for asset in silver_assets if key_of(check.table) in asset.keys)
+    asset = next(asset for asset in stage_assets if key_of(check.table) in asset.keys)
     spec = asset.get_spec_for_check_key(dg.AssetCheckKey(key_of(check.table), check.name))
     assert spec.blocking == check.blocking == ((check.table.name, check.name) not in WARNING)
     assert spec.description
@@ -619,8 +620,8 @@ def test_a_corrupt_grid_stops_everything_that_reads_it_in_the_same_run(
 
 def reasons(lake: Lake) -> dict[str, list[str]]:
     """Stage -> why it would be made again, of those that would; all tables of a stage say the same."""
-    silver = Silver(DATE, lake)
-    found = {stage.name: [silver.stale(stage, table) for table in stage.tables] for stage in STAGES}
+    silver = Maker(DATE, lake)
+    found = {stage.name: [silver.stale(stage, table) for table in stage.tables] for stage in SILVER_STAGES}
     assert all(same == words[0] for words in found.values() for same in words)
     return {name: words[0] for name, words in found.items() if words[0]}
 
@@ -643,14 +644,14 @@ def test_an_edited_parameter_makes_the_stages_stale_that_read_its_group(
 ) -> None:
     edited = Config.model_validate({group: {name: value}})
     assert reasons(Lake(made.root, edited)) == {name: ["config"] for name in stale}
-    assert stale == {stage.name for stage in STAGES if group in stage.groups}
+    assert stale == {stage.name for stage in SILVER_STAGES if group in stage.groups}
 
 
 def test_a_wider_band_remakes_the_touches_and_what_reads_them_and_not_the_snaps(made: Lake, tmp_path: Path) -> None:
     clone(made, tmp_path)
     lake = Lake(tmp_path, Config.model_validate({"touches": {"monitor_band": 1.0}}))
-    silver = Silver(DATE, lake)
-    remade = {name for stage in STAGES for name, one in silver.make(stage).items() if not one.unchanged}
+    silver = Maker(DATE, lake)
+    remade = {name for stage in SILVER_STAGES for name, one in silver.make(stage).items() if not one.unchanged}
     assert remade == {"touches", "features", "signals", "labels"}
     for table in SILVER:
         before, after = made.manifest(table, DATE), lake.manifest(table, DATE)
@@ -674,8 +675,8 @@ def test_the_same_touches_published_again_make_nothing_stale(made: Lake, tmp_pat
 def test_where_nothing_changed_nothing_is_written(made: Lake, tmp_path: Path) -> None:
     lake = clone(made, tmp_path)
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
-    silver = Silver(DATE, lake)
-    again = {name: one for stage in STAGES for name, one in silver.make(stage).items()}
+    silver = Maker(DATE, lake)
+    again = {name: one for stage in SILVER_STAGES for name, one in silver.make(stage).items()}
     assert set(again) == {table.name for table in SILVER}
     assert all(one.unchanged for one in again.values())
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
@@ -688,7 +689,7 @@ def test_without_the_book_silver_says_so_and_leaves_nothing_behind(made: Lake, t
     lake = beside(made, tmp_path)
     (tmp_path / "bronze" / "futures_mbp10").unlink()
     shutil.rmtree(tmp_path / "silver")
-    silver, sentence = Silver(DATE, lake), f"{DATE}: no Silver without the date's book (bronze/futures_mbp10); make Bronze first"
+    silver, sentence = Maker(DATE, lake), f"{DATE}: no Silver without the date's book (bronze/futures_mbp10); make Bronze first"
     with pytest.raises(MissingTable) as error:
         silver.make(STAGE["grid"])
     assert str(error.value) == sentence
@@ -699,7 +700,7 @@ def test_without_the_book_silver_says_so_and_leaves_nothing_behind(made: Lake, t
 def test_a_stage_without_its_input_says_which_and_leaves_nothing_behind(stage: str, tmp_path: Path) -> None:
     first = STAGE[stage].inputs[0]
     sentence = f"{DATE}: {stage} needs {first.stage}/{first.name}, which is not there"
-    silver = Silver(DATE, Lake(tmp_path, CONFIG))
+    silver = Maker(DATE, Lake(tmp_path, CONFIG))
     with pytest.raises(MissingTable) as error:
         silver.make(STAGE[stage])
     assert str(error.value) == sentence
@@ -857,4 +858,4 @@ def test_a_cut_file_fails_every_check_and_raises_nothing(warm: Lake, tmp_path: P
 
 def test_priors_need_the_book_of_their_date(tmp_path: Path) -> None:
     with pytest.raises(MissingTable):
-        Silver(DATE, Lake(tmp_path, CONFIG)).make(STAGE["priors"])
+        Maker(DATE, Lake(tmp_path, CONFIG)).make(STAGE["priors"])

@@ -23,7 +23,7 @@ bronze_job = dg.define_asset_job(
 
 date_job = dg.define_asset_job(
     "date_job",
-    selection=dg.AssetSelection.groups("bronze", "silver"),
+    selection=dg.AssetSelection.groups("bronze", "silver", "gold"),
     description="One trading date, from landing to the last stage.",
 )
 

@@ -17,9 +17,9 @@ from spymaster_assets.assets.resources import LakeResource
 from spymaster_assets.ingest import CODE, CONFIG_GROUPS, TROUBLE, Ingested, Intake
 from spymaster_assets.lake import code_digest
 from spymaster_assets.landing import FEEDS
+from spymaster_assets.maker import Made
 from spymaster_assets.progress import terminal
 from spymaster_assets.schema import Table
-from spymaster_assets.silver import Made
 from spymaster_assets.tables import BRONZE, DEFINITIONS, FUTURES_MBP10, FUTURES_TRADES, describe
 
 CODE_VERSION = f"{code_digest(*CODE)}-{CONFIG.digest(*CONFIG_GROUPS)}"
@@ -102,7 +102,6 @@ def bronze_asset(table: Table) -> dg.AssetsDefinition:
             made = Intake(date, store, lake.landing(), terminal()).ingest(table)
         except TROUBLE as error:
             raise dg.Failure(str(error), allow_retries=False) from error
-        context.log.info("%s %s: %s rows%s", table.name, date, made.manifest.rows, ", unchanged" if made.unchanged else "")
         with duckdb.get_connection() as connection:
             shown = {"picture": dg.MetadataValue.md(date_picture(store, date, connection))} if table is FUTURES_MBP10 else {}
             metadata = {**shown, **_metadata(table, made)}

@@ -1,4 +1,4 @@
-"""Asset checks: the measures of quality.py and silver_quality.py as Dagster results, with value and threshold in their metadata."""
+"""Asset checks: the measures of quality.py, silver_quality.py and gold_quality.py as Dagster results, with value and threshold in their metadata."""
 
 import datetime as dt
 import math
@@ -8,12 +8,13 @@ import dagster as dg
 import duckdb
 
 from spymaster_assets.assets.partitions import trading_dates
+from spymaster_assets.gold_quality import GOLD_CHECKS
 from spymaster_assets.lake import Lake
 from spymaster_assets.quality import CHECKS, Outcome, examine
 from spymaster_assets.schema import Table
 from spymaster_assets.silver_quality import SILVER_CHECKS
 
-EVERY_CHECK = (*CHECKS, *SILVER_CHECKS)
+EVERY_CHECK = (*CHECKS, *SILVER_CHECKS, *GOLD_CHECKS)
 
 
 def key_of(table: Table) -> dg.AssetKey:

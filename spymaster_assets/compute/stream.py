@@ -20,14 +20,15 @@ from spymaster_assets.compute.labels import label_params, labels_at
 from spymaster_assets.compute.levels import advance_levels
 from spymaster_assets.compute.references import freeze, reference_params
 from spymaster_assets.compute.score import SCORING, advance_signals, score_params
+from spymaster_assets.compute.sequences import sequence_at, sequence_params
 from spymaster_assets.compute.summary import day_summary
 from spymaster_assets.compute.touches import KINDS, advance_touches, new_touches, touch_params
 from spymaster_assets.compute.volatility import SAMPLE, sample, sigma_at, stated_shape, theta_ticks, volatility_params
 from spymaster_assets.features import HORIZONS
-from spymaster_assets.tables import BARS, FEATURE_ROWS, FLOW, LABELS, LEVELS, PRINTS, PRIORS, SIGNALS, SNAPS, TOUCHES
+from spymaster_assets.tables import BARS, FEATURE_ROWS, FLOW, LABELS, LEVELS, PRINTS, PRIORS, SEQUENCES, SIGNALS, SNAPS, TOUCHES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from spymaster_assets.config import Config
     from spymaster_assets.sessions import Session
@@ -57,6 +58,7 @@ class Day:
         self.physics = physics(config, clock, self.priors)
         self.physics = self.physics._replace(barrier=self.physics.barrier._replace(depth=depth))
         self.score_params, self.label_params = score_params(config, clock.second), label_params(config, clock.second)
+        self.sequence_params = sequence_params(config, clock.second)
         self.diffusion = np.ascontiguousarray(self.priors["diffusion"]) if known else stated_shape(config)
 
         self.grid, self.touching = new_grid(self.grid_params), new_touches()
@@ -202,6 +204,15 @@ class Day:
         self._signals_until = max(self.closed, 0)
 
     _signals_until = 0
+
+    def sequences(self, at: Iterable[tuple[int, int]], count: int) -> np.ndarray:
+        """The sequences of `count` pairs (touch, closed snap), one below the other."""
+        size = self.sequence_params.rows
+        rows = np.zeros(count * size, SEQUENCES.dtype)
+        for i, (number, k) in enumerate(at):
+            touch, part = self.touches.array[number : number + 1], rows[i * size : (i + 1) * size]
+            sequence_at(k, self.snaps, self.flow.array, touch, self.sequence_params, part)
+        return rows
 
     # ---- what only a finished date has ----
 

@@ -1,4 +1,4 @@
-"""Silver as assets: each is one call into silver.py; its result carries rows, content hash, facts and the column schema."""
+"""Silver and Gold as assets: each is one call into a stage; its result carries rows, content hash, facts and the column schema."""
 
 from collections.abc import Iterator
 
@@ -9,19 +9,20 @@ from spymaster_assets.assets.bronze import column_schema, published
 from spymaster_assets.assets.checks import key_of, results, specs
 from spymaster_assets.assets.partitions import CONFIG, date_of, trading_dates
 from spymaster_assets.assets.resources import LakeResource
+from spymaster_assets.gold import STAGES
 from spymaster_assets.lake import Lake
+from spymaster_assets.maker import TROUBLE, Maker, Stage
 from spymaster_assets.progress import terminal
-from spymaster_assets.silver import STAGES, TROUBLE, Silver, Stage
 from spymaster_assets.tables import DAY_SUMMARY, FUTURES_MBP10
 
-_latest: list[Silver] = []  # the date in memory, for the stages of one run
+_latest: list[Maker] = []  # the date in memory, for the stages of one run
 
 
-def _silver(lake: Lake, context: dg.AssetExecutionContext) -> Silver:
-    """The date's Silver; its tables stay in memory from one stage of a run to the next."""
+def _maker(lake: Lake, context: dg.AssetExecutionContext) -> Maker:
+    """The maker of the run's date; its tables stay in memory from one stage of a run to the next."""
     date = date_of(context)
     if not (_latest and _latest[0].date == date and _latest[0].lake == lake):
-        _latest[:] = [Silver(date, lake, terminal())]
+        _latest[:] = [Maker(date, lake, terminal())]
     return _latest[0]
 
 
@@ -36,12 +37,12 @@ def _deps(stage: Stage) -> list[dg.AssetDep]:
     return deps
 
 
-def silver_asset(stage: Stage) -> dg.AssetsDefinition:
+def stage_asset(stage: Stage) -> dg.AssetsDefinition:
     """The asset, or assets, of one stage with their checks."""
 
     @dg.multi_asset(
-        name=f"silver_{stage.name}",
-        group_name="silver",
+        name=stage.step,
+        group_name=stage.tables[0].stage,
         partitions_def=trading_dates,
         specs=[
             dg.AssetSpec(
@@ -57,23 +58,20 @@ def silver_asset(stage: Stage) -> dg.AssetsDefinition:
         check_specs=[spec for table in stage.tables for spec in specs(table)],
     )
     def asset(context: dg.AssetExecutionContext, lake: LakeResource, duckdb: DuckDBResource) -> Iterator[object]:
-        silver = _silver(lake.lake(), context)
+        maker = _maker(lake.lake(), context)
         try:
-            made = silver.make(stage)
+            made = maker.make(stage)
         except TROUBLE as error:
             raise dg.Failure(str(error), allow_retries=False) from error
         with duckdb.get_connection() as connection:
             for table in stage.tables:
                 one = made[table.name]
-                context.log.info(
-                    "%s %s: %s rows%s", table.name, silver.date, one.manifest.rows, ", unchanged" if one.unchanged else ""
-                )
                 yield dg.MaterializeResult(
                     asset_key=key_of(table), metadata=published(table, one), data_version=dg.DataVersion(one.manifest.content)
                 )
-                yield from results(silver.lake, table, silver.date, connection)
+                yield from results(maker.lake, table, maker.date, connection)
 
     return asset
 
 
-silver_assets = [silver_asset(stage) for stage in STAGES]
+stage_assets = [stage_asset(stage) for stage in STAGES]

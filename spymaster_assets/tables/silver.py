@@ -1,21 +1,16 @@
-"""Every table of the system, each column declared once.
+"""Silver: the book on the grid, levels, touches, physics, score and labels of a date. Formulas: docs/physics.md.
 
-Bronze keeps Databento's names and integers: prices in 1e-9 USD, times in ns UTC, sizes in contracts, undefined prices as
-2**63 - 1. Undefined timestamps, 2**64 - 1 at Databento, read as -1 because times are stored as int64. Source of the fields:
-Databento's DBN records, version 3. Silver counts prices in ticks (`price // tick`), and what it does not know is null; its
-formulas stand in docs/physics.md, the features' declarations in features.py.
+Prices in ticks (`price // tick`) or, for levels, in 1e-9 USD; what is unknown is null.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any, Final
-
-import numpy as np
+from collections.abc import Iterable
+from typing import Final
 
 from spymaster_assets import dbn
 from spymaster_assets.features import FEATURES, HORIZONS
-from spymaster_assets.schema import TEXT, Column, Table, series
+from spymaster_assets.schema import TEXT, Column, Table, series, time_column
 from spymaster_assets.states import (
     BARRIER_STATES,
     CONFIDENCES,
@@ -27,182 +22,7 @@ from spymaster_assets.states import (
     SIDES,
     TRIGGERS,
 )
-
-UNDEF_PRICE: Final = int(dbn.UNDEF_PRICE)
-ACTIONS: Final = {"A": "add", "C": "cancel", "M": "modify", "R": "clear", "T": "trade", "F": "fill", "N": "none"}
-
-
-def _time(name: str, meaning: str, *, delta: bool = True, unknown: int | None = None) -> Column:
-    return Column(name, "i8", "ns UTC", meaning, delta=delta, unknown=unknown)
-
-
-def _price(name: str, meaning: str) -> Column:
-    return Column(name, "i8", "1e-9 USD", meaning, unknown=UNDEF_PRICE)
-
-
-PUBLISHER = Column("publisher_id", "u2", "id", "Databento's number of the publisher (1: CME Globex)")
-INSTRUMENT = Column("instrument_id", "u4", "id", "the exchange's number of the instrument, unique within a day only")
-SYMBOL = Column(
-    "symbol", TEXT, "symbol", "the instrument's raw symbol on its day; null if neither header nor definitions tell", null=True
-)
-TS_EVENT = _time("ts_event", "when the matching engine handled the event")
-TS_RECV = _time("ts_recv", "when the publisher's capture received it; never used to order data")
-TS_IN_DELTA = Column("ts_in_delta", "i4", "ns", "from the exchange's sending to ts_recv", delta=True)
-SEQUENCE = Column("sequence", "u4", "count", "the exchange's message number", delta=True)
-FLAGS = Column("flags", "u1", "bits", "128 last of its event, 32 snapshot, 8 bad ts_recv, 4 maybe bad book")
-DEPTH = Column("depth", "u1", "level", "book level that the message changed", low=0, high=9)
-ACTION = Column("action", "u1", "code", "what the event's last message did", codes=ACTIONS)
-SIDE = Column("side", "u1", "code", "whose side; for a trade the aggressor", codes=SIDES)
-PRICE = _price("price", "price of the event's last message")
-SIZE = Column("size", "u4", "contracts", "size of the event's last message")
-HEAD = (PUBLISHER, INSTRUMENT, TS_EVENT, PRICE, SIZE, ACTION, SIDE, FLAGS, DEPTH, TS_RECV, TS_IN_DELTA, SEQUENCE)
-
-
-def _level(level: int) -> tuple[Column, ...]:
-    at = f"level {level} (0 is the best)"
-    return (
-        _price(f"bid_px_{level:02}", f"bid price, {at}"),
-        _price(f"ask_px_{level:02}", f"ask price, {at}"),
-        Column(f"bid_sz_{level:02}", "u4", "contracts", f"size at the bid, {at}"),
-        Column(f"ask_sz_{level:02}", "u4", "contracts", f"size at the ask, {at}"),
-        Column(f"bid_ct_{level:02}", "u4", "orders", f"orders at the bid, {at}"),
-        Column(f"ask_ct_{level:02}", "u4", "orders", f"orders at the ask, {at}"),
-    )
-
-
-FUTURES_MBP10 = Table(
-    "futures_mbp10", "bronze", "arrival",
-    "the book of the date's contract after every event: ten levels of price, size and order count",
-    (*HEAD, *(column for level in range(dbn.BOOK_LEVELS) for column in _level(level))),
-)  # fmt: skip
-FUTURES_TRADES = Table("futures_trades", "bronze", "arrival", "trades of all outright contracts", (*HEAD, SYMBOL))
-OPTION_TRADES = Table("option_trades", "bronze", "arrival", "trades of all options on the future", (*HEAD, SYMBOL))
-OPTION_QUOTES = Table(
-    "option_quotes", "bronze", "arrival",
-    "best quotes of the options: at each trade (tbbo) where present, else sampled (bbo-1s, bbo-1m)",
-    (
-        *(
-            Column(c.name, c.dtype, c.unit, c.meaning + "; null for sampled quotes", null=True, codes=c.codes, delta=c.delta)
-            if c.name in {"action", "depth", "ts_in_delta"} else c
-            for c in HEAD
-        ),
-        *_level(0),
-        SYMBOL,
-        Column("source", TEXT, "schema", "the schema that the quote came in"),
-    ),
-)  # fmt: skip
-OPTION_STATISTICS = Table(
-    "option_statistics", "bronze", "arrival", "daily statistics of the options: open interest, settlement and others",
-    (
-        PUBLISHER, INSTRUMENT, TS_EVENT, TS_RECV,
-        _time("ts_ref", "what the statistic refers to", unknown=-1),
-        _price("price", "value of a price statistic"),
-        Column("quantity", "i8", "count", "value of a quantity statistic", unknown=2**63 - 1),
-        SEQUENCE, TS_IN_DELTA,
-        Column("stat_type", "u2", "code", "Databento's StatType: 3 settlement price, 9 open interest, ..."),
-        Column("channel_id", "u2", "id", "the exchange's channel"),
-        Column("update_action", "u1", "code", "1 new, 2 deleted"),
-        Column("stat_flags", "u1", "bits", "1 final, 2 actual, 4 rounded to a tick, 8 intraday"),
-        SYMBOL,
-    ),
-    optional=True,
-)  # fmt: skip
-
-_DEFINITION_UNITS: Final[Mapping[str, tuple[str, str]]] = {
-    "ts_event": ("ns UTC", "when the exchange last changed the definition; may be days before"),
-    "ts_recv": ("ns UTC", "when it was sent; 00:00:00Z for the daily restatement"),
-    "min_price_increment": ("1e-9 USD", "tick; undefined for options"),
-    "display_factor": ("1e-9", "factor from wire to display price"),
-    "expiration": ("ns UTC", "last moment of trading; in exchange time its date decides what is 0DTE"),
-    "activation": ("ns UTC", "first moment of trading"),
-    "high_limit_price": ("1e-9 USD", "upper price limit of the day"),
-    "low_limit_price": ("1e-9 USD", "lower price limit of the day"),
-    "max_price_variation": ("1e-9 USD", "price banding"),
-    "unit_of_measure_qty": ("1e-9", "quantity of the underlying in one contract"),
-    "min_price_increment_amount": ("1e-9 USD", "value of a tick"),
-    "price_ratio": ("1e-9", "ratio between the legs of a spread"),
-    "strike_price": ("1e-9 USD", "strike of an option"),
-    "raw_instrument_id": ("id", "the publisher's number of the instrument"),
-    "leg_price": ("1e-9 USD", "tied price of the leg"),
-    "leg_delta": ("1e-9", "delta of the leg"),
-    "inst_attrib_value": ("bits", "the exchange's eligibility flags"),
-    "underlying_id": ("id", "instrument_id of the underlying future"),
-    "market_depth_implied": ("levels", "depth of the implied book"),
-    "market_depth": ("levels", "depth of the book"),
-    "market_segment_id": ("id", "the exchange's market segment"),
-    "max_trade_vol": ("contracts", "largest order"),
-    "min_lot_size": ("contracts", "smallest lot"),
-    "min_lot_size_block": ("contracts", "smallest block"),
-    "min_lot_size_round_lot": ("contracts", "round lot"),
-    "min_trade_vol": ("contracts", "smallest order"),
-    "contract_multiplier": ("count", "deliverables per contract; 2**31 - 1 undefined"),
-    "decay_quantity": ("contracts", "daily decay; 2**31 - 1 undefined"),
-    "original_contract_size": ("contracts", "size before decay; 2**31 - 1 undefined"),
-    "leg_instrument_id": ("id", "instrument_id of the leg"),
-    "leg_ratio_price_numerator": ("count", "price ratio of the leg"),
-    "leg_ratio_price_denominator": ("count", "price ratio of the leg"),
-    "leg_ratio_qty_numerator": ("count", "quantity ratio of the leg"),
-    "leg_ratio_qty_denominator": ("count", "quantity ratio of the leg"),
-    "leg_underlying_id": ("id", "underlying of the leg"),
-    "appl_id": ("id", "the exchange's channel"),
-    "maturity_year": ("year", "of the contract; 65535 undefined"),
-    "decay_start_date": ("date", "65535 undefined"),
-    "channel_id": ("id", "the exchange's channel"),
-    "leg_count": ("count", "legs of the strategy, 0 for an outright"),
-    "leg_index": ("count", "which leg this record describes"),
-    "currency": ("ISO 4217", "of the price"),
-    "settl_currency": ("ISO 4217", "of settlement"),
-    "secsubtype": ("code", "strategy type of a spread"),
-    "raw_symbol": ("symbol", "the exchange's symbol"),
-    "group": ("code", "the exchange's product group"),
-    "exchange": ("MIC", "market"),
-    "asset": ("code", "product, e.g. ES, EW2"),
-    "cfi": ("ISO 10962", "classification"),
-    "security_type": ("code", "FUT future, OOF option on a future, MLEG strategy"),
-    "unit_of_measure": ("code", "IPNT index point, CTRCT contract"),
-    "underlying": ("symbol", "symbol of the underlying future"),
-    "strike_price_currency": ("ISO 4217", "of the strike"),
-    "leg_raw_symbol": ("symbol", "symbol of the leg"),
-    "instrument_class": ("code", "F future, C call, P put, S future spread, T option spread, M mixed spread"),
-    "match_algorithm": ("code", "how orders are matched"),
-    "main_fraction": ("count", "price denominator; 255 undefined"),
-    "price_display_format": ("code", "255 undefined"),
-    "sub_fraction": ("count", "255 undefined"),
-    "underlying_product": ("code", "product complex: 5 equity"),
-    "security_update_action": ("code", "A added, M modified, D deleted"),
-    "maturity_month": ("month", "255 undefined"),
-    "maturity_day": ("day", "255 undefined"),
-    "maturity_week": ("week", "255 undefined"),
-    "user_defined_instrument": ("code", "Y if a user made it"),
-    "contract_multiplier_unit": ("code", "127 undefined"),
-    "flow_schedule_type": ("code", "127 undefined"),
-    "tick_rule": ("code", "255 undefined"),
-    "leg_instrument_class": ("code", "class of the leg"),
-    "leg_side": ("code", "side of the leg"),
-}
-_LETTERS: Final = {
-    "instrument_class",
-    "match_algorithm",
-    "security_update_action",
-    "user_defined_instrument",
-    "leg_instrument_class",
-    "leg_side",
-}
-
-
-def _definition_columns() -> tuple[Column, ...]:
-    columns = [PUBLISHER, INSTRUMENT]
-    for name, (unit, meaning) in _DEFINITION_UNITS.items():
-        kind = dbn.DEFINITION[name]
-        stored = TEXT if kind.kind == "S" or name in _LETTERS else {"u8": "i8"}.get(kind.str[1:], kind.str[1:])
-        unknown = UNDEF_PRICE if kind.str[1:] == "i8" else -1 if unit == "ns UTC" else None
-        columns.append(Column(name, stored, unit, meaning, unknown=unknown))
-    return tuple(columns)
-
-
-DEFINITIONS = Table(
-    "definitions", "bronze", "arrival", "what every future and option is, as sent within the date", _definition_columns()
-)
+from spymaster_assets.tables.bronze import UNDEF_PRICE
 
 _UNKNOWN_BID: Final = -(2**31)  # an unlisted bid is worse than any price
 _UNKNOWN_ASK: Final = 2**31 - 1
@@ -232,7 +52,7 @@ SNAPS = Table(
     "snaps", "silver", "k", "the book at the end of every 250-ms interval of event time, and counters whose differences are sums",
     (
         K,
-        _time("ts", "end of the interval"),
+        time_column("ts", "end of the interval"),
         *series("bid_ticks", dbn.BOOK_LEVELS, "i4", "ticks", "bid price, level {i}", null=True, unknown=_UNKNOWN_BID),
         *series("ask_ticks", dbn.BOOK_LEVELS, "i4", "ticks", "ask price, level {i}", null=True, unknown=_UNKNOWN_ASK),
         *series("bid_size", dbn.BOOK_LEVELS, "i4", "contracts", "size at the bid, level {i}; 0 if not listed", low=0, high=_MOST),
@@ -262,7 +82,7 @@ SNAPS = Table(
 PRINTS = Table(
     "prints", "silver", "number", "one row per trade record of the book's stream: the trade path",
     (
-        _time("ts", "effective time"),
+        time_column("ts", "effective time"),
         K,
         _ticks("ticks", "price"),
         Column("size", "i4", "contracts", "lots", low=0, high=_MOST),
@@ -316,7 +136,7 @@ BARS = Table(
     (
         Column("minutes", "i1", "minutes", "length", low=1, high=60),
         K,
-        _time("ts", "close of the bar; it is known from here on"),
+        time_column("ts", "close of the bar; it is known from here on"),
         *(
             _ticks(name, meaning, unknown=_UNKNOWN)
             for name, meaning in (
@@ -334,8 +154,8 @@ LEVELS = Table(
         Column("kind", "i1", "name", "which level", categories=LEVEL_KINDS),
         Column("price", "i8", "1e-9 USD", "price"),
         _ticks("ticks", "nearest tick, half up"),
-        _time("valid_from", "known, and valid after this moment"),
-        _time("valid_to", "valid up to and with this moment"),
+        time_column("valid_from", "known, and valid after this moment"),
+        time_column("valid_to", "valid up to and with this moment"),
     ),
 )  # fmt: skip
 TOUCHES = Table(
@@ -350,7 +170,7 @@ TOUCHES = Table(
         Column("price", "i8", "1e-9 USD", "the level's price, frozen"),
         _ticks("ticks", "its nearest tick, half up"),
         K,
-        _time("t0", "end of the snap of the touch"),
+        time_column("t0", "end of the snap of the touch"),
         _ticks("entry_ticks", "latest print at t0"),
         _ticks("entry_high", "highest print of the entry snap from the first in the band or beyond the level on"),
         _ticks("entry_low", "lowest of them"),
@@ -373,14 +193,14 @@ TOUCHES = Table(
 )  # fmt: skip
 FEATURE_ROWS = Table(
     "features", "silver", "touch, elapsed", "what was known at the landmarks of a touch",
-    (TOUCH, EVENT_ID, K, _time("ts", "the moment"), ELAPSED, *(feature.column for feature in FEATURES)),
+    (TOUCH, EVENT_ID, K, time_column("ts", "the moment"), ELAPSED, *(feature.column for feature in FEATURES)),
 )  # fmt: skip
 _BY_NAME: Final = {feature.name: feature for feature in FEATURES}
 SIGNALS = Table(
     "signals", "silver", "touch, k", "the mechanical score of a touch at every snap from t0 until resolved or 240 s",
     (
         TOUCH, EVENT_ID, K,
-        _time("ts", "the moment"),
+        time_column("ts", "the moment"),
         ELAPSED,
         _ticks("mid2", "best bid + best ask", unknown=_UNKNOWN),
         Column("barrier_state", "i1", "state", "of the approach for 5 s, then of the reaction", categories=BARRIER_STATES),
@@ -408,7 +228,7 @@ SIGNALS = Table(
 def _outcome(name: str, seconds: int) -> Iterable[Column]:
     """The label columns of one horizon."""
     over = f"in (t, t + {seconds} s]"
-    yield _time(f"label_end_{name}", f"t + {seconds} s: the label reads (t, this]")
+    yield time_column(f"label_end_{name}", f"t + {seconds} s: the label reads (t, this]")
     yield Column(f"outcome_{name}", "i1", "name", f"which side was reached first {over}", categories=OUTCOMES)
     for side in ("break", "bounce"):
         for step, distance in ((1, ".33 theta"), (2, "theta")):
@@ -438,7 +258,7 @@ LABELS = Table(
     "labels", "silver", "touch, elapsed", "what came after the landmarks of a touch",
     (
         TOUCH, EVENT_ID, K,
-        _time("ts", "the moment of decision t; a label reads only what comes after it"),
+        time_column("ts", "the moment of decision t; a label reads only what comes after it"),
         ELAPSED,
         Column("label_version", "i2", "number", "version of the rules", low=1, high=1000),
         _ticks("anchor_spot", "best bid + best ask at t", unknown=_UNKNOWN),
@@ -479,48 +299,3 @@ PRIORS = Table(
 SILVER: Final = (
     PRIORS, SNAPS, PRINTS, FLOW, OPTION_FLOW, BARS, LEVELS, TOUCHES, FEATURE_ROWS, SIGNALS, LABELS, DAY_SUMMARY,
 )  # fmt: skip
-
-OPTION_FLOW_TRUTH = Table(
-    "option_flow", "truth", "arrival", "the simulator's answer: who the customer was in each simulated option trade",
-    (
-        _time("ts_event", "event time of the trade"),
-        SEQUENCE,
-        INSTRUMENT,
-        SYMBOL,
-        Column("customer_side", "i1", "sign", "1: the customer bought, -1: the customer sold", low=-1, high=1),
-    ),
-)  # fmt: skip
-
-BRONZE: Final = (DEFINITIONS, FUTURES_TRADES, FUTURES_MBP10, OPTION_TRADES, OPTION_QUOTES, OPTION_STATISTICS)
-TABLES: Final[Mapping[str, Table]] = {f"{table.stage}/{table.name}": table for table in (*BRONZE, *SILVER, OPTION_FLOW_TRUTH)}
-
-
-def markdown() -> str:
-    """docs/tables.md."""
-    lines = ["# Tables", "", "Generated from `spymaster_assets/tables.py`; edit there and run `make docs`.", ""]
-    for key, table in TABLES.items():
-        lines += [f"## {key}", "", f"{table.meaning[0].upper()}{table.meaning[1:]}. Order: {table.grain}.", ""]
-        lines += ["| column | type | unit | unknown | meaning |", "|---|---|---|---|---|"]
-        lines += [f"| {c.name} | {_type(c)} | {c.unit} | {_unknown(c)} | {_meaning(c)} |" for c in table.columns]
-        lines.append("")
-    return "\n".join(lines)
-
-
-def _type(column: Column) -> str:
-    return "text" if column.is_text else str(np.dtype(column.dtype))
-
-
-def _unknown(column: Column) -> str:
-    return "null" if column.null else "" if column.unknown is None else str(column.unknown)
-
-
-def _meaning(column: Column) -> str:
-    codes = "; ".join(f"{letter} {text}" for letter, text in (column.codes or {}).items()) or ", ".join(column.categories or ())
-    return f"{column.meaning} ({codes})" if codes else column.meaning
-
-
-def describe(table: Table) -> list[dict[str, Any]]:
-    """The columns as plain facts, for whoever shows them (Dagster, web page)."""
-    return [
-        {"name": c.name, "type": _type(c), "nullable": c.null, "description": f"{_meaning(c)} [{c.unit}]"} for c in table.columns
-    ]

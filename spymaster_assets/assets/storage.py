@@ -1,0 +1,82 @@
+"""Dagster's event log in SQLite, with engines that are kept.
+
+Dagster's own storage makes a new SQLAlchemy engine for every event, so that each statement is compiled anew and each commit waits for
+the disk. A run of a date writes about 400 events: that is most of what orchestration costs. This is the same storage (the same files,
+tables and statements) with one engine a shard, kept for the shards in use, and SQLite told to fsync at checkpoints rather than at each
+commit: a killed process loses nothing, a power failure at most the latest events, never the lake. `dagster.yaml` names it.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from dagster import StringSource
+from dagster._core.storage.event_log.sqlite.sqlite_event_log import INDEX_SHARD_NAME, SqliteEventLogStorage
+from dagster._serdes import ConfigurableClassData
+from sqlalchemy import Connection, Engine, create_engine, event
+
+BUSY_SECONDS = 60.0  # how long a writer waits for another process
+KEPT = 4  # shards: the index, and runs
+
+
+class KeptSqliteEventLogStorage(SqliteEventLogStorage):
+    """SqliteEventLogStorage below `home`/history/runs, where Dagster's own lies; `home`: the instance's folder."""
+
+    def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
+        self._engines: OrderedDict[str, Engine] = OrderedDict()
+        self._tables: set[str] = set()
+        super().__init__(base_dir, inst_data)
+
+    @classmethod
+    def config_type(cls) -> dict[str, Any]:
+        return {"home": StringSource}
+
+    @classmethod
+    def from_config_value(
+        cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
+    ) -> KeptSqliteEventLogStorage:
+        return cls(str(Path(config_value["home"]) / "history" / "runs"), inst_data)
+
+    def _engine(self, shard: str) -> Engine:
+        """The shard's engine; the one unused for longest makes room, but never the index."""
+        if shard not in self._engines:
+            engine = create_engine(self.conn_string_for_shard(shard), connect_args={"timeout": BUSY_SECONDS})
+            event.listen(engine, "connect", _lazy)
+            if shard not in self._initialized_dbs:
+                self._initdb(engine)
+                self._initialized_dbs.add(shard)
+            self._engines[shard] = engine
+            for other in list(self._engines):
+                if len(self._engines) > KEPT and other not in (shard, INDEX_SHARD_NAME):
+                    self._engines.pop(other).dispose()
+        self._engines.move_to_end(shard)
+        return self._engines[shard]
+
+    @contextmanager
+    def _connect(self, shard: str) -> Iterator[Connection]:
+        with self._db_lock, self._engine(shard).begin() as connection:
+            yield connection
+
+    def has_table(self, table_name: str) -> bool:
+        """Asked for every check; a table that is there stays there."""
+        if table_name not in self._tables and super().has_table(table_name):
+            self._tables.add(table_name)
+        return table_name in self._tables
+
+    def delete_events(self, run_id: str) -> None:
+        super().delete_events(run_id)
+        if engine := self._engines.pop(run_id, None):
+            engine.dispose()
+
+    def dispose(self) -> None:
+        super().dispose()
+        while self._engines:
+            self._engines.popitem()[1].dispose()
+
+
+def _lazy(connection: Any, _: object) -> None:
+    connection.execute("PRAGMA synchronous = NORMAL")

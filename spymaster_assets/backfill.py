@@ -1,0 +1,197 @@
+"""History by the hundred: what `spymaster backfill` does.
+
+Dates are joined by two edges: volumes of earlier dates choose a date's contract, and summaries of 20 earlier dates are its priors. So
+all dates' trades are made first, then all summaries, then the rest; within a phase dates run in any order, in processes of their own,
+and the result does not depend on which. Each run is recorded in the Dagster instance. What is there already, sound and not stale, is
+not run again: a backfill that was killed goes on where it was. A date that fails is reported and stops nothing but itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import multiprocessing
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import Final
+
+from tqdm import tqdm
+
+from spymaster_assets.daily import EVERY, Runner, refused
+from spymaster_assets.lake import Lake
+from spymaster_assets.landing import supply
+from spymaster_assets.schema import Table
+from spymaster_assets.sessions import calendar
+from spymaster_assets.staleness import Staleness
+from spymaster_assets.tables import BARS, DAY_SUMMARY, FLOW, FUTURES_MBP10, FUTURES_TRADES, PRINTS, SNAPS
+
+_TRADES: Final = (FUTURES_TRADES,)
+_SUMMARIES: Final = (FUTURES_MBP10, SNAPS, PRINTS, FLOW, BARS, DAY_SUMMARY)
+PHASES: Final[dict[str, tuple[Table, ...]]] = {
+    "trades": _TRADES,
+    "summaries": _SUMMARIES,
+    "the rest": tuple(table for table in EVERY if table not in (*_TRADES, *_SUMMARIES)),
+}
+
+
+@dataclass
+class Outcome:
+    """What became of the dates. `bad`: date -> why; `made`: dates of which something was made; `absent`: nothing in landing."""
+
+    made: set[dt.date] = field(default_factory=set)
+    bad: dict[dt.date, list[str]] = field(default_factory=dict)
+    absent: list[dt.date] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Task:
+    """One phase of one date."""
+
+    phase: str
+    date: dt.date
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a worker says of a task: whether something was run, and what went wrong."""
+
+    task: Task
+    ran: bool
+    trouble: list[str]
+
+
+def done(lake: Lake, date: dt.date, tables: tuple[Table, ...]) -> bool:
+    """Whether the tables are there, not stale, judged, and no blocking check refused them."""
+    staleness = Staleness(lake)
+    return not any(staleness.why(table, date) or refused(lake, table, date) != [] for table in tables)
+
+
+def work(connection: Connection, root: Path, tag: str) -> None:
+    """A worker process: takes tasks until there are no more, or until whoever sends them is gone."""
+    from spymaster_assets.config import load
+
+    runner = Runner(Lake(root, load()), {"spymaster/backfill": tag})
+    with contextlib.suppress(EOFError, BrokenPipeError):
+        while True:
+            task: Task = connection.recv()
+            connection.send(_one(runner, task))
+
+
+def _one(runner: Runner, task: Task) -> Done:
+    """Do one task; trouble of any kind is the date's, not the worker's."""
+    tables = PHASES[task.phase]
+    try:
+        if done(runner.lake, task.date, tables):
+            return Done(task, False, [])
+        report = runner.run(task.date, tables)
+        return Done(task, True, report.trouble)
+    except Exception as error:  # a worker outlives whatever a date does to it; the date is reported
+        return Done(task, True, [f"{type(error).__name__}: {error}"])
+
+
+@dataclass
+class Worker:
+    """A process and the task it has."""
+
+    process: multiprocessing.process.BaseProcess
+    connection: Connection
+    task: Task | None = None
+
+
+class Pool:
+    """Worker processes. One that dies takes its task with it, as trouble of the date, and is replaced."""
+
+    def __init__(self, count: int, root: Path, tag: str) -> None:
+        self._root, self._tag = root, tag
+        self._workers = [self._new() for _ in range(count)]
+
+    def _new(self) -> Worker:
+        context = multiprocessing.get_context("spawn")
+        ours, theirs = context.Pipe()
+        process = context.Process(target=work, args=(theirs, self._root, self._tag), daemon=True)
+        process.start()
+        theirs.close()
+        return Worker(process, ours)
+
+    def run(self, tasks: list[Task]) -> Iterator[Done]:
+        """Do all tasks; each result as it comes."""
+        waiting = tasks[::-1]
+        while waiting or any(worker.task for worker in self._workers):
+            for worker in self._workers:
+                if worker.task is None and waiting:
+                    worker.task = waiting.pop()
+                    with contextlib.suppress(BrokenPipeError):  # it is dead: seen below
+                        worker.connection.send(worker.task)
+            for connection in wait([worker.connection for worker in self._workers if worker.task]):
+                place = next(i for i, worker in enumerate(self._workers) if worker.connection is connection)
+                yield self._receive(place)
+
+    def _receive(self, place: int) -> Done:
+        worker = self._workers[place]
+        task, worker.task = worker.task, None
+        assert task is not None, "only workers with a task are waited for"
+        try:
+            result: Done = worker.connection.recv()
+            return result
+        except (EOFError, ConnectionResetError):
+            worker.process.join()
+            self._workers[place] = self._new()
+            return Done(task, True, [f"the worker ended with exit code {worker.process.exitcode} (out of memory?)"])
+
+    def close(self) -> None:
+        for worker in self._workers:
+            worker.connection.close()
+        for worker in self._workers:
+            worker.process.join()
+
+
+def backfill(lake: Lake, dates: list[dt.date], workers: int) -> Outcome:
+    """Make everything of the dates; the instance (DAGSTER_HOME) must be there."""
+    outcome = Outcome()
+    files = Staleness(lake).files
+    present: list[dt.date] = []
+    for date in dates:
+        served = supply(files, FUTURES_MBP10.name, calendar(lake.config).session(date)).sources
+        (present if served or lake.manifest(FUTURES_MBP10, date) else outcome.absent).append(date)
+    if not present:
+        return outcome
+    Runner(lake).close_dead_runs()
+    pool = Pool(min(workers, len(present)), lake.root, f"{dates[0]}:{dates[-1]}")
+    try:
+        with tqdm(total=len(present) * len(PHASES), unit="step", disable=None, dynamic_ncols=True, smoothing=0.05) as bar:
+            for phase in PHASES:
+                tasks = [Task(phase, date) for date in present if date not in outcome.bad]
+                bar.update(len(present) - len(tasks))
+                bar.set_description(phase)
+                for result in pool.run(tasks):
+                    _note(outcome, result)
+                    bar.update(1)
+                    _say(bar, result)
+    finally:
+        pool.close()
+    return outcome
+
+
+def _note(outcome: Outcome, result: Done) -> None:
+    if result.ran:
+        outcome.made.add(result.task.date)
+    if result.trouble:
+        outcome.bad[result.task.date] = result.trouble
+
+
+def _say(bar: tqdm, result: Done) -> None:
+    """Trouble at once; without a terminal, where there is no bar, a line for every step."""
+    state = "; ".join(result.trouble) or ("made" if result.ran else "unchanged")
+    if result.trouble:
+        bar.write(f"{result.task.date} {result.task.phase}: {state}", file=sys.stderr)
+    elif bar.disable:
+        print(f"{result.task.date} {result.task.phase}: {state}", flush=True)
+
+
+def default_workers() -> int:
+    """As many as there are cores."""
+    return os.cpu_count() or 1

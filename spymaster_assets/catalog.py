@@ -1,0 +1,49 @@
+"""SQL over the lake: one DuckDB view per table, with a `date` column, here and in a file that any SQL tool opens.
+
+A view follows the manifests at the moment of the query, so it shows what is published then: new dates without being made anew, and
+never what a killed writer left. `publish` writes the views to <root>/spymaster.duckdb by rename, whoever has the old one open.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Final
+
+import duckdb
+
+from spymaster_assets.lake import MANIFEST, Lake, pattern
+from spymaster_assets.schema import Table
+from spymaster_assets.tables import TABLES
+
+FILE: Final = "spymaster.duckdb"
+
+
+def view(lake: Lake, table: Table) -> str:
+    """SQL of all published partitions of a table, in no particular order; columns that a partition lacks are null."""
+    folder = f"{pattern(str(lake.root / table.stage / table.name))}/date=*"
+    return f"""
+        select * exclude (filename), regexp_extract(filename, '.*/date=([0-9-]+)/', 1)::date as date
+        from read_parquet('{folder}/*.parquet', hive_partitioning = false, filename = true, union_by_name = true)
+        where filename in (select replace(filename, '{MANIFEST}', file)
+                           from read_json('{folder}/{MANIFEST}', columns = {{file: 'varchar'}}, filename = true))"""
+
+
+def connect(lake: Lake, file: Path | None = None) -> duckdb.DuckDBPyConnection:
+    """DuckDB, in memory or in a new file, with the views `bronze_futures_mbp10`, ...; tables without partitions have none."""
+    connection = duckdb.connect(str(file) if file else ":memory:")
+    for table in TABLES.values():
+        if lake.dates(table):
+            connection.execute(f"create view {table.stage}_{table.name} as {view(lake, table)}")
+    return connection
+
+
+def publish(lake: Lake) -> Path:
+    """Write the views to <root>/spymaster.duckdb."""
+    target = lake.root / FILE
+    temporary = target.with_name(f".{FILE}.{os.getpid()}.tmp")
+    temporary.unlink(missing_ok=True)
+    lake.root.mkdir(parents=True, exist_ok=True)
+    connect(lake, temporary).close()
+    temporary.replace(target)
+    return target

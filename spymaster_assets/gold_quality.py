@@ -1,0 +1,356 @@
+"""What is measured on a published Gold partition: whether a model may learn from it.
+
+Blocking checks keep a date out of what lies downstream in the same run: its records, its rows and its outcomes must be sound. How it
+compares with other dates (calendar, drift) only warns: a quiet day is no error. Thresholds marked ° in config.py are proposals.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+
+from spymaster_assets.features import CHANNELS, FEATURES, HORIZONS
+from spymaster_assets.quality import Check, Outcome, Partition, Value, schema
+from spymaster_assets.sessions import NS_PER_SECOND, calendar
+from spymaster_assets.silver_quality import counted, unexpected_nulls
+from spymaster_assets.states import BOUNCE, BREAK, CENSORED, CHOP, OUTCOMES, RESOLVED
+from spymaster_assets.tables import (
+    FEATURE_ROWS,
+    FUTURES_MBP10,
+    GOLD,
+    LABELS,
+    PRIORS,
+    SCORED,
+    SIGNALS,
+    SNAPS,
+    TOUCHES,
+    TRAINING,
+)
+
+MINUTE: Final = 60 * NS_PER_SECOND
+
+
+def nulls(part: Partition) -> Outcome:
+    """Columns are null only where their declaration says; an outcome's numbers are null where it has none."""
+    broken = unexpected_nulls()
+    for name in HORIZONS:
+        times = [f"time_to_{side}_{step}_{name}" for side in ("break", "bounce") for step in (1, 2)]
+        broken |= {
+            f"untimed_{name}": f"""(outcome_{name} = 'BREAK' and time_to_break_2_{name} is null)
+                                or (outcome_{name} = 'BOUNCE' and time_to_bounce_2_{name} is null)""",
+            f"resolved_with_numbers_{name}": f"outcome_{name} = 'RESOLVED' and coalesce({', '.join(times)}) is not null",
+            f"chop_without_numbers_{name}": f"outcome_{name} = 'CHOP' and strength_abs_{name} is null",
+        }
+    broken["score_of_nothing"] = "(score_liquidity is null and score_hedge is null) <> (break_score_raw is null)"
+    return counted(
+        part, broken, "{rows}", "nulls are where they are declared", "a column is null, or known, against its declaration"
+    )
+
+
+def ranges(part: Partition) -> Outcome:
+    """Numbers lie in their declared range and are finite; odds sum to 1; a wider horizon has the wider barrier."""
+    floats = [c for c in part.table.columns if c.dtype in ("f4", "f8")]
+    bounded = [
+        (c, beyond, limit) for c in part.table.columns for beyond, limit in (("<", c.low), (">", c.high)) if limit is not None
+    ]
+    broken = {
+        "out_of_range": " or ".join(f'"{c.name}" {beyond} {limit}' for c, beyond, limit in bounded),
+        "not_finite": " or ".join(f'not isfinite("{c.name}")' for c in floats),
+    }
+    if part.table is TRAINING:
+        broken["thetas_falling"] = "theta_2min > theta_4min or theta_4min > theta_8min"
+        broken["odds_not_summing_to_1"] = " or ".join(
+            f"abs(geometry_break_{name} + geometry_bounce_{name} + geometry_chop_{name} - 1) > 1e-9" for name in HORIZONS
+        )
+    return counted(part, broken, "{rows}", "numbers are in range", "a number cannot be what its column says")
+
+
+def duplicates(part: Partition) -> Outcome:
+    """One row per touch and landmark; one event_id per touch, and one touch per event_id."""
+    key = "touch, elapsed" if part.table is TRAINING else "touch, elapsed, scale, step"
+    names = key.replace("touch", "event_id", 1)
+    by_touch, by_id, ids, touches = part.row(f"""
+        select count(*) - count(distinct ({key})), count(*) - count(distinct ({names})),
+               count(distinct (touch, event_id)) - count(distinct touch), count(distinct (touch, event_id)) - count(distinct event_id)
+        from {{rows}}""")
+    found = {"rows_doubled": by_touch, "ids_doubled": by_id, "ids_of_a_touch": ids, "touches_of_an_id": touches}
+    message = "every row is there once" if not any(found.values()) else "a touch stands twice, or under two names"
+    return Outcome(not any(found.values()), found, dict.fromkeys(found, 0), message)
+
+
+def label_after_decision(part: Partition) -> Outcome:
+    """t_feature <= t_decision < t_label_start <= t_label_end, each horizon's label ends at t + h, and no outcome comes before t."""
+    broken = {
+        "order": "not (t_feature <= t_decision and t_decision < t_label_start and t_label_start <= t_label_end)",
+        "moment": f"t_decision <> {part.session.globex.start} + k::bigint * {part.lake.config.grid.interval_ns}",
+    }
+    for name, seconds in HORIZONS.items():
+        times = [f"time_to_{side}_{step}_{name}" for side in ("break", "bounce") for step in (1, 2)]
+        broken |= {
+            f"end_{name}": f"label_end_{name} <> t_decision + {seconds * NS_PER_SECOND} or label_end_{name} > t_label_end",
+            f"outside_{name}": " or ".join(f"{time} <= 0 or {time} > {seconds}" for time in times),
+        }
+    broken["elapsed"] = f"t_decision - elapsed * {NS_PER_SECOND} <> split_part(event_id, '_', -2)::bigint"
+    return counted(part, broken, "{rows}", "labels lie after their moments", "a label, or a feature, reads what it must not")
+
+
+def geometry(part: Partition) -> Outcome:
+    """How touches came out agrees with the odds of a driftless price: class shares at the touch, and how they follow the odds later.
+
+    Both are z values whose variance takes the rows of an episode as one. Markets may drift or mean-revert, so the limits are wide: they
+    catch labels that are turned around, shifted or made with another barrier.
+    """
+    rows = part.rows_of(TRAINING)
+    found: dict[str, Value] = {}
+    name, limit = _primary(part), part.lake.config.quality.geometry_z_max
+    known = np.isin(rows[f"outcome_{name}"], (BREAK, BOUNCE, CHOP)) & ~np.isnan(rows[f"geometry_break_{name}"])
+    rows = rows[known]
+    odds = np.column_stack([rows[f"geometry_{word}_{name}"] for word in ("break", "bounce", "chop")])
+    came = rows[f"outcome_{name}"][:, None] == np.array([BREAK, BOUNCE, CHOP])
+    first = rows["elapsed"] == 0
+    found["touches"] = int(first.sum())
+    for at, word in enumerate(("BREAK", "BOUNCE", "CHOP")):
+        expected, chance = odds[first, at], odds[first, at] * (1 - odds[first, at])
+        found[f"{word}_share"] = _mean(came[first, at])
+        found[f"{word}_by_geometry"] = _mean(expected)
+        found[f"{word}_z"] = _z((came[first, at] - expected).sum(), np.sqrt(chance), rows["episode"][first])
+    tilt = odds[:, 0] - odds[:, 1]
+    surprise = (came[:, 0] * 1.0 - came[:, 1] - tilt) * tilt
+    spread = np.sqrt(np.maximum(odds[:, 0] + odds[:, 1] - tilt**2, 0)) * np.abs(tilt)
+    found["slope"] = 1 + float(surprise.sum() / (tilt**2).sum()) if (tilt**2).sum() > 0 else None
+    found["slope_z"] = _z(surprise.sum(), spread, rows["episode"])
+    passed = all(abs(value) <= limit for key, value in found.items() if key.endswith("_z") and isinstance(value, float))
+    message = "outcomes agree with geometry" if passed else "outcomes contradict geometry: labels, barriers or volatility are wrong"
+    return Outcome(passed, found, {"every_z_at_most": limit}, message)
+
+
+def _primary(part: Partition) -> str:
+    """The name of the primary horizon."""
+    return next(name for name, seconds in HORIZONS.items() if seconds == part.lake.config.labels.confirmation_window_seconds)
+
+
+def _mean(values: np.ndarray) -> float | None:
+    return float(values.mean()) if values.size else None
+
+
+def _z(total: float, spreads: np.ndarray, episodes: np.ndarray) -> float:
+    """A sum over its standard deviation, where rows of one episode are fully dependent; 0 where nothing can vary."""
+    _, of = np.unique(episodes, return_inverse=True)
+    deviation = float(np.sqrt((np.bincount(of, spreads) ** 2).sum())) if spreads.size else 0.0
+    return float(total) / deviation if deviation > 0 else 0.0
+
+
+def outcomes(part: Partition) -> Outcome:
+    """Of the labels of the primary horizon, few were cut off and not too many had come out before their moment."""
+    rules, name = part.lake.config.quality, _primary(part)
+    rows = part.rows_of(TRAINING)
+    counts = np.bincount(rows[f"outcome_{name}"], minlength=len(OUTCOMES))
+    late = rows[f"outcome_{name}"][rows["elapsed"] == max(part.lake.config.touches.landmarks)]
+    share = counts / max(len(rows), 1)
+    found = {
+        "rows": len(rows),
+        **{word: int(n) for word, n in zip(OUTCOMES, counts, strict=True)},
+        "censored_share": float(share[CENSORED]),
+        "resolved_share": float(share[RESOLVED]),
+        "resolved_share_last_landmark": _mean(late == RESOLVED),
+    }
+    passed = bool(share[CENSORED] <= rules.censored_share_max and share[RESOLVED] <= rules.resolved_share_max)
+    limits = {"censored_share": rules.censored_share_max, "resolved_share": rules.resolved_share_max}
+    message = "outcomes were observed" if passed else "too few outcomes to learn from: halts, the session's end, or wrong barriers"
+    return Outcome(passed, found, limits, message)
+
+
+def reconciliation(part: Partition) -> Outcome:
+    """Gold is Silver, row for row and value for value, and no touch is left out."""
+    wrong: dict[str, Value] = {}
+    rows: dict[str, Value] = {}
+    signals = ("event_id", *SCORED)
+    for table, names in ((FEATURE_ROWS, _shared(FEATURE_ROWS)), (LABELS, _shared(LABELS)), (SIGNALS, signals)):
+        unlike = " or ".join(f'ours."{name}" is distinct from theirs."{name}"' for name in names)
+        matched, other = part.row(f"""
+            select count(*), count(*) filter ({unlike}) from {{rows}} ours join {part.other(table)} theirs using (touch, k)""")
+        rows[f"{table.name}_matched"], wrong[f"{table.name}_unlike"] = matched, other
+    names = [name for name in _shared(TOUCHES) if name != "k"]
+    unlike = " or ".join(f'ours."{name}" is distinct from theirs."{name}"' for name in names)
+    rows["touches_matched"], wrong["touches_unlike"] = part.row(f"""
+        select count(*), count(*) filter ({unlike}) from {{rows}} ours join {part.other(TOUCHES)} theirs using (touch)""")
+    features, labels = (part.row(f"select count(*) from {part.other(table)}")[0] for table in (FEATURE_ROWS, LABELS))
+    found = {"features": features, "labels": labels, **rows, **wrong}
+    wanted = dict.fromkeys(("features", "labels", *rows), part.manifest.rows) | dict.fromkeys(wrong, 0)
+    message = "Gold is Silver" if found == wanted else "rows were lost, doubled or changed on the way from Silver"
+    return Outcome(found == wanted, found, wanted, message)
+
+
+def _shared(table: Any) -> list[str]:
+    """Columns that training takes over from a table."""
+    return [name for name in table.names if name in TRAINING.names]
+
+
+def gaps(part: Partition) -> Outcome:
+    """Records stay away for a small part of the time from 09:30 to the session's end only."""
+    rules = part.lake.config.quality
+    start, end = part.session.regular.start, part.session.end
+    silent, longest = part.row(f"""
+        select coalesce(sum(least(gap_ns, ts - {start})) filter (gap_ns > {rules.gap_seconds} * 1e9 and (ahead is null or ahead < gap_ns)), 0)
+                   / 1e9, coalesce(max(least(gap_ns, ts - {start})), {end - start}) / 1e9
+        from (select ts, coalesce(gap_ns, ts - {start}) as gap_ns, lead(gap_ns) over (order by k) as ahead
+              from {part.other(SNAPS)} where ts > {start} and ts <= {end})""")
+    share = float(silent) / ((end - start) / NS_PER_SECOND)
+    passed = share <= rules.silent_share_max
+    return Outcome(
+        passed,
+        {"silent_share": share, "silent_seconds": float(silent), "longest_seconds": float(longest)},
+        {"silent_share": rules.silent_share_max, "longer_than_seconds": rules.gap_seconds},
+        "records flow" if passed else "the session has holes: a long halt, or missing data",
+    )
+
+
+def crossed(part: Partition) -> Outcome:
+    """From 09:30 to the session's end the book is two-sided and not crossed in almost every snap."""
+    limit = part.lake.config.quality.unsound_share_max
+    snaps, wrong, records = part.row(f"""
+        select count(*), count(*) filter (book_ok = 0), max(crossed) - min(crossed) from {part.other(SNAPS)}
+        where ts > {part.session.regular.start} and ts <= {part.session.end}""")
+    share = wrong / snaps if snaps else 1.0
+    return Outcome(
+        share <= limit,
+        {"snaps": snaps, "unsound": wrong, "share": share, "crossed_records": records},
+        {"share": limit},
+        "books are sound" if share <= limit else "too many crossed, locked or one-sided books to learn from",
+    )
+
+
+def coverage(part: Partition) -> Outcome:
+    """The calendar's hours that Gold stands on, from the start of the premarket to the session's end, are covered by records."""
+    limit = part.lake.config.quality.covered_share_min
+    start, end = part.session.premarket.start, part.session.end
+    minutes = (end - start) // MINUTE
+    covered = part.row(f"""
+        select count(*) from (select max(records) - min(records) as n, count(*) as snaps
+            from {part.other(SNAPS)} where ts >= {start} and ts <= {end} group by (ts - {start}) // {MINUTE}) where n > 0""")[0]
+    book = part.beside(FUTURES_MBP10)
+    days = dict(book.facts["coverage"]) if book else {}
+    share = covered / minutes
+    return Outcome(
+        share >= limit,
+        {"covered_share": share, "minutes": minutes, **days},
+        {"covered_share": limit},
+        "the date is covered" if share >= limit else "hours of the date are missing: bring the missing files and make it again",
+    )
+
+
+def calendar_complete(part: Partition) -> Outcome:
+    """Few of the preceding trading dates are missing since the lake's first one; what is usual is known from them."""
+    limit, facts = part.lake.config.quality.calendar_share_min, _facts(part, PRIORS)
+    there, missing = sorted(facts.get("dates", [])), sorted(facts.get("missing", []))
+    first = min(part.lake.dates(FUTURES_MBP10), default=part.date).isoformat()
+    holes = [date for date in missing if date > first]
+    share = len(there) / (len(there) + len(holes)) if there or holes else 1.0
+    message = "no date is missing" if not holes else f"missing: {', '.join(holes[:10])}{' ...' if len(holes) > 10 else ''}"
+    return Outcome(share >= limit, {"share": share, "dates": len(there), "missing": len(holes)}, {"share": limit}, message)
+
+
+def _facts(part: Partition, table: Any) -> dict[str, Any]:
+    manifest = part.beside(table)
+    return dict(manifest.facts) if manifest else {}
+
+
+def drift(part: Partition) -> Outcome:
+    """Few features lie far from where they lay on the last 20 dates: the date's median against theirs, and its share of nulls."""
+    rules, lake = part.lake.config.quality, part.lake
+    earlier = [date for date in calendar(lake.config).before(part.date, 20) if lake.manifest(TRAINING, date)]
+    names = [f.name for f in FEATURES if not f.categories]
+    if len(earlier) < rules.drift_dates_min:
+        found = {"dates": len(earlier)}
+        return Outcome(True, found, {"dates": rules.drift_dates_min}, "too few earlier dates to compare with")
+    middles = np.array([_middles(lake.arrays(TRAINING, date, names), names) for date in earlier])
+    today = _middles(part.lake.arrays(TRAINING, part.date, names), names)
+    usual = np.nanmedian(middles, axis=0, keepdims=True) if middles.size else middles
+    width = 1.4826 * np.nanmedian(np.abs(middles - usual), axis=0)
+    floor = np.maximum(1e-9, 0.02 * np.abs(usual[0]))
+    with np.errstate(invalid="ignore"):
+        far = np.abs(today - usual[0]) / np.maximum(width, floor)
+    known = np.isfinite(far)
+    drifted = [names[i] for i in np.argsort(np.where(known, -far, 0), kind="stable") if known[i] and far[i] > rules.drift_z_max]
+    share = len(drifted) / max(int(known.sum()), 1)
+    passed = share <= rules.drift_share_max
+    return Outcome(
+        passed,
+        {
+            "drifted_share": share, "features": int(known.sum()), "drifted": len(drifted), "dates": len(earlier),
+            "farthest": ", ".join(drifted[:8]), "farthest_z": float(np.max(far[known])) if known.any() else None,
+        },
+        {"drifted_share": rules.drift_share_max, "drifted_beyond_z": rules.drift_z_max},
+        "features lie where they used to" if passed else "the date is unlike the ones before: look at the farthest features",
+    )  # fmt: skip
+
+
+def _middles(columns: dict[str, np.ndarray], names: list[str]) -> np.ndarray:
+    """The median of each column's known values, NaN without."""
+    known = [columns[name][~np.isnan(columns[name])] for name in names]
+    return np.array([np.median(values) if values.size else np.nan for values in known])
+
+
+def steps_complete(part: Partition) -> Outcome:
+    """Every sequence has all its steps, in order, up to its moment, which is one of training; nothing in it is later."""
+    rules = part.lake.config.sequences
+    size, training = sum(rules.steps), part.other(TRAINING)
+    landmarks = ", ".join(map(str, rules.landmarks))
+    wanted_rows = part.row(f"select count(*) from {training} where elapsed in ({landmarks})")[0] * size
+    places = " ".join(f"when {scale} then {n}" for scale, n in zip(rules.scales, rules.steps, strict=True))
+    misplaced, unknown, moved = part.row(f"""
+        with ours as (select *, row_number() over () - 1 as place from {{rows}})
+        select count(*) filter (step < 0 or step >= coalesce(case scale {places} end, 0) or step <> before and before is not null),
+               count(*) filter (t.touch is null), count(*) filter (ours.ts <> t.t_decision or ours.k <> t.k)
+        from (select *, lag(step) over (partition by touch, elapsed, scale order by place) + 1 as before from ours) ours
+        left join {training} t using (touch, elapsed)""")
+    found = {"rows": part.manifest.rows, "misplaced": misplaced, "without_a_moment": unknown, "another_moment": moved}
+    wanted = {"rows": wanted_rows, "misplaced": 0, "without_a_moment": 0, "another_moment": 0}
+    message = "sequences are whole" if found == wanted else "steps are missing, doubled or out of order"
+    return Outcome(found == wanted, found, wanted, message)
+
+
+def end_at_the_moment(part: Partition) -> Outcome:
+    """The last step of a sequence shows the price where training has it, and channels are null just where nothing was observed."""
+    last = max(part.lake.config.sequences.steps)
+    finest = min(part.lake.config.sequences.scales)
+    apart, compared = part.row(f"""
+        select count(*) filter (abs(distance - position_sigma_4min) > 1e-5 * greatest(1, abs(position_sigma_4min))), count(*)
+        from {{rows}} ours join {part.other(TRAINING)} t using (touch, elapsed)
+        where scale = {finest} and step = {last - 1} and observed = 1 and position_sigma_4min is not null""")
+    names = ", ".join(f'"{channel.name}"' for channel in CHANNELS)
+    unseen, blind = part.row(f"""
+        select count(*) filter (observed = 0 and coalesce({names}) is not null), count(*) filter (observed = 1 and spread is null)
+        from {{rows}}""")
+    found = {"apart": apart, "unobserved_but_known": unseen, "observed_but_null": blind}
+    passed = not any(found.values())
+    message = "sequences end where training stands" if passed else "sequences do not end at their moment"
+    return Outcome(passed, {**found, "compared": compared}, dict.fromkeys(found, 0), message)
+
+
+_TRAINING: Final = (
+    ("nulls", True, nulls),
+    ("ranges", True, ranges),
+    ("duplicates", True, duplicates),
+    ("label_after_decision", True, label_after_decision),
+    ("geometry", True, geometry),
+    ("outcomes", True, outcomes),
+    ("reconciliation", True, reconciliation),
+    ("gaps", True, gaps),
+    ("crossed", True, crossed),
+    ("coverage", True, coverage),
+    ("calendar", False, calendar_complete),
+    ("drift", False, drift),
+)
+_SEQUENCES: Final = (
+    ("ranges", True, ranges),
+    ("duplicates", True, duplicates),
+    ("steps_complete", True, steps_complete),
+    ("end_at_the_moment", True, end_at_the_moment),
+)
+GOLD_CHECKS: Final = tuple(
+    Check(name, table, blocking, measure)
+    for table, rules in zip(GOLD, (_TRAINING, _SEQUENCES), strict=True)
+    for name, blocking, measure in (("schema", True, schema), *rules)
+)

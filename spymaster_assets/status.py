@@ -1,0 +1,124 @@
+"""What the lake holds, for a reader: trading dates by stages or by tables, what is stale and why, disk."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+from spymaster_assets.assets.checks import EVERY_CHECK
+from spymaster_assets.daily import refused
+from spymaster_assets.lake import Lake, Manifest
+from spymaster_assets.landing import dates_served
+from spymaster_assets.progress import terminal
+from spymaster_assets.quality import recall
+from spymaster_assets.schema import Table
+from spymaster_assets.sessions import calendar
+from spymaster_assets.staleness import MISSING, Staleness
+from spymaster_assets.tables import BRONZE, GOLD, SILVER, TRAINING
+
+MARKS: Final = {"fresh": "✓", "refused": "✗", "stale": "~", "holes": "!", "absent": "-", "missing": "·"}  # worst last but two
+WORDS: Final = {
+    "fresh": "complete", "refused": "a blocking check failed", "stale": "made from other input than there is now",
+    "holes": "files do not cover the whole date", "absent": "no files", "missing": "not made",
+}  # fmt: skip
+_WORST: Final = ("missing", "refused", "stale", "holes", "fresh", "absent")  # of the tables of a stage: which one it shows
+STAGES: Final = {"bronze": BRONZE, "silver": SILVER, "gold": GOLD}
+SHORT: Final = {"futures": "fut", "option": "opt", "statistics": "stats", "definitions": "defs"}  # for column heads
+
+
+class Status:
+    """The state of a lake at one moment."""
+
+    def __init__(self, lake: Lake, dates: Sequence[dt.date] | None = None) -> None:
+        self.lake, self.staleness = lake, Staleness(lake)
+        self.dates = list(dates) if dates else self._known_dates()
+
+    def _known_dates(self) -> list[dt.date]:
+        """The trading dates whose regular session landing holds books of, or of which a partition is published."""
+        trading = calendar(self.lake.config)
+        books = [file for file in self.staleness.files if file.schema == "mbp-10"]
+        served = {
+            date for file in books for date in dates_served(file, self.lake.config) if file.overlaps(*trading.session(date).regular)
+        }
+        return sorted(served | {date for table in BRONZE for date in self.lake.dates(table)})
+
+    def state(self, table: Table, date: dt.date) -> str:
+        """A key of MARKS."""
+        why = self.staleness.why(table, date)
+        if why:
+            return "missing" if why == [MISSING] else "stale"
+        if refused(self.lake, table, date):
+            return "refused"
+        manifest = self.lake.manifest(table, date)
+        assert manifest is not None, "what is not missing has a manifest"
+        return _completeness(manifest)
+
+    def by_stage(self) -> Iterator[str]:
+        """One line per date: per stage rows, bytes and its worst table's state; and how touches came out."""
+        yield f"{'':<10}  " + "  ".join(f"{stage + ' rows':>14} {'MB':>7}  " for stage in STAGES) + "  touches  trainable"
+        show = terminal()
+        for done, date in enumerate(self.dates, 1):
+            show("status", done, len(self.dates))
+            cells = []
+            for tables in STAGES.values():
+                found = [manifest for table in tables if (manifest := self.lake.manifest(table, date))]
+                states = {self.state(table, date) for table in tables}
+                mark = MARKS[next(state for state in _WORST if state in states)]
+                rows, size = sum(manifest.rows for manifest in found), sum(manifest.size for manifest in found)
+                cells.append(f"{rows:>14,} {size / 1e6:>7,.1f} {mark}" if found else f"{'':>14} {'':>7} {mark}")
+            training = self.lake.manifest(TRAINING, date)
+            facts = training.facts if training else {}
+            yield f"{date}  " + "  ".join(cells) + f"  {facts.get('touches', ''):>7}  {facts.get('trainable_4min', ''):>9}"
+
+    def by_table(self) -> Iterator[str]:
+        """Per stage one line per date with the rows and state of each table."""
+        for stage, tables in STAGES.items():
+            heads = ["_".join(SHORT.get(word, word) for word in table.name.split("_")) for table in tables]
+            yield f"{stage:<10}  " + " ".join(f"{head:>{max(11, len(head))}}" for head in heads)
+            for date in self.dates:
+                cells = []
+                for table, head in zip(tables, heads, strict=True):
+                    manifest, state = self.lake.manifest(table, date), self.state(table, date)
+                    rows = f"{manifest.rows:,} " if manifest and state != "absent" else ""
+                    cells.append(f"{rows + MARKS[state]:>{max(11, len(head))}}")
+                yield f"{date}  " + " ".join(cells)
+            yield ""
+
+    def reasons(self) -> Iterator[str]:
+        """What is stale and why (once per date and reason), and which blocking checks failed with what."""
+        for date in self.dates:
+            tables = [table for of in STAGES.values() for table in of]
+            known = {table: why for table in tables if (why := self.staleness.why(table, date)) and why != [MISSING]}
+            roots = {table: why for table, why in known.items() if not all(one.endswith(" is stale") for one in why)}
+            for table, why in roots.items() or known.items():
+                yield f"{date} {table.stage}/{table.name} is stale: {'; '.join(why)}"
+            if roots and len(known) > len(roots):
+                yield f"{date} and so are {', '.join(table.name for table in known if table not in roots)}"
+            for table in tables:
+                for name in refused(self.lake, table, date) or ():
+                    found = recall(self.lake, table, date, [check for check in EVERY_CHECK if check.table is table]) or {}
+                    yield f"{date} {table.stage}/{table.name}, check {name} failed: {found[name].message}"
+        for file in self.staleness.files:
+            if file.problem:
+                yield f"not used: landing/{file.path}: {file.problem}"
+
+    def disk(self) -> Iterator[str]:
+        """Bytes of each folder, and of a date."""
+        names = ("landing", "bronze", "silver", "gold", "truth", "dagster")
+        sizes = {name: size_of(self.lake.root / name) for name in names}
+        made = len(self.dates) or 1
+        for name, size in sizes.items():
+            yield f"{name:<8} {size / 1e6:>12,.1f} MB {size / made / 1e6:>10,.1f} MB a date"
+
+
+def _completeness(manifest: Manifest) -> str:
+    """How well the files of a partition cover its date, as a key of MARKS."""
+    states = list(manifest.facts.get("coverage", {"": "full"}).values())
+    return "fresh" if all(state.startswith("full") for state in states) else "absent" if set(states) == {"missing"} else "holes"
+
+
+def size_of(folder: Path) -> int:
+    """Bytes of all files below a folder."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) if folder.exists() else 0
