@@ -63,6 +63,7 @@ def held(root: Path, what: str) -> Any:
     import numpy as np
 
     from benchmarks import peers
+    from spymaster_assets.silver import book_records
     from spymaster_assets.tables import FLOW, FUTURES_MBP10, PRINTS, PRIORS, SNAPS, TOUCHES
 
     silver = _silver(root)
@@ -209,6 +210,7 @@ def grid_kernel_peer(root: Path) -> tuple[int, int]:
 def grid(root: Path) -> tuple[int, int]:
     """Ours: from Bronze to snaps, prints and flow in memory."""
     from spymaster_assets.compute.stream import Day
+    from spymaster_assets.silver import book_records
 
     silver, records = _silver(root), 0
     day = Day(silver.session, silver.config)

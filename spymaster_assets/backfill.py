@@ -1,9 +1,9 @@
 """History by the hundred: what `spymaster backfill` does.
 
-Dates are joined by two edges: volumes of earlier dates choose a date's contract, and summaries of 20 earlier dates are its priors. So
-all dates' trades are made first, then all summaries, then the rest; within a phase dates run in any order, in processes of their own,
-and the result does not depend on which. Each run is recorded in the Dagster instance. What is there already, sound and not stale, is
-not run again: a backfill that was killed goes on where it was. A date that fails is reported and stops nothing but itself.
+Dates are joined by two edges: volumes of earlier dates choose a date's contract, and summaries of 20 earlier dates are its priors.
+So all dates' trades are made first, then all summaries, then the rest; within a phase dates run in any order, in processes of
+their own, and the result does not depend on which. Each run is recorded in the Dagster instance. What is there already, sound and
+not stale, is not run again: a backfill that was killed goes on where it was. A date that fails is reported and stops only itself.
 """
 
 from __future__ import annotations

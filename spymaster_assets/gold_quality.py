@@ -1,7 +1,7 @@
 """What is measured on a published Gold partition: whether a model may learn from it.
 
-Blocking checks keep a date out of what lies downstream in the same run: its records, its rows and its outcomes must be sound. How it
-compares with other dates (calendar, drift) only warns: a quiet day is no error. Thresholds marked ° in config.py are proposals.
+Blocking checks keep a date out of what lies downstream in the same run: its records, its rows and its outcomes must be sound. How
+it compares with other dates (calendar, drift) only warns: a quiet day is no error. Thresholds marked ° in config.py are proposals.
 """
 
 from __future__ import annotations
@@ -43,9 +43,8 @@ def nulls(part: Partition) -> Outcome:
             f"chop_without_numbers_{name}": f"outcome_{name} = 'CHOP' and strength_abs_{name} is null",
         }
     broken["score_of_nothing"] = "(score_liquidity is null and score_hedge is null) <> (break_score_raw is null)"
-    return counted(
-        part, broken, "{rows}", "nulls are where they are declared", "a column is null, or known, against its declaration"
-    )
+    well, ill = "nulls are where they are declared", "a column is null, or known, against its declaration"
+    return few(counted(part, broken, "{rows}", well, ill))
 
 
 def ranges(part: Partition) -> Outcome:
@@ -72,7 +71,8 @@ def duplicates(part: Partition) -> Outcome:
     names = key.replace("touch", "event_id", 1)
     by_touch, by_id, ids, touches = part.row(f"""
         select count(*) - count(distinct ({key})), count(*) - count(distinct ({names})),
-               count(distinct (touch, event_id)) - count(distinct touch), count(distinct (touch, event_id)) - count(distinct event_id)
+               count(distinct (touch, event_id)) - count(distinct touch),
+               count(distinct (touch, event_id)) - count(distinct event_id)
         from {{rows}}""")
     found = {"rows_doubled": by_touch, "ids_doubled": by_id, "ids_of_a_touch": ids, "touches_of_an_id": touches}
     message = "every row is there once" if not any(found.values()) else "a touch stands twice, or under two names"
@@ -91,15 +91,15 @@ def label_after_decision(part: Partition) -> Outcome:
             f"end_{name}": f"label_end_{name} <> t_decision + {seconds * NS_PER_SECOND} or label_end_{name} > t_label_end",
             f"outside_{name}": " or ".join(f"{time} <= 0 or {time} > {seconds}" for time in times),
         }
-    broken["elapsed"] = f"t_decision - elapsed * {NS_PER_SECOND} <> split_part(event_id, '_', -2)::bigint"
+    broken["elapsed"] = f"t_decision - (elapsed * {NS_PER_SECOND})::bigint <> split_part(event_id, '_', -2)::bigint"
     return counted(part, broken, "{rows}", "labels lie after their moments", "a label, or a feature, reads what it must not")
 
 
 def geometry(part: Partition) -> Outcome:
-    """How touches came out agrees with the odds of a driftless price: class shares at the touch, and how they follow the odds later.
+    """Outcomes agree with the odds of a driftless price: class shares at the touch, and how outcomes follow the odds later (slope).
 
-    Both are z values whose variance takes the rows of an episode as one. Markets may drift or mean-revert, so the limits are wide: they
-    catch labels that are turned around, shifted or made with another barrier.
+    Both are z values whose variance takes the rows of an episode as one. Markets may drift or mean-revert, so the limits are
+    wide: they catch labels that are turned around, shifted or made with another barrier.
     """
     rows = part.rows_of(TRAINING)
     found: dict[str, Value] = {}
@@ -192,10 +192,12 @@ def gaps(part: Partition) -> Outcome:
     rules = part.lake.config.quality
     start, end = part.session.regular.start, part.session.end
     silent, longest = part.row(f"""
-        select coalesce(sum(least(gap_ns, ts - {start})) filter (gap_ns > {rules.gap_seconds} * 1e9 and (ahead is null or ahead < gap_ns)), 0)
-                   / 1e9, coalesce(max(least(gap_ns, ts - {start})), {end - start}) / 1e9
-        from (select ts, coalesce(gap_ns, ts - {start}) as gap_ns, lead(gap_ns) over (order by k) as ahead
-              from {part.other(SNAPS)} where ts > {start} and ts <= {end})""")
+        with paused as (select ts, coalesce(gap_ns, ts - {start}) as gap, lead(gap_ns) over (order by k) as ahead
+                        from {part.other(SNAPS)} where ts > {start} and ts <= {end})
+        select coalesce(sum(least(gap, ts - {start}))
+                            filter (gap > {rules.gap_seconds} * 1e9 and coalesce(ahead < gap, true)), 0) / 1e9,
+               coalesce(max(least(gap, ts - {start})), {end - start}) / 1e9
+        from paused""")
     share = float(silent) / ((end - start) / NS_PER_SECOND)
     passed = share <= rules.silent_share_max
     return Outcome(
@@ -264,32 +266,38 @@ def drift(part: Partition) -> Outcome:
     if len(earlier) < rules.drift_dates_min:
         found = {"dates": len(earlier)}
         return Outcome(True, found, {"dates": rules.drift_dates_min}, "too few earlier dates to compare with")
-    middles = np.array([_middles(lake.arrays(TRAINING, date, names), names) for date in earlier])
-    today = _middles(part.lake.arrays(TRAINING, part.date, names), names)
-    usual = np.nanmedian(middles, axis=0, keepdims=True) if middles.size else middles
-    width = 1.4826 * np.nanmedian(np.abs(middles - usual), axis=0)
-    floor = np.maximum(1e-9, 0.02 * np.abs(usual[0]))
-    with np.errstate(invalid="ignore"):
-        far = np.abs(today - usual[0]) / np.maximum(width, floor)
-    known = np.isfinite(far)
-    drifted = [names[i] for i in np.argsort(np.where(known, -far, 0), kind="stable") if known[i] and far[i] > rules.drift_z_max]
+    before = np.array([_medians(lake.arrays(TRAINING, date, names), names) for date in earlier])
+    today = _medians(lake.arrays(TRAINING, part.date, names), names)
+    far = np.array([_distance(before[:, i], value) for i, value in enumerate(today)])
+    known = ~np.isnan(far)
+    drifted = [names[i] for i in np.argsort(-np.where(known, far, 0), kind="stable") if known[i] and far[i] > rules.drift_z_max]
     share = len(drifted) / max(int(known.sum()), 1)
     passed = share <= rules.drift_share_max
     return Outcome(
         passed,
         {
             "drifted_share": share, "features": int(known.sum()), "drifted": len(drifted), "dates": len(earlier),
-            "farthest": ", ".join(drifted[:8]), "farthest_z": float(np.max(far[known])) if known.any() else None,
+            "farthest": ", ".join(drifted[:8]), "farthest_z": float(far[known].max()) if known.any() else None,
         },
         {"drifted_share": rules.drift_share_max, "drifted_beyond_z": rules.drift_z_max},
         "features lie where they used to" if passed else "the date is unlike the ones before: look at the farthest features",
     )  # fmt: skip
 
 
-def _middles(columns: dict[str, np.ndarray], names: list[str]) -> np.ndarray:
+def _medians(columns: dict[str, np.ndarray], names: list[str]) -> np.ndarray:
     """The median of each column's known values, NaN without."""
     known = [columns[name][~np.isnan(columns[name])] for name in names]
     return np.array([np.median(values) if values.size else np.nan for values in known])
+
+
+def _distance(before: np.ndarray, value: float) -> float:
+    """How far a value lies from the median of earlier ones, in robust standard deviations of at least 2 % of it; or NaN."""
+    before = before[~np.isnan(before)]
+    if before.size < 2 or np.isnan(value):
+        return np.nan
+    usual = np.median(before)
+    width = max(1.4826 * np.median(np.abs(before - usual)), 0.02 * abs(usual), 1e-9)
+    return float(abs(value - usual) / width)
 
 
 def steps_complete(part: Partition) -> Outcome:

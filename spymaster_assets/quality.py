@@ -2,7 +2,7 @@
 
 Every check reads the published files back (DuckDB over Parquet), so it judges what is stored, not what was meant. Blocking checks
 stop everything downstream of the partition in the same run; the others warn. Checks say what they measured, the threshold and,
-in a sentence, what a failure means. The verdict is kept beside the partition (checks.json), so that the same content is judged once.
+in a sentence, what a failure means. The verdict is kept beside the partition (checks.json): the same content is judged once.
 """
 
 from __future__ import annotations

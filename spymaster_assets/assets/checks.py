@@ -1,4 +1,4 @@
-"""Asset checks: the measures of quality.py, silver_quality.py and gold_quality.py as Dagster results, with value and threshold in their metadata."""
+"""Asset checks: the measures of quality.py, silver_quality.py and gold_quality.py as Dagster results, with value and threshold."""
 
 import datetime as dt
 import math

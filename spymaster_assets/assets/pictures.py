@@ -26,7 +26,8 @@ def _markdown(figure: Figure) -> str:
 def date_picture(lake: Lake, date: dt.date, connection: duckdb.DuckDBPyConnection) -> str:
     """Price by minute above records by minute of a date's book, its premarket and opening range shaded; New York time."""
     rows = connection.execute(f"""
-        select ts_event // {MINUTE} as minute, count(*), arg_max(price, ts_recv) filter (action = 'T') / {lake.config.instrument.point},
+        select ts_event // {MINUTE} as minute, count(*),
+               arg_max(price, ts_recv) filter (action = 'T') / {lake.config.instrument.point},
                coalesce(sum(size) filter (action = 'T'), 0)
         from ({scan([str(lake.path(FUTURES_MBP10, date))])}) group by minute order by minute""").fetchall()
     session, zone = calendar(lake.config).session(date), lake.config.sessions.market_zone

@@ -9,7 +9,8 @@ from spymaster_assets.schema import Column, Table, time_column
 from spymaster_assets.tables.silver import ELAPSED, EVENT_ID, LABELS, SIGNALS, TOUCH, TOUCHES, K
 
 SCORED: Final = (
-    "score_liquidity", "score_hedge", "score_tape", "break_score_raw", "break_score_smooth", "trigger", "signal", "phase", "confidence",
+    "score_liquidity", "score_hedge", "score_tape", "break_score_raw", "break_score_smooth",
+    "trigger", "signal", "phase", "confidence",
 )  # columns of signals; its others are inputs of the score, and stand among the features  # fmt: skip
 _OF_TOUCH: Final = ("kind", "direction", "price", "attempt_index", "sigma_cold", *(f"theta_{name}" for name in HORIZONS))
 _OF_LABELS: Final = tuple(column for column in LABELS.columns if column.name not in {"touch", "event_id", "k", "ts", "elapsed"})
@@ -21,12 +22,12 @@ TRAINING = Table(
         *(TOUCHES[name] for name in _OF_TOUCH),
         K,
         ELAPSED,
-        time_column("t_feature", "event time of the latest record that a feature may have read"),
+        time_column("t_feature", "effective time of the latest record that a feature may have read"),
         time_column("t_decision", "the moment of decision: end of snap k"),
         time_column("t_label_start", "first moment that a label may read"),
         time_column("t_label_end", "last moment that a label may read, of the longest horizon"),
         *(
-            Column(f"trainable_{name}", "i1", "flag", f"1: the outcome within {seconds} s is known, and so is volatility", low=0, high=1)
+            Column(f"trainable_{name}", "i1", "flag", f"1: outcome within {seconds} s and volatility are known", low=0, high=1)
             for name, seconds in HORIZONS.items()
         ),
         *(feature.column for feature in FEATURES),
@@ -42,7 +43,7 @@ SEQUENCES = Table(
         ELAPSED,
         Column("scale", "i2", "s", "length of a step", low=1, high=3600),
         Column("step", "i2", "number", "from 0, the earliest", low=0, high=10_000),
-        Column("observed", "i1", "flag", "1: within the session, with a sound book at both ends; else every channel is null", low=0, high=1),
+        Column("observed", "i1", "flag", "1: within the session, a sound book at both ends; 0: channels are null", low=0, high=1),
         *(channel.column for channel in CHANNELS),
     ),
 )  # fmt: skip
