@@ -4,7 +4,15 @@ from pathlib import Path
 
 import dagster as dg
 
-from spymaster_assets.assets.automation import bronze_job, daily_schedule, date_job, landing_sensor
+from spymaster_assets.assets.automation import (
+    bronze_job,
+    daily_schedule,
+    date_job,
+    freshness_check,
+    freshness_job,
+    freshness_schedule,
+    landing_sensor,
+)
 from spymaster_assets.assets.bronze import bronze_assets, landing_assets
 from spymaster_assets.assets.resources import resources
 from spymaster_assets.assets.stages import stage_assets
@@ -14,8 +22,9 @@ def build(root: Path | None = None) -> dg.Definitions:
     """The code location whose lake lies at `root` (SPYMASTER_DATA, else ./data)."""
     return dg.Definitions(
         assets=[*landing_assets, *bronze_assets, *stage_assets],
-        jobs=[bronze_job, date_job],
-        schedules=[daily_schedule],
+        asset_checks=[freshness_check],
+        jobs=[bronze_job, date_job, freshness_job],
+        schedules=[daily_schedule, freshness_schedule],
         sensors=[landing_sensor],
         resources=resources(root),
         executor=dg.in_process_executor,  # one process a date: small steps are not worth an interpreter each

@@ -13,7 +13,7 @@ import numpy as np
 from spymaster_assets.features import CHANNELS, FEATURES, HORIZONS
 from spymaster_assets.quality import Check, Outcome, Partition, Value, schema
 from spymaster_assets.sessions import NS_PER_SECOND, calendar
-from spymaster_assets.silver_quality import counted, unexpected_nulls
+from spymaster_assets.silver_quality import counted, few, unexpected_nulls
 from spymaster_assets.states import BOUNCE, BREAK, CENSORED, CHOP, OUTCOMES, RESOLVED
 from spymaster_assets.tables import (
     FEATURE_ROWS,

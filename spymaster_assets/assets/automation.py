@@ -1,4 +1,4 @@
-"""What runs by itself: the daily schedule, and the sensor that turns files arriving in landing into runs."""
+"""What runs by itself: the daily schedules, and the sensor that turns files arriving in landing into runs."""
 
 import datetime as dt
 import hashlib
@@ -7,11 +7,14 @@ import json
 import dagster as dg
 
 from spymaster_assets.assets.bronze import landing_key
+from spymaster_assets.assets.checks import key_of
 from spymaster_assets.assets.partitions import CONFIG
 from spymaster_assets.assets.resources import LakeResource
+from spymaster_assets.config import Config
+from spymaster_assets.lake import Lake
 from spymaster_assets.landing import FEEDS, LandingFile, dates_served
-from spymaster_assets.sessions import calendar, to_ns, wall
-from spymaster_assets.tables import BRONZE
+from spymaster_assets.sessions import calendar, to_datetime, to_ns, wall
+from spymaster_assets.tables import BRONZE, TRAINING
 
 READY = "00:05"  # market zone, of the day after: from here on a date's partition exists and may be run
 
@@ -21,10 +24,48 @@ bronze_job = dg.define_asset_job(
     description="Landing to Bronze of one trading date.",
 )
 
+
+def latest_due(config: Config, now: dt.datetime) -> dt.date:
+    """The latest trading date whose Gold is due at `now`: the clock of the market has passed `quality.due` of the day after it."""
+    zone, trading = config.sessions.market_zone, calendar(config)
+    today = to_datetime(to_ns(now), zone).date()
+    over = to_ns(now) >= wall(today, config.quality.due, zone)
+    return trading.before(today if over else today - dt.timedelta(days=1), 1)[0]
+
+
+def freshness(lake: Lake, now: dt.datetime) -> dg.AssetCheckResult:
+    """Whether the latest date that is due has Gold; says by how many trading dates the lake is behind."""
+    due = latest_due(lake.config, now)
+    there = lake.dates(TRAINING)
+    latest = max((date for date in there if date <= due), default=None)
+    trading = calendar(lake.config)
+    behind = len(trading.dates(latest, due)) - 1 if latest else None
+    return dg.AssetCheckResult(
+        passed=latest == due,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=f"{due} is there" if latest == due else f"{due} was due; the latest is {latest or 'none'}",
+        metadata={"latest": str(latest), "threshold: latest": str(due), "trading dates behind": behind if latest else "all"},
+    )
+
+
+@dg.asset_check(asset=key_of(TRAINING), name="freshness", description="The latest trading date that is due has Gold.")
+def freshness_check(lake: LakeResource) -> dg.AssetCheckResult:
+    return freshness(lake.lake(), dt.datetime.now(dt.UTC))
+
+
 date_job = dg.define_asset_job(
     "date_job",
-    selection=dg.AssetSelection.groups("bronze", "silver", "gold"),
+    selection=dg.AssetSelection.groups("bronze", "silver", "gold") - dg.AssetSelection.checks(freshness_check),
     description="One trading date, from landing to the last stage.",
+)
+freshness_job = dg.define_asset_job(
+    "freshness_job", selection=dg.AssetSelection.checks(freshness_check), description="Is the latest trading date there?"
+)
+freshness_schedule = dg.ScheduleDefinition(
+    name="freshness",
+    job=freshness_job,
+    cron_schedule=f"{int(CONFIG.quality.due[3:])} {int(CONFIG.quality.due[:2])} * * *",
+    execution_timezone=CONFIG.sessions.market_zone,
 )
 
 

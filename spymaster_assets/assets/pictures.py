@@ -8,11 +8,13 @@ import duckdb
 import matplotlib
 
 matplotlib.use("Agg")
+import numpy as np
 from matplotlib.figure import Figure
 
 from spymaster_assets.lake import Lake, scan
 from spymaster_assets.sessions import NS_PER_SECOND, calendar, to_datetime
-from spymaster_assets.tables import FUTURES_MBP10
+from spymaster_assets.states import LEVEL_KINDS, OUTCOMES, UP
+from spymaster_assets.tables import BARS, FUTURES_MBP10, LEVELS, TRAINING
 
 MINUTE = 60 * NS_PER_SECOND
 
@@ -49,4 +51,47 @@ def date_picture(lake: Lake, date: dt.date, connection: duckdb.DuckDBPyConnectio
     price.set_title(f"{contract.facts['contract']['symbol'] if contract else ''} {date}, New York time", fontsize=9)
     price.set_ylabel("points")
     activity.set_ylabel("records/min")
+    return _markdown(figure)
+
+
+MARKERS = {"BREAK": "#1a7f37", "BOUNCE": "#cf222e", "CHOP": "#8c959f", "CENSORED": "#ffffff", "RESOLVED": "#ffffff"}
+NAMES = {"BREAK": "green", "BOUNCE": "red", "CHOP": "grey", "CENSORED": "white", "RESOLVED": "white"}
+COLOURS = dict(zip(LEVEL_KINDS, ("#b35900", "#b35900", "#6639ba", "#6639ba", "#0969da", "#218bff"), strict=True))
+
+
+def gold_picture(lake: Lake, date: dt.date) -> str:
+    """Price by minute from 08:00 to the regular close, the levels while they hold, and each touch by direction and outcome."""
+    session, zone = calendar(lake.config).session(date), lake.config.sessions.market_zone
+    point, tick = lake.config.instrument.point, lake.config.instrument.tick
+    start, end = session.regular.start - 90 * MINUTE, session.regular.end
+
+    def hours(times: np.ndarray) -> np.ndarray:
+        return (times - start) / (60 * MINUTE)
+
+    bars, levels, rows = lake.rows(BARS, date), lake.rows(LEVELS, date), lake.rows(TRAINING, date)
+    bars = bars[(bars["minutes"] == 1) & (bars["ts"] > start) & (bars["ts"] <= end) & (bars["volume"] > 0)]
+    figure = Figure(figsize=(9, 4.2), layout="constrained")
+    axes = figure.subplots()
+    axes.axvspan(*hours(np.array(session.signals)), color="#f3f6f3", zorder=0)
+    for number, kind in enumerate(LEVEL_KINDS):
+        held = levels[(levels["kind"] == number) & (levels["valid_to"] > start) & (levels["valid_from"] < end)]
+        froms, tos = hours(np.maximum(held["valid_from"], start)), hours(np.minimum(held["valid_to"], end))
+        style = "--" if kind in ("PM_LOW", "OR_LOW", "SMA_400") else "-"
+        axes.hlines(held["price"] / point, froms, tos, colors=COLOURS[kind], lw=1, ls=style, label=kind if held.size else None)
+    closes = bars["close"].astype(np.int64) * tick / point
+    axes.plot(hours(bars["ts"]), closes, lw=0.8, color="#24292f")
+    if closes.size:
+        axes.set_ylim(closes.min() - 3, closes.max() + 3)
+    axes.legend(fontsize=6, ncols=6, loc="lower left", frameon=False)
+    first = rows[rows["elapsed"] == 0]
+    counts = {word: int((first["outcome_4min"] == number).sum()) for number, word in enumerate(OUTCOMES)}
+    for touch in first:
+        word = OUTCOMES[touch["outcome_4min"]]
+        at = float(hours(touch["t_decision"])), float(touch["price"] / point)
+        axes.plot(*at, "^" if touch["direction"] == UP else "v", ms=6, mfc=MARKERS[word], mec="#24292f", mew=0.5)
+    ticks = np.arange(0, int(hours(np.array(end))) + 1)
+    axes.set_xticks(ticks, [to_datetime(start + int(hour) * 60 * MINUTE, zone).strftime("%H:%M") for hour in ticks])
+    told = ", ".join(f"{n} {word} {NAMES[word]}" for word, n in counts.items() if n)
+    axes.set_title(f"{date}: {len(first)} touches ({told or 'none'}) within 4 min; ▲ from below, ▼ from above", fontsize=9)
+    axes.set_ylabel("points")
     return _markdown(figure)

@@ -1,20 +1,29 @@
 """Silver and Gold as assets: each is one call into a stage; its result carries rows, content hash, facts and the column schema."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import dagster as dg
 from dagster_duckdb import DuckDBResource
 
 from spymaster_assets.assets.bronze import column_schema, published
 from spymaster_assets.assets.checks import key_of, results, specs
+from spymaster_assets.assets.lineage import column_lineage
 from spymaster_assets.assets.partitions import CONFIG, date_of, trading_dates
+from spymaster_assets.assets.pictures import gold_picture
 from spymaster_assets.assets.resources import LakeResource
 from spymaster_assets.gold import STAGES
 from spymaster_assets.lake import Lake
 from spymaster_assets.maker import TROUBLE, Maker, Stage
 from spymaster_assets.progress import terminal
-from spymaster_assets.tables import DAY_SUMMARY, FUTURES_MBP10
+from spymaster_assets.schema import Table
+from spymaster_assets.tables import DAY_SUMMARY, FUTURES_MBP10, GOLD, TRAINING
 
+completes = (  # the latest date's later stages are made once what they need is there, summaries of other dates aside
+    dg.AutomationCondition.in_latest_time_window()
+    & dg.AutomationCondition.missing().newly_true().since_last_handled()
+    & ~dg.AutomationCondition.any_deps_missing().ignore(dg.AssetSelection.assets(key_of(DAY_SUMMARY)))
+).with_label("completes the latest date")
 _latest: list[Maker] = []  # the date in memory, for the stages of one run
 
 
@@ -37,6 +46,14 @@ def _deps(stage: Stage) -> list[dg.AssetDep]:
     return deps
 
 
+def _shown(table: Table, maker: Maker) -> dict[str, Any]:
+    """What Gold's results show besides: the date as a picture, and where each column comes from."""
+    if table not in GOLD:
+        return {}
+    picture = {"picture": dg.MetadataValue.md(gold_picture(maker.lake, maker.date))} if table is TRAINING else {}
+    return {**picture, "dagster/column_lineage": column_lineage(table)}
+
+
 def stage_asset(stage: Stage) -> dg.AssetsDefinition:
     """The asset, or assets, of one stage with their checks."""
 
@@ -51,6 +68,7 @@ def stage_asset(stage: Stage) -> dg.AssetsDefinition:
                 description=f"{table.meaning[0].upper()}{table.meaning[1:]}.",
                 code_version=f"{stage.code}-{CONFIG.digest(*stage.groups)}",
                 kinds={"parquet"},
+                automation_condition=completes,
                 metadata={"dagster/column_schema": column_schema(table)},
             )
             for table in stage.tables
@@ -67,7 +85,9 @@ def stage_asset(stage: Stage) -> dg.AssetsDefinition:
             for table in stage.tables:
                 one = made[table.name]
                 yield dg.MaterializeResult(
-                    asset_key=key_of(table), metadata=published(table, one), data_version=dg.DataVersion(one.manifest.content)
+                    asset_key=key_of(table),
+                    metadata={**published(table, one), **_shown(table, maker)},
+                    data_version=dg.DataVersion(one.manifest.content),
                 )
                 yield from results(maker.lake, table, maker.date, connection)
 
