@@ -75,4 +75,11 @@ def run(rows: np.ndarray, with_priors: np.ndarray = NO_PRIORS, until: int = SESS
     return day
 
 
+def sequences(day: Day) -> np.ndarray:
+    """The sequences of a day's landmarks, as far as it got, in order of (touch, k)."""
+    rows = np.sort(day.features.rows, order=["touch", "k"])
+    at = rows[np.isin(rows["elapsed"], day.config.sequences.landmarks)]
+    return day.sequences(zip(at["touch"].tolist(), at["k"].tolist(), strict=True), len(at))
+
+
 assert DAY_SUMMARY.names[1:] == PRIORS.names[1:-1], "priors are medians of summaries"

@@ -58,7 +58,7 @@ def bytes_of(day):
     tables = {
         "snaps": day.snaps, "prints": day.prints.rows, "flow": day.flow.rows, "bars 1": day.bars[1].rows,
         "bars 2": day.bars[2].rows, "levels": day.levels.rows, "touches": day.touches.rows, "signals": day.signals.rows,
-        "features": day.features.rows, "labels": day.labels(), "summary": day.summary(),
+        "features": day.features.rows, "labels": day.labels(), "summary": day.summary(), "sequences": short_day.sequences(day),
     }  # fmt: skip
     return {name: (np.sort(rows, order=KEYS[name]) if name in KEYS else rows).tobytes() for name, rows in tables.items()}
 

@@ -27,8 +27,9 @@ INEXACT = {
     "features": {feature.name for feature in FEATURES if not feature.exact},
     "touches": {"sigma"},
     "signals": {"score_tape", "break_score_raw", "break_score_smooth"},
+    "sequences": {"distance", "return", "volatility"},  # over sigma
 }
-EVERY = {"features": 7, "touches": 1, "signals": 101}
+EVERY = {"features": 7, "touches": 1, "signals": 101, "sequences": 211}
 PROBABILITIES = {feature.name for feature in FEATURES if feature.unit == "probability"}
 PLAIN_MACHINE = {  # no fused multiply-add and no wide vectors: not in numba's code, nor in the C and numpy libraries
     "NUMBA_CPU_NAME": "generic",
@@ -43,7 +44,7 @@ def tables_of(records):
     day = short_day.run(records, short_day.priors())
     tables = {name: getattr(day, name).rows for name in ("prints", "flow", "levels", "touches", "features", "signals")}
     tables |= {"snaps": day.snaps, "bars": np.concatenate([bars.rows for bars in day.bars.values()])}
-    return tables | {"labels": day.labels(), "day_summary": day.summary()}
+    return tables | {"labels": day.labels(), "day_summary": day.summary(), "sequences": short_day.sequences(day)}
 
 
 @cache

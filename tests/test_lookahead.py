@@ -16,9 +16,12 @@ from spymaster_assets.features import FEATURES, HORIZONS
 from tests import short_day
 
 END, NS, SNAP, TICK = short_day.SESSION.globex.end, 1_000_000_000, 250_000_000, short_day.CONFIG.instrument.tick
-PLACE = {"touches": ("touch",), "features": ("touch", "k"), "signals": ("touch", "k"), "labels": ("touch", "k")}  # what names a row
+PLACE = {  # what names a row
+    "touches": ("touch",), "features": ("touch", "k"), "signals": ("touch", "k"), "labels": ("touch", "k"),
+    "sequences": ("touch", "k", "scale", "step"),
+}  # fmt: skip
 KNOWN = {"levels": "valid_from", "touches": "t0"}  # when a row is known, if not at its ts
-TABLES = ("snaps", "prints", "flow", "bars", "levels", "touches", "features", "signals")
+TABLES = ("snaps", "prints", "flow", "bars", "levels", "touches", "features", "signals", "sequences")
 CHANGES = ("cut", "scrambled")
 
 
@@ -63,6 +66,7 @@ def tables_of(day, until):
         "snaps": day.snaps[: day.closed + 1], "prints": day.prints.rows, "flow": flow[flow["k"] <= closed],
         "bars": np.concatenate([bars.rows for bars in day.bars.values()]), "levels": day.levels.rows,
         "touches": day.touches.rows, "features": day.features.rows, "signals": day.signals.rows,
+        "sequences": short_day.sequences(day),
     }  # fmt: skip
     known = {name: rows if name == "flow" else rows[rows[KNOWN.get(name, "ts")] <= until] for name, rows in tables.items()}
     return {name: np.sort(rows, order=PLACE[name]) if name in PLACE else rows for name, rows in known.items()}
@@ -175,6 +179,14 @@ class LevelAhead(Day):
         self.levels.rows["valid_to"][:1] = self.grid.hidden["time"][0]
 
 
+class SequenceAhead(Day):
+    def sequences(self, at, count):
+        """The prints of a snap after the last step."""
+        rows = super().sequences(at, count)
+        rows["trades"] += self.snaps["prints"][np.minimum(rows["k"] + 1, self.clock.count)] - self.snaps["prints"][rows["k"]]
+        return rows
+
+
 @pytest.mark.parametrize("change", CHANGES)
 @pytest.mark.parametrize(
     ("make", "table", "column"),
@@ -185,6 +197,7 @@ class LevelAhead(Day):
         (EntryAhead, "touches", "entry_ticks"),
         (ScoreAhead, "signals", "mid2"),
         (LevelAhead, "levels", "valid_to"),
+        (SequenceAhead, "sequences", "trades"),
     ],
 )
 def test_planted_leak_is_found(make, table, column, change):

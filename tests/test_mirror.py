@@ -152,7 +152,7 @@ def tables(change):
         day = short_day.run(CHANGES[change].records(), CHANGES[change].priors())
     found = {name: getattr(day, name).rows for name in ("prints", "flow", "levels", "touches", "features", "signals")}
     found |= {"snaps": day.snaps, "bars 1": day.bars[1].rows, "bars 2": day.bars[2].rows}
-    found |= {"summary": day.summary(), "labels": day.labels()}
+    found |= {"summary": day.summary(), "labels": day.labels(), "sequences": short_day.sequences(day)}
     return {name: np.sort(rows, order=SORTED_BY[name]) if name in SORTED_BY else rows for name, rows in found.items()}
 
 
@@ -174,7 +174,7 @@ def of_pairs(name, change):
     before = before[np.isin(before["touch"], list(numbers.touch))].copy()
     after = after[np.isin(after["touch"], list(numbers.after))].copy()
     after["touch"] = [numbers.after[int(number)] for number in after["touch"]]
-    return before, np.sort(after, order=["touch", "k"])
+    return before, np.sort(after, order=[key for key in ("touch", "k", "scale", "step") if key in after.dtype.names])
 
 
 def same(expected, found):
@@ -235,8 +235,8 @@ def test_feature(feature, change):
 
 
 @pytest.mark.parametrize("change", CHANGES)
-@pytest.mark.parametrize("name", ["signals", "labels"])
-def test_scores_and_labels(name, change):
+@pytest.mark.parametrize("name", ["signals", "labels", "sequences"])
+def test_scores_labels_and_sequences(name, change):
     before, after = of_pairs(name, change)
     assert differing(CHANGES[change].table(name, before), after) == set()
 
