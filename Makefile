@@ -6,8 +6,8 @@ BIN := .venv/bin
 export SPYMASTER_DATA ?= $(CURDIR)/data
 export DAGSTER_HOME ?= $(SPYMASTER_DATA)/dagster
 
-DEMO_DATES ?= 2025-06-02:2025-06-05
-DEMO_LAST ?= 2025-06-05
+DEMO_FROM ?= 2025-06-02
+DEMO_LAST ?= 2025-06-09
 DEMO_EVENTS ?= 1000000
 
 .PHONY: demo test test-slow check dev bench docs clean
@@ -26,13 +26,17 @@ DEMO_EVENTS ?= 1000000
 	touch $@
 
 demo: .venv/base
-	$(BIN)/spymaster simulate --dates $(DEMO_DATES) --events-per-session $(DEMO_EVENTS) --seed 7
-	$(BIN)/spymaster day $(DEMO_DATES)
-	$(BIN)/spymaster status
-	$(BIN)/spymaster inspect $(DEMO_LAST)
+	$(BIN)/spymaster simulate --dates $(DEMO_FROM):$(DEMO_LAST) --events-per-session $(DEMO_EVENTS) --seed 7
+	$(BIN)/spymaster backfill $(DEMO_FROM) $(DEMO_LAST)
 	@echo
-	@echo "Next: 'make dev', then http://localhost:3000/assets/bronze/futures_mbp10?partition=2025-06-03&view=partitions"
-	@echo "Your own files: '$(BIN)/spymaster ingest FILES', then '$(BIN)/spymaster day DATE'. README.md has the rest."
+	$(BIN)/spymaster status
+	@echo
+	$(BIN)/spymaster outcomes
+	@echo
+	$(BIN)/spymaster inspect $(DEMO_LAST)
+	@echo "Next: 'make dev', then http://localhost:3000/assets/gold/training?partition=$(DEMO_LAST)&view=partitions"
+	@echo "SQL: $(BIN)/spymaster sql 'show tables', or open $(SPYMASTER_DATA)/spymaster.duckdb in any SQL tool; docs/tutorial.md goes on from here."
+	@echo "Your own files: '$(BIN)/spymaster ingest FILES', then '$(BIN)/spymaster backfill FROM TO'. README.md has the rest."
 
 test: .venv/dev
 	$(BIN)/python -m pytest

@@ -1,4 +1,4 @@
-"""The command line: spymaster simulate | ingest | day | backfill | status | inspect | sql | doctor | docs.
+"""The command line: spymaster simulate | ingest | day | backfill | status | outcomes | inspect | sql | doctor | docs.
 
 Dates are trading dates; a range is FROM:TO, both included. Everything lives below the data folder (--data, SPYMASTER_DATA, ./data).
 """
@@ -137,9 +137,14 @@ def day(dates: list[dt.date], force: bool) -> None:
         sys.exit(1)
 
 
+def dagster_home(root: Path) -> Path:
+    """The folder of Dagster's instance: DAGSTER_HOME, else `root`/dagster."""
+    return Path(os.environ.get("DAGSTER_HOME", root / "dagster")).absolute()
+
+
 def prepare_dagster(root: Path) -> None:
     """Point DAGSTER_HOME, unless it is set, at `root`/dagster and put the project's dagster.yaml there."""
-    home = Path(os.environ.get("DAGSTER_HOME", root / "dagster")).absolute()
+    home = dagster_home(root)
     os.environ["DAGSTER_HOME"] = str(home)
     home.mkdir(parents=True, exist_ok=True)
     settings = PROJECT / "dagster.yaml"
@@ -217,6 +222,15 @@ def status(dates: list[dt.date] | None, tables: bool) -> None:
 
 
 @main.command()
+@click.option("--dates", type=TradingDates(), help="Only these trading dates.")
+def outcomes(dates: list[dt.date] | None) -> None:
+    """How touches came out, level by level, beside what chance would do."""
+    from spymaster_assets.outcomes import table
+
+    click.echo("\n".join(table(_lake(), dates)))
+
+
+@main.command()
 @click.argument("query")
 @click.option("--csv", "as_csv", is_flag=True, help="As CSV, with every row.")
 def sql(query: str, as_csv: bool) -> None:
@@ -262,11 +276,12 @@ def docs(check: bool) -> None:
 
 @main.command()
 def doctor() -> None:
-    """Look for trouble: installation, configuration, landing files, stored hashes, leftovers, missing dates."""
-    from spymaster_assets.doctor import examine_installation, examine_lake
+    """Look for trouble: installation, configuration, landing files, stored hashes, leftovers, refused and missing dates."""
+    from spymaster_assets.doctor import examine_dagster, examine_installation, examine_lake
 
-    problems = 0
-    for finding in (*examine_installation(), *examine_lake(_lake())):
+    problems, lake = 0, _lake()
+    home = dagster_home(lake.root)
+    for finding in (*examine_installation(), *examine_dagster(home, PROJECT / "dagster.yaml"), *examine_lake(lake)):
         click.echo(f"{'ok     ' if finding.well else 'PROBLEM'}  {finding.message}")
         problems += not finding.well
     click.echo(f"\n{problems} problem{'' if problems == 1 else 's'}" if problems else "\nall well")

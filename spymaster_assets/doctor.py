@@ -1,4 +1,4 @@
-"""Looking for trouble: is the installation complete, is what is stored what was written, is anything missing."""
+"""Looking for trouble: is the installation complete, is what is stored what was written and sound, is anything missing."""
 
 from __future__ import annotations
 
@@ -7,14 +7,27 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import metadata
+from pathlib import Path
 
+from spymaster_assets.daily import EVERY, refused
 from spymaster_assets.lake import Lake, LakeError
 from spymaster_assets.landing import Landing, supply
 from spymaster_assets.progress import terminal
+from spymaster_assets.schema import Table
 from spymaster_assets.sessions import calendar
-from spymaster_assets.tables import FUTURES_MBP10, TABLES
+from spymaster_assets.tables import FUTURES_MBP10, TABLES, TRAINING
 
-NEEDED = ("dagster", "dagster-webserver", "dagster-duckdb", "databento", "duckdb", "numba", "numpy", "pyarrow")
+NEEDED = (
+    "dagster",
+    "dagster-webserver",
+    "dagster-duckdb",
+    "databento",
+    "duckdb",
+    "numba",
+    "numpy",
+    "pyarrow",
+    "exchange-calendars",
+)
 LITTLE_DISK = 5 << 30  # bytes
 
 
@@ -37,7 +50,7 @@ def examine_installation() -> Iterator[Finding]:
 
 
 def examine_lake(lake: Lake) -> Iterator[Finding]:
-    """Landing files, every stored partition against its hash, leftovers of killed writers, dates missing in between, disk."""
+    """Landing files, stored partitions against their hashes, leftovers of killed writers, refused and missing dates, disk."""
     yield Finding(True, f"configuration {lake.config.digest()}")
     if not lake.root.exists():
         yield Finding(False, f"{lake.root} is not there: simulate or ingest something first, or name another folder (--data)")
@@ -55,11 +68,35 @@ def examine_lake(lake: Lake) -> Iterator[Finding]:
         found = supply(files, "futures_mbp10", trading.session(date))
         if found.sources and not found.complete:
             yield Finding(False, f"{date}: MBP-10 coverage {', '.join(f'{day} {state}' for day, state in found.coverage.items())}")
-    missing = sorted(set(trading.dates(dates[0], dates[-1])) - set(dates)) if dates else []
+    for table in (FUTURES_MBP10, TRAINING):
+        yield from _missing(lake, table)
+    for table in EVERY:
+        for date in lake.dates(table):
+            for name in refused(lake, table, date) or ():
+                yield Finding(False, f"{date} {table.stage}/{table.name}: blocking check {name} failed; see spymaster status")
+
+
+def _missing(lake: Lake, table: Table) -> Iterator[Finding]:
+    """Trading dates between the lake's first and last that a table lacks."""
+    dates, book = lake.dates(table), lake.dates(FUTURES_MBP10)
+    missing = sorted(set(calendar(lake.config).dates(book[0], book[-1])) - set(dates)) if book else []
     if missing:
+        listed = ", ".join(map(str, missing[:10])) + (" ..." if len(missing) > 10 else "")
         yield Finding(
-            False, f"{len(missing)} trading dates missing between {dates[0]} and {dates[-1]}: {', '.join(map(str, missing[:10]))}"
+            False, f"{table.stage}/{table.name}: {len(missing)} trading dates missing between {book[0]} and {book[-1]}: {listed}"
         )
+
+
+def examine_dagster(home: Path, settings: Path) -> Iterator[Finding]:
+    """Whether Dagster's instance has the project's settings."""
+    if not home.exists():
+        yield Finding(True, f"no Dagster instance at {home} yet; the first run makes it")
+        return
+    mine = home / "dagster.yaml"
+    same = mine.exists() and settings.exists() and mine.read_bytes() == settings.read_bytes()
+    yield Finding(
+        same, f"{mine} is the project's" if same else f"{mine} is not the project's dagster.yaml: copy it, or run `make dev`"
+    )
 
 
 def _partitions(lake: Lake) -> Iterator[Finding]:

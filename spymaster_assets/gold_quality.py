@@ -29,6 +29,9 @@ from spymaster_assets.tables import (
 )
 
 MINUTE: Final = 60 * NS_PER_SECOND
+_OF_A_WHOLE_HORIZON: Final = (
+    "excursion_max", "excursion_min", "strength_signed", "strength_abs", "tradeable_1", "tradeable_2", "future_price",
+)  # columns of labels that are known only where the whole horizon was observed  # fmt: skip
 
 
 def nulls(part: Partition) -> Outcome:
@@ -36,11 +39,15 @@ def nulls(part: Partition) -> Outcome:
     broken = unexpected_nulls()
     for name in HORIZONS:
         times = [f"time_to_{side}_{step}_{name}" for side in ("break", "bounce") for step in (1, 2)]
+        numbers = [f"{column}_{name}" for column in _OF_A_WHOLE_HORIZON]
         broken |= {
             f"untimed_{name}": f"""(outcome_{name} = 'BREAK' and time_to_break_2_{name} is null)
                                 or (outcome_{name} = 'BOUNCE' and time_to_bounce_2_{name} is null)""",
-            f"resolved_with_numbers_{name}": f"outcome_{name} = 'RESOLVED' and coalesce({', '.join(times)}) is not null",
-            f"chop_without_numbers_{name}": f"outcome_{name} = 'CHOP' and strength_abs_{name} is null",
+            f"timed_{name}": f"""outcome_{name} not in ('BREAK', 'BOUNCE')
+                                 and coalesce(time_to_break_2_{name}, time_to_bounce_2_{name}) is not null""",
+            f"resolved_with_numbers_{name}": f"outcome_{name} = 'RESOLVED' and coalesce({', '.join(times + numbers)}) is not null",
+            f"censored_with_numbers_{name}": f"outcome_{name} = 'CENSORED' and coalesce({', '.join(numbers)}) is not null",
+            f"chop_without_numbers_{name}": f"outcome_{name} = 'CHOP' and ({' or '.join(f'{n} is null' for n in numbers)})",
         }
     broken["score_of_nothing"] = "(score_liquidity is null and score_hedge is null) <> (break_score_raw is null)"
     well, ill = "nulls are where they are declared", "a column is null, or known, against its declaration"
@@ -80,15 +87,17 @@ def duplicates(part: Partition) -> Outcome:
 
 
 def label_after_decision(part: Partition) -> Outcome:
-    """t_feature <= t_decision < t_label_start <= t_label_end, each horizon's label ends at t + h, and no outcome comes before t."""
+    """t_feature <= t_decision < t_label_start <= t_label_end, labels read (t, t + h] only, and no outcome comes before t."""
     broken = {
         "order": "not (t_feature <= t_decision and t_decision < t_label_start and t_label_start <= t_label_end)",
+        "start": "t_label_start <> t_decision + 1",
+        "end": f"t_label_end <> greatest({', '.join(f'label_end_{name}' for name in HORIZONS)})",
         "moment": f"t_decision <> {part.session.globex.start} + k::bigint * {part.lake.config.grid.interval_ns}",
     }
     for name, seconds in HORIZONS.items():
         times = [f"time_to_{side}_{step}_{name}" for side in ("break", "bounce") for step in (1, 2)]
         broken |= {
-            f"end_{name}": f"label_end_{name} <> t_decision + {seconds * NS_PER_SECOND} or label_end_{name} > t_label_end",
+            f"end_{name}": f"label_end_{name} <> t_decision + {seconds * NS_PER_SECOND}",
             f"outside_{name}": " or ".join(f"{time} <= 0 or {time} > {seconds}" for time in times),
         }
     broken["elapsed"] = f"t_decision - (elapsed * {NS_PER_SECOND})::bigint <> split_part(event_id, '_', -2)::bigint"
@@ -96,10 +105,10 @@ def label_after_decision(part: Partition) -> Outcome:
 
 
 def geometry(part: Partition) -> Outcome:
-    """Outcomes agree with the odds of a driftless price: class shares at the touch, and how outcomes follow the odds later (slope).
+    """Outcomes agree with the odds of a driftless price: how often each comes, how they follow the odds (slope), and both together.
 
-    Both are z values whose variance takes the rows of an episode as one. Markets may drift or mean-revert, so the limits are
-    wide: they catch labels that are turned around, shifted or made with another barrier.
+    All are z values over the landmarks, whose variance takes the rows of an episode as one. Markets may drift or mean-revert, so
+    the limits are wide: they catch labels that are turned around, all the same, shifted or made with another barrier.
     """
     rows = part.rows_of(TRAINING)
     found: dict[str, Value] = {}
@@ -108,21 +117,21 @@ def geometry(part: Partition) -> Outcome:
     rows = rows[known]
     odds = np.column_stack([rows[f"geometry_{word}_{name}"] for word in ("break", "bounce", "chop")])
     came = rows[f"outcome_{name}"][:, None] == np.array([BREAK, BOUNCE, CHOP])
-    first = rows["elapsed"] == 0
-    found["touches"] = int(first.sum())
+    found["touches"], found["rows"] = len(np.unique(rows["touch"])), len(rows)
+    z: dict[str, float] = {}
     for at, word in enumerate(("BREAK", "BOUNCE", "CHOP")):
-        expected, chance = odds[first, at], odds[first, at] * (1 - odds[first, at])
-        found[f"{word}_share"] = _mean(came[first, at])
-        found[f"{word}_by_geometry"] = _mean(expected)
-        found[f"{word}_z"] = _z((came[first, at] - expected).sum(), np.sqrt(chance), rows["episode"][first])
+        expected = odds[:, at]
+        found[f"{word}_share"], found[f"{word}_by_geometry"] = _mean(came[:, at]), _mean(expected)
+        z[f"{word}_z"] = _z((came[:, at] - expected).sum(), np.sqrt(expected * (1 - expected)), rows["episode"])
     tilt = odds[:, 0] - odds[:, 1]
     surprise = (came[:, 0] * 1.0 - came[:, 1] - tilt) * tilt
     spread = np.sqrt(np.maximum(odds[:, 0] + odds[:, 1] - tilt**2, 0)) * np.abs(tilt)
     found["slope"] = 1 + float(surprise.sum() / (tilt**2).sum()) if (tilt**2).sum() > 0 else None
-    found["slope_z"] = _z(surprise.sum(), spread, rows["episode"])
-    passed = all(abs(value) <= limit for key, value in found.items() if key.endswith("_z") and isinstance(value, float))
+    z["slope_z"] = _z(surprise.sum(), spread, rows["episode"])
+    z["CHOP_and_slope_z"] = float(np.hypot(z["CHOP_z"], z["slope_z"]))
+    passed = all(abs(value) <= limit for value in z.values())
     message = "outcomes agree with geometry" if passed else "outcomes contradict geometry: labels, barriers or volatility are wrong"
-    return Outcome(passed, found, {"every_z_at_most": limit}, message)
+    return Outcome(passed, {**found, **z}, dict.fromkeys(z, limit), message)
 
 
 def _primary(part: Partition) -> str:
@@ -142,7 +151,7 @@ def _z(total: float, spreads: np.ndarray, episodes: np.ndarray) -> float:
 
 
 def outcomes(part: Partition) -> Outcome:
-    """Of the labels of the primary horizon, few were cut off and not too many had come out before their moment."""
+    """Of the primary horizon's labels, few were cut off and few had come out before; trainable says just which can be learned."""
     rules, name = part.lake.config.quality, _primary(part)
     rows = part.rows_of(TRAINING)
     counts = np.bincount(rows[f"outcome_{name}"], minlength=len(OUTCOMES))
@@ -154,11 +163,22 @@ def outcomes(part: Partition) -> Outcome:
         "censored_share": float(share[CENSORED]),
         "resolved_share": float(share[RESOLVED]),
         "resolved_share_last_landmark": _mean(late == RESOLVED),
+        "trainable_wrong": sum(_trainable_wrong(rows, horizon) for horizon in HORIZONS),
     }
-    passed = bool(share[CENSORED] <= rules.censored_share_max and share[RESOLVED] <= rules.resolved_share_max)
-    limits = {"censored_share": rules.censored_share_max, "resolved_share": rules.resolved_share_max}
-    message = "outcomes were observed" if passed else "too few outcomes to learn from: halts, the session's end, or wrong barriers"
+    few_lost = bool(share[CENSORED] <= rules.censored_share_max and share[RESOLVED] <= rules.resolved_share_max)
+    passed = few_lost and not found["trainable_wrong"]
+    limits = {"censored_share": rules.censored_share_max, "resolved_share": rules.resolved_share_max, "trainable_wrong": 0}
+    lost = "too few outcomes to learn from: halts, the session's end, or wrong barriers"
+    message = (
+        "outcomes were observed" if passed else lost if not few_lost else "trainable marks rows that nothing can be learned from"
+    )
     return Outcome(passed, found, limits, message)
+
+
+def _trainable_wrong(rows: np.ndarray, name: str) -> int:
+    """Rows that are marked trainable without an outcome or volatility, or not in spite of both."""
+    known = np.isin(rows[f"outcome_{name}"], (BREAK, BOUNCE, CHOP)) & ~np.isnan(rows["sigma"])
+    return int((rows[f"trainable_{name}"] != known).sum())
 
 
 def reconciliation(part: Partition) -> Outcome:
@@ -175,6 +195,9 @@ def reconciliation(part: Partition) -> Outcome:
     unlike = " or ".join(f'ours."{name}" is distinct from theirs."{name}"' for name in names)
     rows["touches_matched"], wrong["touches_unlike"] = part.row(f"""
         select count(*), count(*) filter ({unlike}) from {{rows}} ours join {part.other(TOUCHES)} theirs using (touch)""")
+    rows["snaps_matched"], wrong["snaps_unlike"] = part.row(f"""
+        select count(*), count(*) filter (t_decision <> ts or t_feature <> ts - coalesce(gap_ns, 0))
+        from {{rows}} ours join {part.other(SNAPS)} theirs using (k)""")
     features, labels = (part.row(f"select count(*) from {part.other(table)}")[0] for table in (FEATURE_ROWS, LABELS))
     found = {"features": features, "labels": labels, **rows, **wrong}
     wanted = dict.fromkeys(("features", "labels", *rows), part.manifest.rows) | dict.fromkeys(wrong, 0)
@@ -192,10 +215,11 @@ def gaps(part: Partition) -> Outcome:
     rules = part.lake.config.quality
     start, end = part.session.regular.start, part.session.end
     silent, longest = part.row(f"""
-        with paused as (select ts, coalesce(gap_ns, ts - {start}) as gap, lead(gap_ns) over (order by k) as ahead
-                        from {part.other(SNAPS)} where ts > {start} and ts <= {end})
-        select coalesce(sum(least(gap, ts - {start}))
-                            filter (gap > {rules.gap_seconds} * 1e9 and coalesce(ahead < gap, true)), 0) / 1e9,
+        with snaps as (select k, ts, coalesce(gap_ns, ts - {start}) as gap
+                       from {part.other(SNAPS)} where ts > {start} and ts <= {end}),
+             paused as (select ts, gap, lead(gap) over (order by k) as ahead from snaps)
+        select if(count(*) = 0, {end - start}, coalesce(sum(least(gap, ts - {start}))
+                            filter (gap > {rules.gap_seconds} * 1e9 and coalesce(ahead < gap, true)), 0)) / 1e9,
                coalesce(max(least(gap, ts - {start})), {end - start}) / 1e9
         from paused""")
     share = float(silent) / ((end - start) / NS_PER_SECOND)
@@ -247,7 +271,7 @@ def calendar_complete(part: Partition) -> Outcome:
     limit, facts = part.lake.config.quality.calendar_share_min, _facts(part, PRIORS)
     there, missing = sorted(facts.get("dates", [])), sorted(facts.get("missing", []))
     first = min(part.lake.dates(FUTURES_MBP10), default=part.date).isoformat()
-    holes = [date for date in missing if date > first]
+    holes = [date for date in missing if date >= first]
     share = len(there) / (len(there) + len(holes)) if there or holes else 1.0
     message = "no date is missing" if not holes else f"missing: {', '.join(holes[:10])}{' ...' if len(holes) > 10 else ''}"
     return Outcome(share >= limit, {"share": share, "dates": len(there), "missing": len(holes)}, {"share": limit}, message)
@@ -262,13 +286,14 @@ def drift(part: Partition) -> Outcome:
     """Few features lie far from where they lay on the last 20 dates: the date's median against theirs, and its share of nulls."""
     rules, lake = part.lake.config.quality, part.lake
     earlier = [date for date in calendar(lake.config).before(part.date, 20) if lake.manifest(TRAINING, date)]
-    names = [f.name for f in FEATURES if not f.categories]
+    names = [f.name for f in FEATURES if not f.categories and f.null != "always"]
     if len(earlier) < rules.drift_dates_min:
         found = {"dates": len(earlier)}
         return Outcome(True, found, {"dates": rules.drift_dates_min}, "too few earlier dates to compare with")
-    before = np.array([_medians(lake.arrays(TRAINING, date, names), names) for date in earlier])
-    today = _medians(lake.arrays(TRAINING, part.date, names), names)
-    far = np.array([_distance(before[:, i], value) for i, value in enumerate(today)])
+    before = np.array([_medians_and_nulls(lake.arrays(TRAINING, date, names), names) for date in earlier])
+    today = _medians_and_nulls(lake.arrays(TRAINING, part.date, names), names)
+    of_each = [[_distance(before[:, i, j], today[i, j], (1e-9, 0.05)[i]) for i in (0, 1)] for j in range(len(names))]
+    far = np.fmax(*np.array(of_each).T)
     known = ~np.isnan(far)
     drifted = [names[i] for i in np.argsort(-np.where(known, far, 0), kind="stable") if known[i] and far[i] > rules.drift_z_max]
     share = len(drifted) / max(int(known.sum()), 1)
@@ -284,19 +309,21 @@ def drift(part: Partition) -> Outcome:
     )  # fmt: skip
 
 
-def _medians(columns: dict[str, np.ndarray], names: list[str]) -> np.ndarray:
-    """The median of each column's known values, NaN without."""
-    known = [columns[name][~np.isnan(columns[name])] for name in names]
-    return np.array([np.median(values) if values.size else np.nan for values in known])
+def _medians_and_nulls(columns: dict[str, np.ndarray], names: list[str]) -> np.ndarray:
+    """The median of each column's known values and the share of unknown ones, NaN without: two rows."""
+    unknown = [np.isnan(columns[name]) for name in names]
+    known = [columns[name][~nulls] for name, nulls in zip(names, unknown, strict=True)]
+    medians = [np.median(values) if values.size else np.nan for values in known]
+    return np.array([medians, [nulls.mean() if nulls.size else np.nan for nulls in unknown]])
 
 
-def _distance(before: np.ndarray, value: float) -> float:
+def _distance(before: np.ndarray, value: float, least: float) -> float:
     """How far a value lies from the median of earlier ones, in robust standard deviations of at least 2 % of it; or NaN."""
     before = before[~np.isnan(before)]
     if before.size < 2 or np.isnan(value):
         return np.nan
     usual = np.median(before)
-    width = max(1.4826 * np.median(np.abs(before - usual)), 0.02 * abs(usual), 1e-9)
+    width = max(1.4826 * np.median(np.abs(before - usual)), 0.02 * abs(usual), least)
     return float(abs(value - usual) / width)
 
 
@@ -306,34 +333,49 @@ def steps_complete(part: Partition) -> Outcome:
     size, training = sum(rules.steps), part.other(TRAINING)
     landmarks = ", ".join(map(str, rules.landmarks))
     wanted_rows = part.row(f"select count(*) from {training} where elapsed in ({landmarks})")[0] * size
-    places = " ".join(f"when {scale} then {n}" for scale, n in zip(rules.scales, rules.steps, strict=True))
+    ranks = " ".join(f"when {scale} then {rank}" for rank, scale in enumerate(rules.scales))
     misplaced, unknown, moved = part.row(f"""
-        with ours as (select *, row_number() over () - 1 as place from {{rows}})
-        select count(*) filter (step < 0 or step >= coalesce(case scale {places} end, 0) or step <> before and before is not null),
-               count(*) filter (t.touch is null), count(*) filter (ours.ts <> t.t_decision or ours.k <> t.k)
-        from (select *, lag(step) over (partition by touch, elapsed, scale order by place) + 1 as before from ours) ours
-        left join {training} t using (touch, elapsed)""")
+        with ours as (select *, row_number() over () - 1 as place from {{rows}}),
+             sorted as (select *, lag(step) over (partition by touch, elapsed, scale order by place) + 1 as before,
+                               row_number() over (order by touch, elapsed, case scale {ranks} end, step) - 1 as its_place from ours)
+        select count(*) filter (step < 0 or step >= coalesce({_steps(part)}, 0) or step <> before and before is not null
+                                or place <> its_place),
+               count(*) filter (t.touch is null or elapsed not in ({landmarks})),
+               count(*) filter (ours.ts <> t.t_decision or ours.k <> t.k or ours.event_id <> t.event_id)
+        from sorted ours left join {training} t using (touch, elapsed)""")
     found = {"rows": part.manifest.rows, "misplaced": misplaced, "without_a_moment": unknown, "another_moment": moved}
     wanted = {"rows": wanted_rows, "misplaced": 0, "without_a_moment": 0, "another_moment": 0}
     message = "sequences are whole" if found == wanted else "steps are missing, doubled or out of order"
     return Outcome(found == wanted, found, wanted, message)
 
 
+def _steps(part: Partition) -> str:
+    """SQL of the number of steps of a row's scale, null of an unknown one."""
+    rules = part.lake.config.sequences
+    counts = " ".join(f"when {scale} then {count}" for scale, count in zip(rules.scales, rules.steps, strict=True))
+    return f"case scale {counts} end"
+
+
 def end_at_the_moment(part: Partition) -> Outcome:
-    """The last step of a sequence shows the price where training has it, and channels are null just where nothing was observed."""
-    last = max(part.lake.config.sequences.steps)
-    finest = min(part.lake.config.sequences.scales)
+    """The last step shows the price where training has it; channels are null just where, by the snaps, nothing was observed."""
+    second = NS_PER_SECOND // part.lake.config.grid.interval_ns
     apart, compared = part.row(f"""
-        select count(*) filter (abs(distance - position_sigma_4min) > 1e-5 * greatest(1, abs(position_sigma_4min))), count(*)
-        from {{rows}} ours join {part.other(TRAINING)} t using (touch, elapsed)
-        where scale = {finest} and step = {last - 1} and observed = 1 and position_sigma_4min is not null""")
+        select count(*) filter (distance is null or abs(distance - x) > 1e-5 * greatest(1, abs(x))), count(*)
+        from {{rows}} join (select touch, elapsed, position_sigma_4min as x from {part.other(TRAINING)}) using (touch, elapsed)
+        where step = {_steps(part)} - 1 and observed = 1 and x is not null""")
     names = ", ".join(f'"{channel.name}"' for channel in CHANNELS)
     unseen, blind = part.row(f"""
         select count(*) filter (observed = 0 and coalesce({names}) is not null), count(*) filter (observed = 1 and spread is null)
         from {{rows}}""")
-    found = {"apart": apart, "unobserved_but_known": unseen, "observed_but_null": blind}
+    wrong = part.row(f"""
+        with snaps as (select k, book_ok = 1 as sound from {part.other(SNAPS)}),
+             ours as (select observed, scale * {second} as width, k - ({_steps(part)} - 1 - step) * scale * {second} as stop
+                      from {{rows}})
+        select count(*) filter ((observed = 1) <> coalesce(a.sound and b.sound, false))
+        from ours left join snaps a on a.k = stop - width left join snaps b on b.k = stop""")[0]
+    found = {"apart": apart, "unobserved_but_known": unseen, "observed_but_null": blind, "observed_wrong": wrong}
     passed = not any(found.values())
-    message = "sequences end where training stands" if passed else "sequences do not end at their moment"
+    message = "sequences end where training stands" if passed else "sequences do not end at their moment, or show what nobody saw"
     return Outcome(passed, {**found, "compared": compared}, dict.fromkeys(found, 0), message)
 
 

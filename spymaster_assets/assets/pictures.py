@@ -77,7 +77,7 @@ def gold_picture(lake: Lake, date: dt.date) -> str:
         held = levels[(levels["kind"] == number) & (levels["valid_to"] > start) & (levels["valid_from"] < end)]
         froms, tos = hours(np.maximum(held["valid_from"], start)), hours(np.minimum(held["valid_to"], end))
         style = "--" if kind in ("PM_LOW", "OR_LOW", "SMA_400") else "-"
-        axes.hlines(held["price"] / point, froms, tos, colors=COLOURS[kind], lw=1, ls=style, label=kind if held.size else None)
+        axes.hlines(held["price"] / point, froms, tos, colors=COLOURS[kind], lw=1, ls=style, label=kind if held.size else "_")
     closes = bars["close"].astype(np.int64) * tick / point
     axes.plot(hours(bars["ts"]), closes, lw=0.8, color="#24292f")
     if closes.size:
