@@ -58,8 +58,14 @@ dev: .venv/base
 	mkdir -p $(DAGSTER_HOME) && cp dagster.yaml $(DAGSTER_HOME)/
 	$(BIN)/dagster dev -w workspace.yaml -p 3000
 
-bench: .venv/dev
-	$(BIN)/python -m benchmarks
+# nautilus_trader, a peer, needs other versions than ours: an environment of its own.
+.venv/peer/done:
+	$(PYTHON) -m venv .venv/peer
+	.venv/peer/bin/python -m pip install --quiet --disable-pip-version-check nautilus_trader==1.221.0
+	touch $@
+
+bench: .venv/dev .venv/peer/done
+	SPYMASTER_NAUTILUS_PYTHON=$(CURDIR)/.venv/peer/bin/python $(BIN)/python -m benchmarks
 
 clean:
 	rm -rf .venv build *.egg-info

@@ -18,8 +18,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from benchmarks.measure import Sample
-from benchmarks.stages import STAGES, prepare
+from benchmarks.stages import STAGES, Sample, prepare
 
 
 def _sample(stage: int, which: str, root: Path) -> Sample:

@@ -4,21 +4,10 @@ import json
 import resource
 import sys
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
-from benchmarks.stages import STAGES, held, warm
-
-
-@dataclass(frozen=True)
-class Sample:
-    """One run: records read, bytes written, CPU and wall seconds, peak memory in bytes."""
-
-    records: int
-    written: int
-    cpu: float
-    wall: float
-    peak: int
+from benchmarks.stages import STAGES, Sample, held, warm
 
 
 def measure(stage: int, which: str, root: Path) -> Sample:
@@ -30,7 +19,10 @@ def measure(stage: int, which: str, root: Path) -> Sample:
     if STAGES[stage].needs:
         work(root)  # compiled, and its pages touched
     before, start = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
-    records, written = work(root)
+    found = work(root)
+    if isinstance(found, Sample):
+        return found
+    records, written = found
     wall, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     peak = next(

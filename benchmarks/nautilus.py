@@ -32,13 +32,11 @@ class Figures:
     peak: int
 
 
-def load_and_replay(paths: list[Path], records: int) -> int:
-    """Load the first `records` MBP-10 records with nautilus_trader and replay them: the events its actor counted."""
-    return figures(paths, records).count
-
-
 def figures(paths: list[Path], records: int) -> Figures:
-    """The same in a process of its own, with what it took. Definitions are read from the folder of the first path."""
+    """Load the first `records` MBP-10 records with nautilus_trader and replay them, in a process of its own.
+
+    Definitions are read from the folder of the first path.
+    """
     from spymaster_assets import dbn
 
     with tempfile.TemporaryDirectory() as folder:

@@ -20,7 +20,21 @@ if TYPE_CHECKING:
     from spymaster_assets.maker import Maker
 
 DATE = dt.date(2025, 6, 3)
-Work = Callable[[Path], tuple[int, int]]
+NAUTILUS = os.environ.get("SPYMASTER_NAUTILUS_PYTHON")  # the interpreter that has it; it does not fit our pins
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One run: records read, bytes written, CPU and wall seconds, peak memory in bytes."""
+
+    records: int
+    written: int
+    cpu: float
+    wall: float
+    peak: int
+
+
+Work = Callable[[Path], "tuple[int, int] | Sample"]  # (records, bytes written), or a Sample if it ran as a process of its own
 
 
 def files(root: Path) -> list[Path]:
@@ -272,6 +286,75 @@ def silver(root: Path) -> tuple[int, int]:
     return manifests[0].rows if manifests[0] else 0, sum(one.size for one in manifests[1:] if one)
 
 
+def _runner(root: Path) -> Any:
+    """Dagster's side of a lake, with an instance of its own."""
+    import shutil
+
+    from spymaster_assets.config import Config
+    from spymaster_assets.daily import Runner
+    from spymaster_assets.lake import Lake
+
+    home = root / "dagster"
+    home.mkdir(exist_ok=True)
+    shutil.copy(Path(__file__).parents[1] / "dagster.yaml", home)
+    os.environ["DAGSTER_HOME"] = str(home)
+    return Runner(Lake(root, Config()))
+
+
+def date(root: Path) -> tuple[int, int]:
+    """Ours: a whole date from landing to Gold, as `spymaster day` does it: Dagster, every check, everything published."""
+    import shutil
+
+    from spymaster_assets.tables import FUTURES_MBP10, TRAINING
+
+    with tempfile.TemporaryDirectory(dir=root) as folder:
+        shutil.copytree(root / "landing", Path(folder) / "landing", copy_function=os.link)
+        runner = _runner(Path(folder))
+        report = runner.run(DATE)
+        assert report.succeeded, report.trouble
+        book, training = (runner.lake.manifest(table, DATE) for table in (FUTURES_MBP10, TRAINING))
+        return sum(file["read"] for file in book.facts["files"]), training.size
+
+
+def date_peer(root: Path) -> Sample:
+    """nautilus_trader: loading and replaying the first million records."""
+    from benchmarks.nautilus import figures
+
+    found = figures(files(root), 1_000_000)
+    return Sample(found.count, 0, found.load_cpu + found.replay_cpu, found.load_wall + found.replay_wall, found.peak)
+
+
+def orchestration(root: Path) -> tuple[int, int]:
+    """Ours: a date on which nothing changed, through Dagster."""
+    assert _runner(root).run(DATE).succeeded
+    return 1, 0
+
+
+def orchestration_floor(root: Path) -> tuple[int, int]:
+    """The same without Dagster: every table looked up, every verdict read, the picture drawn."""
+    import duckdb
+
+    from spymaster_assets.assets.checks import EVERY_CHECK
+    from spymaster_assets.assets.pictures import date_picture, gold_picture
+    from spymaster_assets.gold import STAGES as EVERY_STAGE
+    from spymaster_assets.ingest import Intake, ingest_date
+    from spymaster_assets.landing import Landing
+    from spymaster_assets.maker import Maker
+    from spymaster_assets.quality import examine
+    from spymaster_assets.tables import BRONZE
+
+    lake = _silver(root).lake
+    ingest_date(Intake(DATE, lake, Landing(lake.root / "landing", lake.config)))
+    maker = Maker(DATE, lake)
+    for stage in EVERY_STAGE:
+        maker.make(stage)
+    for table in (*BRONZE, *(table for stage in EVERY_STAGE for table in stage.tables)):
+        examine(lake, table, DATE, EVERY_CHECK)
+    date_picture(lake, DATE, duckdb.connect())
+    gold_picture(lake, DATE)
+    return 1, 0
+
+
 IN_MEMORY = 1_000_000  # records of the stages that work in memory
 
 
@@ -295,6 +378,8 @@ STAGES = (
     Stage("features, per moment", features, None, None, "100,000 ns", ("day",)),
     Stage("score, per touch and snap", signals, None, None, "10,000 ns for its inputs", ("day",)),
     Stage("Silver of a date", silver, grid_floor, None, "2,000 ns: 15 M records in 30 s", ("day",)),
+    Stage("a date, landing to Gold", date, None, date_peer if NAUTILUS else None, "4,000 ns: 15 M records in 60 s; 6x peer"),
+    Stage("orchestration, per date", orchestration, orchestration_floor, None, "1.5e9 ns beyond its floor", ("day",)),
 )
 
 

@@ -169,9 +169,7 @@ def outcomes(part: Partition) -> Outcome:
     passed = few_lost and not found["trainable_wrong"]
     limits = {"censored_share": rules.censored_share_max, "resolved_share": rules.resolved_share_max, "trainable_wrong": 0}
     lost = "too few outcomes to learn from: halts, the session's end, or wrong barriers"
-    message = (
-        "outcomes were observed" if passed else lost if not few_lost else "trainable marks rows that nothing can be learned from"
-    )
+    message = "outcomes were observed" if passed else lost if not few_lost else "trainable is not what outcome and volatility say"
     return Outcome(passed, found, limits, message)
 
 

@@ -1,36 +1,27 @@
 """Silver's checks: each passes on a sound date and fails on its own defect; what a failure stops, and what makes a stage stale."""
 
-import datetime as dt
 import shutil
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from functools import cache
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
-import duckdb
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
-from spymaster_assets.assets.checks import key_of, results
+from spymaster_assets.assets.checks import key_of
 from spymaster_assets.assets.stages import stage_assets
 from spymaster_assets.compute.stream import Day
 from spymaster_assets.config import Config
 from spymaster_assets.definitions import build
 from spymaster_assets.features import HORIZONS
-from spymaster_assets.ingest import Intake, ingest_date
 from spymaster_assets.lake import Lake
-from spymaster_assets.landing import Landing
 from spymaster_assets.maker import Maker, MissingTable
 from spymaster_assets.quality import Check, examine
-from spymaster_assets.schema import TEXT, Table
+from spymaster_assets.schema import Table
 from spymaster_assets.sessions import calendar
 from spymaster_assets.silver import SILVER_STAGES
 from spymaster_assets.silver_quality import SILVER_CHECKS
-from spymaster_assets.simulator.write import simulate
 from spymaster_assets.states import (
     BOUNCE,
     BREAK,
@@ -62,23 +53,42 @@ from spymaster_assets.tables import (
     SIGNALS,
     SILVER,
     SNAPS,
-    TABLES,
     TOUCHES,
 )
+from tests.defects import (
+    CONFIG,
+    DATE,
+    SECOND,
+    Defect,
+    Edit,
+    Text,
+    Where,
+    add,
+    at,
+    at_elapsed,
+    beside,
+    came_out,
+    clone,
+    double,
+    each,
+    flip,
+    lose,
+    made_of,
+    measured,
+    misses,
+    name_of,
+    nullable,
+    publish,
+    put,
+    shown,
+    swapped,
+    wider,
+)
 
-DATE = dt.date(2025, 6, 3)
-CONFIG = Config()
 TICK = CONFIG.instrument.tick
-SECOND = 1_000_000_000
 STAGE = {stage.name: stage for stage in SILVER_STAGES}
 COLD = {("priors", "earlier_dates"), ("touches", "volatility_known")}  # warn on a first date
 WARNING = {*COLD, ("option_flow", "premium_signs"), ("labels", "outcomes_observed")}
-
-Text = dict[str, np.ndarray]
-Where = Callable[[np.ndarray], Any]
-Edit = Callable[[np.ndarray, Text], Any]  # changes rows and texts in place; an answer: which rows are stored instead, in order
-Found = dict[str, dg.AssetCheckResult]
-
 
 # Lakes
 
@@ -86,14 +96,7 @@ Found = dict[str, dg.AssetCheckResult]
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Lake:
     """A simulated date from landing to labels, without earlier dates."""
-    lake = Lake(tmp_path_factory.mktemp("silver_quality"), CONFIG)
-    simulate(lake.root / "landing", [DATE], events_per_session=20_000, seed=5, config=CONFIG)
-    for result in ingest_date(Intake(DATE, lake, Landing(lake.root / "landing", CONFIG))).values():
-        assert not isinstance(result, Exception), result
-    silver = Maker(DATE, lake)
-    for stage in SILVER_STAGES:
-        silver.make(stage)
-    return lake
+    return made_of(tmp_path_factory.mktemp("silver_quality"), SILVER_STAGES, events=20_000, seed=5)
 
 
 @pytest.fixture(scope="module")
@@ -105,103 +108,7 @@ def warm(made: Lake, tmp_path_factory: pytest.TempPathFactory) -> Lake:
     return lake
 
 
-def beside(sound: Lake, root: Path, *copied: Table) -> Lake:
-    """A lake that has copies of some tables and links to the others."""
-    for stage in ("bronze", "silver"):
-        (root / stage).mkdir()
-        for folder in (sound.root / stage).iterdir():
-            if TABLES[f"{stage}/{folder.name}"] in copied:
-                shutil.copytree(folder, root / stage / folder.name)
-            else:
-                (root / stage / folder.name).symlink_to(folder.resolve())
-    return Lake(root, sound.config)
-
-
-def clone(sound: Lake, root: Path, *stages: str) -> Lake:
-    """A lake of its own."""
-    for stage in stages or ("bronze", "silver"):
-        shutil.copytree(sound.root / stage, root / stage)
-    return Lake(root, sound.config)
-
-
-_held: dict[str, tuple[np.ndarray, Text]] = {}  # content hash -> rows and texts, read once
-
-
-def publish(lake: Lake, table: Table, edit: Edit | None = None, facts: Mapping[str, Any] | None = None) -> None:
-    """Publish a partition again, edited, as a defective maker would have: its manifest fits what it holds."""
-    manifest = lake.manifest(table, DATE)
-    assert manifest is not None
-    if manifest.content not in _held:
-        names = [column.name for column in table.columns if column.dtype == TEXT]
-        _held[manifest.content] = lake.rows(table, DATE), lake.arrays(table, DATE, names) if names else {}
-    held, words = _held[manifest.content]
-    rows, text = held.copy(), {name: column.copy() for name, column in words.items()}
-    stored = edit(rows, text) if edit else None
-    if stored is not None:
-        rows, text = rows[stored], {name: column[stored] for name, column in text.items()}
-    with lake.write(table, DATE, manifest.fingerprint) as writer:
-        writer.append_rows(rows, text)
-        writer.publish({**manifest.facts, **(facts or {})})
-
-
-def store(lake: Lake, table: Table, change: Callable[[pa.Table], pa.Table]) -> None:
-    """Exchange the stored file for another, behind the manifest's back."""
-    path = lake.path(table, DATE)
-    pq.write_table(change(pq.read_table(path, partitioning=None)), path)
-
-
-def measured(lake: Lake, table: Table) -> Found:
-    """The checks of a table as Dagster shows them."""
-    return {result.check_name or "": result for result in results(lake, table, DATE, _connection())}
-
-
-@cache
-def _connection() -> duckdb.DuckDBPyConnection:
-    return duckdb.connect()
-
-
 # Edits
-
-
-def at(rows: np.ndarray, where: Any) -> Any:
-    """A place in rows: a number, a slice, or the first row (of several that must be there) that a condition holds for."""
-    if not callable(where):
-        return where
-    found = np.flatnonzero(where(rows))
-    assert found.size, "the date has no row for this defect"
-    return found[:1]
-
-
-def put(name: str, value: Any, where: Any) -> Edit:
-    def edit(rows: np.ndarray, _: Text) -> None:
-        rows[name][at(rows, where)] = value
-
-    return edit
-
-
-def add(name: str, step: Any, where: Any) -> Edit:
-    def edit(rows: np.ndarray, _: Text) -> None:
-        rows[name][at(rows, where)] += step
-
-    return edit
-
-
-def each(*edits: Edit) -> Edit:
-    """Several edits of the same rows."""
-
-    def edit(rows: np.ndarray, text: Text) -> None:
-        for one in edits:
-            one(rows, text)
-
-    return edit
-
-
-def lose(where: Any) -> Edit:
-    return lambda rows, _: np.delete(np.arange(len(rows)), at(rows, where))
-
-
-def double(where: Any) -> Edit:
-    return lambda rows, _: np.sort(np.append(np.arange(len(rows)), np.atleast_1d(at(rows, where))))
 
 
 def swap_neighbours(rows: np.ndarray, _: Text) -> None:
@@ -218,13 +125,6 @@ def falling(rows: np.ndarray, _: Text) -> None:
 
 def one_record_less(rows: np.ndarray, _: Text) -> None:
     rows["records"][rows["records"] == rows["records"].max()] -= 1
-
-
-def swapped(one: str, other: str) -> Edit:
-    def edit(rows: np.ndarray, _: Text) -> None:
-        rows[one], rows[other] = rows[other].copy(), rows[one].copy()
-
-    return edit
 
 
 def too_soon(rows: np.ndarray, _: Text) -> None:
@@ -257,54 +157,7 @@ def half_of(name: str, of: str, where: Where) -> Edit:
     return edit
 
 
-def nullable(name: str) -> Callable[[pa.Table], pa.Table]:
-    """A column's first value is null, and the file declares that it may be."""
-
-    def change(stored: pa.Table) -> pa.Table:
-        column = stored.column(name).to_pylist()
-        field = stored.schema.field(name).with_nullable(True)
-        return stored.set_column(stored.schema.get_field_index(name), field, pa.array([None, *column[1:]], field.type))
-
-    return change
-
-
-def wider(name: str) -> Callable[[pa.Table], pa.Table]:
-    """A column of another type."""
-    return lambda file: file.set_column(
-        file.schema.get_field_index(name), name, file.column(name).cast(pa.int64()).combine_chunks()
-    )
-
-
 # Defects
-
-
-@dataclass(frozen=True)
-class Defect:
-    """What goes wrong in a table, and the check that must say so.
-
-    `off`: by how much the measured values named miss their thresholds (0 where none is declared); None: they miss them; a text:
-    the measured value holds it. `also`: checks of the table that fail too, because they must. `of`: the table that is damaged, if
-    not the one that is checked.
-    """
-
-    table: Table
-    check: str
-    what: str
-    spoil: Edit | None
-    off: Mapping[str, float | str | None]
-    also: tuple[str, ...] = ()
-    of: Table | None = None
-    facts: Mapping[str, Any] | None = None
-    stored: Callable[[pa.Table], pa.Table] | None = None
-
-    def apply(self, sound: Lake, root: Path) -> Lake:
-        damaged = self.of or self.table
-        lake = beside(sound, root, damaged)
-        if self.stored:
-            store(lake, damaged, self.stored)
-        else:
-            publish(lake, damaged, self.spoil, self.facts)
-        return lake
 
 
 def _out_of_range(table: Table, what: str, edit: Edit, also: tuple[str, ...] = ()) -> Defect:
@@ -331,18 +184,10 @@ def _kind(number: int) -> Where:
     return lambda rows: rows["kind"] == number
 
 
-def _at_elapsed(seconds: float) -> Where:
-    return lambda rows: rows["elapsed"] == seconds
-
-
-def _came_out(name: str, outcome: int) -> Where:
-    return lambda rows: rows[f"outcome_{name}"] == outcome
-
-
 def _moments(table: Table, also: tuple[str, ...] = ()) -> tuple[Defect, ...]:
     """Of the tables that have a row per touch and landmark. `also`: what else fails where a row's time is wrong."""
     return (
-        Defect(table, "known_at_the_moment", "a row at no landmark", add("elapsed", 1, _at_elapsed(15)),
+        Defect(table, "known_at_the_moment", "a row at no landmark", add("elapsed", 1, at_elapsed(15)),
                {"not_a_landmark": 1, "another_moment": 1}),
         Defect(table, "known_at_the_moment", "a row 1 ns late", add("ts", 1, 30), {"another_moment": 1}, also),
         Defect(table, "known_at_the_moment", "a row doubled", double(30), {"keys": -1, "joined": 0}),
@@ -356,7 +201,7 @@ def _windows(name: str, seconds: int) -> tuple[Defect, ...]:
     def one(what: str, edit: Edit, rule: str) -> Defect:
         return Defect(LABELS, "label_windows", f"{name}, {what}", edit, {f"{rule}_{name}": 1})
 
-    broke, bounced, chopped = (_came_out(name, outcome) for outcome in (BREAK, BOUNCE, CHOP))
+    broke, bounced, chopped = (came_out(name, outcome) for outcome in (BREAK, BOUNCE, CHOP))
     to_break, to_bounce = f"time_to_break_2_{name}", f"time_to_bounce_2_{name}"
     return (
         one("an end one second off", add(f"label_end_{name}", SECOND, 5), "end"),
@@ -443,8 +288,8 @@ DEFECTS = (
            stored=nullable("excursion_max")),
     Defect(FEATURE_ROWS, "null_policy", "a value of a stage that is not there", put("gamma_exposure", 1, 30),
            {"gamma_exposure_known": 1}),
-    Defect(FEATURE_ROWS, "null_policy", "a reaction at e = 0", put("tape_prints", 0, _at_elapsed(0)), {"tape_prints_at_e_0": 1}),
-    Defect(FEATURE_ROWS, "null_policy", "a state of the reaction at e = 0", put("barrier_state", WEAK, _at_elapsed(0)),
+    Defect(FEATURE_ROWS, "null_policy", "a reaction at e = 0", put("tape_prints", 0, at_elapsed(0)), {"tape_prints_at_e_0": 1}),
+    Defect(FEATURE_ROWS, "null_policy", "a state of the reaction at e = 0", put("barrier_state", WEAK, at_elapsed(0)),
            {"barrier_state_at_e_0": 1, "states_without_numbers": 1}),
     Defect(FEATURE_ROWS, "null_policy", "a state without numbers", put("barrier_turnover", np.nan, _later),
            {"states_without_numbers": 1}),
@@ -478,17 +323,6 @@ DEFECTS = (
 )  # fmt: skip
 
 
-def _name(check: Check) -> str:
-    return f"{check.table.name}/{check.name}"
-
-
-def shown(result: dg.AssetCheckResult) -> tuple[dict[str, Any], dict[str, Any]]:
-    """(measured, threshold) of a result."""
-    values = {name: value.value for name, value in (result.metadata or {}).items()}
-    limits = {name.removeprefix("threshold: "): value for name, value in values.items() if name.startswith("threshold: ")}
-    return {name: value for name, value in values.items() if not name.startswith("threshold: ")}, limits
-
-
 @pytest.fixture(scope="module")
 def sound(made: Lake, warm: Lake) -> dict[str, dict[tuple[str, str], dg.AssetCheckResult]]:
     """Every result on the date as it is (cold), and on it as if earlier dates had been there (warm)."""
@@ -498,7 +332,7 @@ def sound(made: Lake, warm: Lake) -> dict[str, dict[tuple[str, str], dg.AssetChe
     }
 
 
-@pytest.mark.parametrize("check", SILVER_CHECKS, ids=_name)
+@pytest.mark.parametrize("check", SILVER_CHECKS, ids=name_of)
 def test_check_passes_on_a_sound_date(check: Check, sound: dict[str, dict[tuple[str, str], dg.AssetCheckResult]]) -> None:
     """A first date warns that it knows nothing of earlier ones."""
     key = check.table.name, check.name
@@ -507,20 +341,20 @@ def test_check_passes_on_a_sound_date(check: Check, sound: dict[str, dict[tuple[
     assert later.passed, (shown(later), later.description)
 
 
-@pytest.mark.parametrize("check", SILVER_CHECKS, ids=_name)
+@pytest.mark.parametrize("check", SILVER_CHECKS, ids=name_of)
 def test_check_shows_value_and_threshold(check: Check, sound: dict[str, dict[tuple[str, str], dg.AssetCheckResult]]) -> None:
     values, limits = shown(sound["cold"][check.table.name, check.name])
     assert values and limits
     assert set(limits) <= set(values), "a threshold of something that is not measured"
 
 
-@pytest.mark.parametrize("check", SILVER_CHECKS, ids=_name)
+@pytest.mark.parametrize("check", SILVER_CHECKS, ids=name_of)
 def test_check_has_a_defect(check: Check) -> None:
     seeded = {(defect.table.name, defect.check) for defect in (*DEFECTS, *FOUND_LATER)}
-    assert (check.table.name, check.name) in seeded, f"no defect is seeded for {_name(check)}"
+    assert (check.table.name, check.name) in seeded, f"no defect is seeded for {name_of(check)}"
 
 
-@pytest.mark.parametrize("check", SILVER_CHECKS, ids=_name)
+@pytest.mark.parametrize("check", SILVER_CHECKS, ids=name_of)
 def test_check_blocks_unless_it_is_one_that_warns(check: Check) -> None:
     asset = next(asset for asset in stage_assets if key_of(check.table) in asset.keys)
     spec = asset.get_spec_for_check_key(dg.AssetCheckKey(key_of(check.table), check.name))
@@ -528,7 +362,7 @@ def test_check_blocks_unless_it_is_one_that_warns(check: Check) -> None:
     assert spec.description
 
 
-@pytest.mark.parametrize("defect", DEFECTS, ids=lambda defect: f"{defect.table.name}/{defect.check}: {defect.what}")
+@pytest.mark.parametrize("defect", DEFECTS, ids=str)
 def test_defect_fails_its_check_and_no_other(
     defect: Defect, warm: Lake, sound: dict[str, dict[tuple[str, str], dg.AssetCheckResult]], tmp_path: Path
 ) -> None:
@@ -538,15 +372,7 @@ def test_defect_fails_its_check_and_no_other(
     blocking = (defect.table.name, defect.check) not in WARNING
     assert result.severity is (dg.AssetCheckSeverity.ERROR if blocking else dg.AssetCheckSeverity.WARN)
 
-    values, limits = shown(result)
-    for name, off in defect.off.items():
-        if off is None:
-            assert values[name] != limits[name], name
-        elif isinstance(off, str):
-            assert off in values[name], name
-        else:
-            assert values[name] - limits.get(name, 0) == off, name
-
+    misses(result, defect.off)
     message = result.description or ""
     assert " " in message and message != sound["warm"][defect.table.name, defect.check].description
 
@@ -559,12 +385,7 @@ def _without_range(table: Table) -> list[int]:
 def test_a_flipped_byte_in_the_file_fails_the_schema_check(table: Table, warm: Lake, tmp_path: Path) -> None:
     """In the last bytes of a column without a range: nothing but the checksum can tell."""
     lake = beside(warm, tmp_path, table)
-    path = lake.path(table, DATE)
-    chunk = pq.ParquetFile(path).metadata.row_group(0).column(_without_range(table)[0])
-    content = bytearray(path.read_bytes())
-    start = chunk.dictionary_page_offset if chunk.has_dictionary_page else chunk.data_page_offset
-    content[start + chunk.total_compressed_size - 2] ^= 1
-    path.write_bytes(content)
+    flip(lake, table, _without_range(table)[0])
     [outcome] = examine(lake, table, DATE, [check for check in SILVER_CHECKS if check.name == "schema"]).values()
     assert not outcome.passed
     assert "checksum" in str(outcome.measured["damage"])
@@ -796,7 +617,7 @@ FOUND_LATER = (
     Defect(TOUCHES, "touch_rules", "an id that is none", nonsense, {}),
     Defect(FEATURE_ROWS, "null_policy", "NaN where no null may be", put("excursion_max", np.nan, 30), {}),
     Defect(FEATURE_ROWS, "null_policy", "NaN where no null may be (approach)", put("approach_tape_prints", np.nan, 30), {}),
-    Defect(FEATURE_ROWS, "null_policy", "a reaction null at e > 0", put("tape_prints", np.nan, _at_elapsed(30)), {}),
+    Defect(FEATURE_ROWS, "null_policy", "a reaction null at e > 0", put("tape_prints", np.nan, at_elapsed(30)), {}),
     Defect(FEATURE_ROWS, "null_policy", "a reaction state null at e > 0", each(put("barrier_state", -1, _later)), {}),
     *(
         Defect(t, "known_at_the_moment", what, edit, {})
@@ -824,26 +645,26 @@ FOUND_LATER = (
         LABELS,
         "label_windows",
         "BOUNCE after a break",
-        half_of("time_to_break_2_4min", "time_to_bounce_2_4min", _came_out("4min", BOUNCE)),
+        half_of("time_to_break_2_4min", "time_to_bounce_2_4min", came_out("4min", BOUNCE)),
         {},
     ),
-    Defect(LABELS, "label_windows", "RESOLVED with times", put("outcome_4min", RESOLVED, _came_out("4min", BREAK)), {}),
+    Defect(LABELS, "label_windows", "RESOLVED with times", put("outcome_4min", RESOLVED, came_out("4min", BREAK)), {}),
     Defect(
         LABELS,
         "label_windows",
         "theta reached but .33 theta not",
-        put("time_to_break_1_4min", np.nan, _came_out("4min", BREAK)),
+        put("time_to_break_1_4min", np.nan, came_out("4min", BREAK)),
         {},
     ),
     Defect(
-        LABELS, "label_windows", "theta reached before .33 theta", add("time_to_break_1_4min", 100, _came_out("4min", BREAK)), {}
+        LABELS, "label_windows", "theta reached before .33 theta", add("time_to_break_1_4min", 100, came_out("4min", BREAK)), {}
     ),
     Defect(PRIORS, "buckets", "a bucket twice", put("bucket", 4, 3), {}),
     Defect(DAY_SUMMARY, "buckets", "a bucket twice", put("bucket", 4, 3), {}),
 )
 
 
-@pytest.mark.parametrize("defect", FOUND_LATER, ids=lambda defect: f"{defect.table.name}/{defect.check}: {defect.what}")
+@pytest.mark.parametrize("defect", FOUND_LATER, ids=str)
 def test_defect_found_later_fails_its_check(defect: Defect, warm: Lake, tmp_path: Path) -> None:
     found = measured(defect.apply(warm, tmp_path), defect.table)
     assert not found[defect.check].passed
