@@ -75,7 +75,7 @@ def work(connection: Connection, root: Path, tag: str) -> None:
     from spymaster_assets.config import load
 
     runner = Runner(Lake(root, load()), {"spymaster/backfill": tag})
-    with contextlib.suppress(EOFError, BrokenPipeError):
+    with contextlib.suppress(EOFError, ConnectionError):
         while True:
             task: Task = connection.recv()
             connection.send(_one(runner, task))
@@ -124,7 +124,7 @@ class Pool:
             for worker in self._workers:
                 if worker.task is None and waiting:
                     worker.task = waiting.pop()
-                    with contextlib.suppress(BrokenPipeError):  # it is dead: seen below
+                    with contextlib.suppress(ConnectionError):  # it is dead: seen below
                         worker.connection.send(worker.task)
             for connection in wait([worker.connection for worker in self._workers if worker.task]):
                 place = next(i for i, worker in enumerate(self._workers) if worker.connection is connection)
@@ -137,7 +137,7 @@ class Pool:
         try:
             result: Done = worker.connection.recv()
             return result
-        except (EOFError, ConnectionResetError):
+        except (EOFError, ConnectionError):
             worker.process.join()
             self._workers[place] = self._new()
             return Done(task, True, [f"the worker ended with exit code {worker.process.exitcode} (out of memory?)"])

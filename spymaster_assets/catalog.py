@@ -1,18 +1,19 @@
 """SQL over the lake: one DuckDB view per table, with a `date` column, here and in a file that any SQL tool opens.
 
 A view follows the manifests at the moment of the query, so it shows what is published then: new dates without being made anew, and
-never what a killed writer left. `publish` writes the views to <root>/spymaster.duckdb by rename, whoever has the old one open.
+never what a killed writer left. `publish` writes the views to <root>/spymaster.duckdb by rename, whoever has the old one open;
+what others wrote into that file is not kept.
 """
 
 from __future__ import annotations
 
-import os
+import tempfile
 from pathlib import Path
 from typing import Final
 
 import duckdb
 
-from spymaster_assets.lake import MANIFEST, Lake, pattern
+from spymaster_assets.lake import MANIFEST, Lake, pattern, write_atomic
 from spymaster_assets.schema import Table
 from spymaster_assets.tables import TABLES
 
@@ -25,7 +26,7 @@ def view(lake: Lake, table: Table) -> str:
     return f"""
         select * exclude (filename), regexp_extract(filename, '.*/date=([0-9-]+)/', 1)::date as date
         from read_parquet('{folder}/*.parquet', hive_partitioning = false, filename = true, union_by_name = true)
-        where filename in (select replace(filename, '{MANIFEST}', file)
+        where filename in (select left(filename, -{len(MANIFEST)}) || file
                            from read_json('{folder}/{MANIFEST}', columns = {{file: 'varchar'}}, filename = true))"""
 
 
@@ -41,9 +42,9 @@ def connect(lake: Lake, file: Path | None = None) -> duckdb.DuckDBPyConnection:
 def publish(lake: Lake) -> Path:
     """Write the views to <root>/spymaster.duckdb."""
     target = lake.root / FILE
-    temporary = target.with_name(f".{FILE}.{os.getpid()}.tmp")
-    temporary.unlink(missing_ok=True)
     lake.root.mkdir(parents=True, exist_ok=True)
-    connect(lake, temporary).close()
-    temporary.replace(target)
+    with tempfile.TemporaryDirectory() as folder:  # DuckDB cannot write to every path that the lake may have
+        connect(lake, Path(folder) / FILE).close()
+        target.with_name(f"{FILE}.wal").unlink(missing_ok=True)  # of the old file: beside it the new one could not be opened
+        write_atomic(target, (Path(folder) / FILE).read_bytes())
     return target

@@ -258,7 +258,7 @@ def sql(query: str, as_csv: bool) -> None:
         else:
             click.echo(str(answer), nl=False)
     except duckdb.Error as error:
-        raise click.ClickException(str(error)) from error
+        raise click.ClickException(" ".join(str(error).partition("\n\nLINE ")[0].split())) from error
 
 
 @main.command()

@@ -74,9 +74,10 @@ class Runner:
         gc.set_threshold(100_000, 50, 100)  # searching all that is loaded for cycles again and again costs a fifth of a run
 
     def close_dead_runs(self) -> int:
-        """Runs of processes that were killed would stand as started for ever; how many there were."""
-        started = self._instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING]))
-        dead = [run for run in started if PROCESS in run.tags and not alive(int(run.tags[PROCESS]))]
+        """Runs of processes that were killed would stand as started, or about to be, for ever; how many there were."""
+        status = dg.DagsterRunStatus
+        open_runs = self._instance.get_runs(dg.RunsFilter(statuses=[status.NOT_STARTED, status.STARTING, status.STARTED]))
+        dead = [run for run in open_runs if PROCESS in run.tags and not alive(int(run.tags[PROCESS]))]
         for run in dead:
             self._instance.report_run_failed(run, f"process {run.tags[PROCESS]} was killed; the lake is whole, run the date again")
         return len(dead)

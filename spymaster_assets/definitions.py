@@ -14,6 +14,7 @@ from spymaster_assets.assets.automation import (
     landing_sensor,
 )
 from spymaster_assets.assets.bronze import bronze_assets, landing_assets
+from spymaster_assets.assets.history import history_assets
 from spymaster_assets.assets.resources import resources
 from spymaster_assets.assets.stages import stage_assets
 
@@ -21,7 +22,7 @@ from spymaster_assets.assets.stages import stage_assets
 def build(root: Path | None = None) -> dg.Definitions:
     """The code location whose lake lies at `root` (SPYMASTER_DATA, else ./data)."""
     return dg.Definitions(
-        assets=[*landing_assets, *bronze_assets, *stage_assets],
+        assets=[*landing_assets, *history_assets, *bronze_assets, *stage_assets],
         asset_checks=[freshness_check],
         jobs=[bronze_job, date_job, freshness_job],
         schedules=[daily_schedule, freshness_schedule],

@@ -73,16 +73,17 @@ def ranges(part: Partition) -> Outcome:
 
 
 def duplicates(part: Partition) -> Outcome:
-    """One row per touch and landmark; one event_id per touch, and one touch per event_id."""
+    """One row per touch and landmark, in order; one event_id per touch, and one touch per event_id."""
     key = "touch, elapsed" if part.table is TRAINING else "touch, elapsed, scale, step"
     names = key.replace("touch", "event_id", 1)
-    by_touch, by_id, ids, touches = part.row(f"""
+    counts = part.row(f"""
         select count(*) - count(distinct ({key})), count(*) - count(distinct ({names})),
                count(distinct (touch, event_id)) - count(distinct touch),
-               count(distinct (touch, event_id)) - count(distinct event_id)
-        from {{rows}}""")
-    found = {"rows_doubled": by_touch, "ids_doubled": by_id, "ids_of_a_touch": ids, "touches_of_an_id": touches}
-    message = "every row is there once" if not any(found.values()) else "a touch stands twice, or under two names"
+               count(distinct (touch, event_id)) - count(distinct event_id),
+               count(*) filter ((touch, elapsed) < before)
+        from (select *, lag((touch, elapsed)) over () as before from {{rows}})""")
+    found = dict(zip(("rows_doubled", "ids_doubled", "ids_of_a_touch", "touches_of_an_id", "backward"), counts, strict=True))
+    message = "every row is there once" if not any(found.values()) else "a touch stands twice, under two names, or out of order"
     return Outcome(not any(found.values()), found, dict.fromkeys(found, 0), message)
 
 
@@ -108,7 +109,7 @@ def geometry(part: Partition) -> Outcome:
     """Outcomes agree with the odds of a driftless price: how often each comes, how they follow the odds (slope), and both together.
 
     All are z values over the landmarks, whose variance takes the rows of an episode as one. Markets may drift or mean-revert, so
-    the limits are wide: they catch labels that are turned around, all the same, shifted or made with another barrier.
+    the limits are wide: they catch labels that are turned around or all the same.
     """
     rows = part.rows_of(TRAINING)
     found: dict[str, Value] = {}
@@ -151,7 +152,7 @@ def _z(total: float, spreads: np.ndarray, episodes: np.ndarray) -> float:
 
 
 def outcomes(part: Partition) -> Outcome:
-    """Of the primary horizon's labels, few were cut off and few had come out before; trainable says just which can be learned."""
+    """Few labels of the primary horizon were cut off or had come out before; all fit their barriers, and trainable fits them."""
     rules, name = part.lake.config.quality, _primary(part)
     rows = part.rows_of(TRAINING)
     counts = np.bincount(rows[f"outcome_{name}"], minlength=len(OUTCOMES))
@@ -163,14 +164,26 @@ def outcomes(part: Partition) -> Outcome:
         "censored_share": float(share[CENSORED]),
         "resolved_share": float(share[RESOLVED]),
         "resolved_share_last_landmark": _mean(late == RESOLVED),
+        "unlike_their_barriers": sum(_unlike_its_barrier(part, rows, horizon) for horizon in HORIZONS),
         "trainable_wrong": sum(_trainable_wrong(rows, horizon) for horizon in HORIZONS),
     }
-    few_lost = bool(share[CENSORED] <= rules.censored_share_max and share[RESOLVED] <= rules.resolved_share_max)
-    passed = few_lost and not found["trainable_wrong"]
-    limits = {"censored_share": rules.censored_share_max, "resolved_share": rules.resolved_share_max, "trainable_wrong": 0}
+    exact = dict.fromkeys(("unlike_their_barriers", "trainable_wrong"), 0)
+    observed = bool(share[CENSORED] <= rules.censored_share_max and share[RESOLVED] <= rules.resolved_share_max)
+    passed = observed and not any(found[key] for key in exact)
+    limits = {"censored_share": rules.censored_share_max, "resolved_share": rules.resolved_share_max, **exact}
     lost = "too few outcomes to learn from: halts, the session's end, or wrong barriers"
-    message = "outcomes were observed" if passed else lost if not few_lost else "trainable is not what outcome and volatility say"
+    message = lost if not observed else "outcomes were observed" if passed else "outcomes are not those of their barriers"
     return Outcome(passed, found, limits, message)
+
+
+def _unlike_its_barrier(part: Partition, rows: np.ndarray, name: str) -> int:
+    """Rows whose excursions reach the barrier, or do not, against what the outcome says; unknown ones say nothing."""
+    instrument, came = part.lake.config.instrument, rows[f"outcome_{name}"]
+    barrier = rows[f"theta_{name}"].astype(np.int64) * instrument.tick / instrument.point
+    before = np.maximum(rows["excursion_max"], rows["excursion_min"]) >= barrier
+    out, back = rows[f"excursion_max_{name}"], rows[f"excursion_min_{name}"]
+    unlike = (before != (came == RESOLVED)) | ((came == CHOP) & (np.maximum(out, back) >= barrier))
+    return int((unlike | ((came == BREAK) & (out < barrier)) | ((came == BOUNCE) & (back < barrier))).sum())
 
 
 def _trainable_wrong(rows: np.ndarray, name: str) -> int:
@@ -332,16 +345,17 @@ def steps_complete(part: Partition) -> Outcome:
     landmarks = ", ".join(map(str, rules.landmarks))
     wanted_rows = part.row(f"select count(*) from {training} where elapsed in ({landmarks})")[0] * size
     ranks = " ".join(f"when {scale} then {rank}" for rank, scale in enumerate(rules.scales))
-    misplaced, unknown, moved = part.row(f"""
+    rows, misplaced, unknown, moved = part.row(f"""
         with ours as (select *, row_number() over () - 1 as place from {{rows}}),
              sorted as (select *, lag(step) over (partition by touch, elapsed, scale order by place) + 1 as before,
                                row_number() over (order by touch, elapsed, case scale {ranks} end, step) - 1 as its_place from ours)
-        select count(*) filter (step < 0 or step >= coalesce({_steps(part)}, 0) or step <> before and before is not null
+        select count(*),
+               count(*) filter (step < 0 or step >= coalesce({_steps(part)}, 0) or step <> before and before is not null
                                 or place <> its_place),
                count(*) filter (t.touch is null or elapsed not in ({landmarks})),
                count(*) filter (ours.ts <> t.t_decision or ours.k <> t.k or ours.event_id <> t.event_id)
         from sorted ours left join {training} t using (touch, elapsed)""")
-    found = {"rows": part.manifest.rows, "misplaced": misplaced, "without_a_moment": unknown, "another_moment": moved}
+    found = {"rows": rows, "misplaced": misplaced, "without_a_moment": unknown, "another_moment": moved}
     wanted = {"rows": wanted_rows, "misplaced": 0, "without_a_moment": 0, "another_moment": 0}
     message = "sequences are whole" if found == wanted else "steps are missing, doubled or out of order"
     return Outcome(found == wanted, found, wanted, message)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -18,12 +19,12 @@ from spymaster_assets.sessions import calendar
 from spymaster_assets.staleness import MISSING, Staleness
 from spymaster_assets.tables import BRONZE, GOLD, SILVER, TRAINING
 
-MARKS: Final = {"fresh": "✓", "refused": "✗", "stale": "~", "holes": "!", "absent": "-", "missing": "·"}  # worst last but two
+MARKS: Final = {"fresh": "✓", "refused": "✗", "stale": "~", "holes": "!", "absent": "-", "missing": "·"}
 WORDS: Final = {
     "fresh": "complete", "refused": "a blocking check failed", "stale": "made from other input than there is now",
     "holes": "files do not cover the whole date", "absent": "no files", "missing": "not made",
 }  # fmt: skip
-_WORST: Final = ("missing", "refused", "stale", "holes", "fresh", "absent")  # of the tables of a stage: which one it shows
+_WORST: Final = ("refused", "missing", "stale", "holes", "fresh", "absent")  # of the tables of a stage: which one it shows
 STAGES: Final = {"bronze": BRONZE, "silver": SILVER, "gold": GOLD}
 SHORT: Final = {"futures": "fut", "option": "opt", "statistics": "stats", "definitions": "defs"}  # for column heads
 
@@ -120,5 +121,9 @@ def _completeness(manifest: Manifest) -> str:
 
 
 def size_of(folder: Path) -> int:
-    """Bytes of all files below a folder."""
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) if folder.exists() else 0
+    """Bytes of all files below a folder; writers may be at work there."""
+    size = 0
+    for path in folder.rglob("*") if folder.exists() else ():
+        with contextlib.suppress(FileNotFoundError):
+            size += path.stat().st_size if path.is_file() else 0
+    return size

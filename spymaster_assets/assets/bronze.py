@@ -11,6 +11,7 @@ import dagster as dg
 from dagster_duckdb import DuckDBResource
 
 from spymaster_assets.assets.checks import key_of, results, specs
+from spymaster_assets.assets.history import LOOKBACK, earlier, observed
 from spymaster_assets.assets.partitions import CONFIG, date_of, trading_dates
 from spymaster_assets.assets.pictures import date_picture
 from spymaster_assets.assets.resources import LakeResource
@@ -42,13 +43,10 @@ landing_assets = [
 
 
 def _deps(table: Table) -> list[dg.AssetDep]:
-    """Landing of the date and, for the book, the earlier dates' trades, which choose the contract."""
+    """Landing of the date; for the book also its trades, against which it is checked, and earlier ones, which choose contracts."""
     deps = [dg.AssetDep(landing_key(one)) for one in {table.name: table, DEFINITIONS.name: DEFINITIONS}.values()]
     if table is FUTURES_MBP10:
-        earlier = dg.TimeWindowPartitionMapping(
-            start_offset=-CONFIG.bronze.contract_lookback, end_offset=-1, allow_nonexistent_upstream_partitions=True
-        )
-        deps.append(dg.AssetDep(key_of(FUTURES_TRADES), partition_mapping=earlier))
+        deps += [dg.AssetDep(key_of(FUTURES_TRADES)), earlier(FUTURES_TRADES)]
     return deps
 
 
@@ -106,6 +104,8 @@ def bronze_asset(table: Table) -> dg.AssetsDefinition:
             shown = {"picture": dg.MetadataValue.md(date_picture(store, date, connection))} if table is FUTURES_MBP10 else {}
             metadata = {**shown, **_metadata(table, made)}
             yield dg.MaterializeResult(metadata=metadata, data_version=dg.DataVersion(made.manifest.content))
+            if table in LOOKBACK:
+                context.log_event(observed(table, made.manifest))
             yield from results(store, table, date, connection)
 
     return asset

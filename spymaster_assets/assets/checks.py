@@ -1,6 +1,7 @@
 """Asset checks: the measures of quality.py, silver_quality.py and gold_quality.py as Dagster results, with value and threshold."""
 
 import datetime as dt
+import inspect
 import math
 from collections.abc import Iterator
 
@@ -28,7 +29,7 @@ def specs(table: Table) -> list[dg.AssetCheckSpec]:
             name=check.name,
             asset=key_of(table),
             blocking=check.blocking,
-            description=check.description,
+            description=inspect.cleandoc(check.description),  # Markdown, where indented lines are code
             partitions_def=trading_dates,
         )
         for check in EVERY_CHECK

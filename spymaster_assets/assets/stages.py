@@ -8,6 +8,7 @@ from dagster_duckdb import DuckDBResource
 
 from spymaster_assets.assets.bronze import column_schema, published
 from spymaster_assets.assets.checks import key_of, results, specs
+from spymaster_assets.assets.history import LOOKBACK, earlier, observed
 from spymaster_assets.assets.lineage import column_lineage
 from spymaster_assets.assets.partitions import CONFIG, date_of, trading_dates
 from spymaster_assets.assets.pictures import gold_picture
@@ -21,8 +22,11 @@ from spymaster_assets.tables import DAY_SUMMARY, FUTURES_MBP10, GOLD, TRAINING
 
 completes = (  # the latest date's later stages are made once what they need is there, summaries of other dates aside
     dg.AutomationCondition.in_latest_time_window()
-    & dg.AutomationCondition.missing().newly_true().since_last_handled()
-    & ~dg.AutomationCondition.any_deps_missing().ignore(dg.AssetSelection.assets(key_of(DAY_SUMMARY)))
+    & (
+        dg.AutomationCondition.missing().newly_true()
+        | (dg.AutomationCondition.missing() & dg.AutomationCondition.initial_evaluation())
+    ).since(dg.AutomationCondition.newly_requested() | dg.AutomationCondition.newly_updated())
+    & ~dg.AutomationCondition.any_deps_missing().ignore(dg.AssetSelection.groups("history"))
 ).with_label("completes the latest date")
 _latest: list[Maker] = []  # the date in memory, for the stages of one run
 
@@ -36,13 +40,10 @@ def _maker(lake: Lake, context: dg.AssetExecutionContext) -> Maker:
 
 
 def _deps(stage: Stage) -> list[dg.AssetDep]:
-    """The inputs of the date and, for priors, the summaries of earlier dates."""
+    """The inputs of the date and, for priors, the book and the summaries of earlier dates."""
     deps = [dg.AssetDep(key_of(table)) for table in stage.inputs]
     if stage.earlier:
-        earlier = dg.TimeWindowPartitionMapping(
-            start_offset=-CONFIG.priors.lookback, end_offset=-1, allow_nonexistent_upstream_partitions=True
-        )
-        deps += [dg.AssetDep(key_of(DAY_SUMMARY), partition_mapping=earlier), dg.AssetDep(key_of(FUTURES_MBP10))]
+        deps += [earlier(DAY_SUMMARY), dg.AssetDep(key_of(FUTURES_MBP10))]
     return deps
 
 
@@ -89,6 +90,8 @@ def stage_asset(stage: Stage) -> dg.AssetsDefinition:
                     metadata={**published(table, one), **_shown(table, maker)},
                     data_version=dg.DataVersion(one.manifest.content),
                 )
+                if table in LOOKBACK:
+                    context.log_event(observed(table, one.manifest))
                 yield from results(maker.lake, table, maker.date, connection)
 
     return asset

@@ -15,9 +15,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from dagster import StringSource
+from dagster import DagsterEventType, EventLogEntry, StringSource
+from dagster._core.definitions.partitions.subset import DefaultPartitionsSubset
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import INDEX_SHARD_NAME, SqliteEventLogStorage
 from dagster._serdes import ConfigurableClassData
+from dagster_shared.record import replace
 from sqlalchemy import Connection, Engine, create_engine, event
 
 BUSY_SECONDS = 60.0  # how long a writer waits for another process
@@ -62,21 +64,50 @@ class KeptSqliteEventLogStorage(SqliteEventLogStorage):
         with self._db_lock, self._engine(shard).begin() as connection:
             yield connection
 
+    def store_event(self, event: EventLogEntry) -> None:
+        super().store_event(_brief(event))
+
     def has_table(self, table_name: str) -> bool:
         """Asked for every check; a table that is there stays there."""
         if table_name not in self._tables and super().has_table(table_name):
             self._tables.add(table_name)
         return table_name in self._tables
 
+    def _has_asset_key_col_on_connection(self, conn: Connection, column_name: str) -> bool:
+        """Asked for every asset event, as above."""
+        column = f"asset_keys.{column_name}"
+        if column not in self._tables and super()._has_asset_key_col_on_connection(conn, column_name):
+            self._tables.add(column)
+        return column in self._tables
+
     def delete_events(self, run_id: str) -> None:
         super().delete_events(run_id)
         if engine := self._engines.pop(run_id, None):
             engine.dispose()
 
+    def wipe(self) -> None:
+        self._forget()  # the files are about to be removed
+        super().wipe()
+
     def dispose(self) -> None:
         super().dispose()
+        self._forget()
+
+    def _forget(self) -> None:
         while self._engines:
             self._engines.popitem()[1].dispose()
+
+
+def _brief(entry: EventLogEntry) -> EventLogEntry:
+    """The plan to run a check names its partition; Dagster would write out the whole calendar with every holiday instead, twice."""
+    event = entry.dagster_event
+    if event is None or event.event_type is not DagsterEventType.ASSET_CHECK_EVALUATION_PLANNED:
+        return entry
+    planned = event.asset_check_planned_data
+    if planned.partitions_subset is None:
+        return entry
+    keys = DefaultPartitionsSubset(set(planned.partitions_subset.get_partition_keys()))
+    return entry._replace(dagster_event=event._replace(event_specific_data=replace(planned, partitions_subset=keys)))
 
 
 def _lazy(connection: Any, _: object) -> None:
