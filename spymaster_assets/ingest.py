@@ -21,6 +21,7 @@ import numpy as np
 import pyarrow as pa
 
 from spymaster_assets import dbn
+from spymaster_assets.ahead import ahead
 from spymaster_assets.arrival import Overlap, in_order
 from spymaster_assets.compute.transpose import Columns, field_places
 from spymaster_assets.config import Config
@@ -320,17 +321,24 @@ class Intake:
             yield records, pa.DictionaryArray.from_arrays(pa.array(places, mask=places < 0), pa.array(names, pa.string()))
 
     def _write_wide(self, writer: PartitionWriter, run: Iterable[np.ndarray]) -> None:
-        """MBP-10, many rows: columns by way of a reused buffer of one row group."""
-        columns = Columns(dbn.MBP10, field_places(dbn.MBP10, FUTURES_MBP10.names), self.config.bronze.row_group)
+        """MBP-10, many rows: a row group is written while the next is read."""
+        for columns in ahead(self._row_groups(run)):
+            writer.append(columns)
+
+    def _row_groups(self, run: Iterable[np.ndarray]) -> Iterator[dict[str, np.ndarray | pa.Array]]:
+        """The columns of one row group after the other, in two buffers that take turns."""
+        places, size = field_places(dbn.MBP10, FUTURES_MBP10.names), self.config.bronze.row_group
+        columns, other = Columns(dbn.MBP10, places, size), Columns(dbn.MBP10, places, size)
         for records in run:
             done = 0
             while done < len(records):
                 done += columns.fill(records[done:])
                 if columns.rows == columns.capacity:
-                    writer.append(_signed(columns.arrays()))
+                    yield _signed(columns.arrays())
+                    columns, other = other, columns
                     columns.clear()
         if columns.rows:
-            writer.append(_signed(columns.arrays()))
+            yield _signed(columns.arrays())
 
     def _write_narrow(
         self, table: Table, writer: PartitionWriter, run: Iterable[tuple[np.ndarray, pa.Array]], volumes: Counter[str], schema: str

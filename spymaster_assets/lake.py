@@ -35,6 +35,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import xxhash
 
+from spymaster_assets.ahead import ahead
 from spymaster_assets.config import Config
 from spymaster_assets.schema import TEXT, Column, Table
 
@@ -424,7 +425,7 @@ class Lake:
         try:
             if (size := self.path(table, date).stat().st_size) != manifest.size:
                 return f"{manifest.file}: expected {manifest.size:,} bytes, found {size:,}"
-            for batch in self.batches(table, date):
+            for batch in ahead(self.batches(table, date)):
                 if not batch.schema.equals(table.schema):
                     return f"{manifest.file}: expected the columns of {table.name}, found {', '.join(batch.schema.names)}"
                 content.update(batch.columns)

@@ -9,6 +9,7 @@ from typing import Any, Final
 import numpy as np
 
 from spymaster_assets import dbn
+from spymaster_assets.ahead import ahead
 from spymaster_assets.compute.growing import Growing
 from spymaster_assets.compute.option_flow import CONTRACT, EVENT, OptionGrid
 from spymaster_assets.compute.stream import Day
@@ -49,7 +50,7 @@ def book_records(maker: Maker) -> Iterator[np.ndarray]:
     """The date's book records, as rows of a buffer that is reused."""
     rows = Records(dbn.MBP10, field_places(dbn.MBP10, BOOK_COLUMNS), STEP)
     manifest, done = maker.lake.manifest(FUTURES_MBP10, maker.date), 0
-    for batch in maker.lake.batches(FUTURES_MBP10, maker.date, BOOK_COLUMNS):
+    for batch in ahead(maker.lake.batches(FUTURES_MBP10, maker.date, BOOK_COLUMNS)):
         columns = {name: to_numpy(FUTURES_MBP10[name], batch.column(name)) for name in BOOK_COLUMNS}
         for start in range(0, batch.num_rows, STEP):
             yield rows.fill({name: values[start : start + STEP] for name, values in columns.items()})

@@ -1,0 +1,63 @@
+"""One step ahead changes when things are made, and nothing else."""
+
+import threading
+import time
+
+import pytest
+
+from spymaster_assets.ahead import ahead
+
+
+def test_the_same_items_in_the_same_order() -> None:
+    assert list(ahead(range(1000))) == list(range(1000))
+    assert list(ahead([])) == []
+    assert list(ahead([None, None])) == [None, None]
+
+
+def test_the_next_item_is_made_while_one_is_in_use() -> None:
+    made = []
+
+    def source():
+        for number in range(3):
+            made.append((number, threading.current_thread().name))
+            yield number
+
+    items = ahead(source())
+    assert next(items) == 0
+    deadline = time.monotonic() + 10
+    while len(made) < 2 and time.monotonic() < deadline:
+        time.sleep(0.001)
+    assert [number for number, _ in made] == [0, 1]  # the next one, and not more
+    assert all(name.startswith("ahead") for _, name in made)
+    assert list(items) == [1, 2]
+
+
+def test_two_buffers_that_take_turns_are_enough() -> None:
+    def source():
+        buffers = [[0], [0]]
+        for number in range(200):
+            buffers[number % 2][0] = number
+            yield buffers[number % 2]
+
+    assert [item[0] for item in ahead(source())] == list(range(200))
+
+
+def test_what_goes_wrong_is_raised_after_what_was_right() -> None:
+    def source():
+        yield 1
+        yield 2
+        raise ValueError("the third")
+
+    seen = []
+    with pytest.raises(ValueError, match="the third"):
+        for item in ahead(source()):
+            seen.append(item)  # noqa: PERF402  # kept as they come: a copy at once would be lost
+    assert seen == [1, 2]
+
+
+def test_a_consumer_that_stops_leaves_no_thread() -> None:
+    before = threading.active_count()
+    items = ahead(iter(range(10)))
+    next(items)
+    items.close()
+    assert threading.active_count() == before
