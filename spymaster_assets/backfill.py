@@ -12,18 +12,22 @@ import contextlib
 import datetime as dt
 import multiprocessing
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Final
 
 from tqdm import tqdm
 
+from spymaster_assets.assets.partitions import trading_dates
 from spymaster_assets.daily import EVERY, Runner, refused
 from spymaster_assets.lake import Lake
 from spymaster_assets.landing import supply
+from spymaster_assets.progress import silence
 from spymaster_assets.schema import Table
 from spymaster_assets.sessions import calendar
 from spymaster_assets.staleness import Staleness
@@ -74,6 +78,7 @@ def work(connection: Connection, root: Path, tag: str) -> None:
     """A worker process: takes tasks until there are no more, or until whoever sends them is gone."""
     from spymaster_assets.config import load
 
+    silence()
     runner = Runner(Lake(root, load()), {"spymaster/backfill": tag})
     with contextlib.suppress(EOFError, ConnectionError):
         while True:
@@ -113,7 +118,12 @@ class Pool:
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
         process = context.Process(target=work, args=(theirs, self._root, self._tag), daemon=True)
-        process.start()
+        resource_tracker.ensure_running()  # else it would be started within, and unblock what is blocked here
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # Ctrl-C is for whoever started them
+        try:
+            process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         theirs.close()
         return Worker(process, ours)
 
@@ -143,10 +153,17 @@ class Pool:
             return Done(task, True, [f"the worker ended with exit code {worker.process.exitcode} (out of memory?)"])
 
     def close(self) -> None:
+        """Let the workers end what they are at."""
         for worker in self._workers:
             worker.connection.close()
         for worker in self._workers:
             worker.process.join()
+
+    def kill(self) -> None:
+        """End them at once: the lake stays whole."""
+        for worker in self._workers:
+            worker.process.kill()
+        self.close()
 
 
 def backfill(lake: Lake, dates: list[dt.date], workers: int) -> Outcome:
@@ -156,10 +173,16 @@ def backfill(lake: Lake, dates: list[dt.date], workers: int) -> Outcome:
     present: list[dt.date] = []
     for date in dates:
         served = supply(files, FUTURES_MBP10.name, calendar(lake.config).session(date)).sources
-        (present if served or lake.manifest(FUTURES_MBP10, date) else outcome.absent).append(date)
+        if not served and not lake.manifest(FUTURES_MBP10, date):
+            outcome.absent.append(date)
+        elif not trading_dates.has_partition_key(str(date)):
+            outcome.bad[date] = [f"not over yet: spymaster day {date} makes what there is of it"]
+        else:
+            present.append(date)
     if not present:
         return outcome
-    Runner(lake).close_dead_runs()
+    runner = Runner(lake)
+    runner.close_dead_runs()
     pool = Pool(min(workers, len(present)), lake.root, f"{dates[0]}:{dates[-1]}")
     try:
         with tqdm(total=len(present) * len(PHASES), unit="step", disable=None, dynamic_ncols=True, smoothing=0.05) as bar:
@@ -171,6 +194,10 @@ def backfill(lake: Lake, dates: list[dt.date], workers: int) -> Outcome:
                     _note(outcome, result)
                     bar.update(1)
                     _say(bar, result)
+    except KeyboardInterrupt:
+        pool.kill()
+        runner.close_dead_runs()
+        raise
     finally:
         pool.close()
     return outcome

@@ -218,7 +218,8 @@ def reconciliation(part: Partition) -> Outcome:
 
 def _shared(table: Any) -> list[str]:
     """Columns that training takes over from a table."""
-    return [name for name in table.names if name in TRAINING.names]
+    ours = {*TRAINING.names}
+    return [name for name in table.names if name in ours]
 
 
 def gaps(part: Partition) -> Outcome:

@@ -2,12 +2,20 @@
 
 import os
 from collections.abc import Callable
+from threading import RLock
 
 from tqdm import tqdm
 
 _SCREEN = os.fdopen(os.dup(2), "w")  # the terminal itself: Dagster redirects standard error while an asset runs
 
 Progress = Callable[[str, int, int], None]
+
+
+def silence() -> None:
+    """No bars from this process any more: another one has the terminal."""
+    global _SCREEN
+    tqdm.set_lock(RLock())  # its own is made for several processes, and a killed one would leave it behind
+    _SCREEN = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
 
 
 def terminal() -> Progress:

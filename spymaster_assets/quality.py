@@ -36,6 +36,20 @@ from spymaster_assets.tables import (
     UNDEF_PRICE,
 )
 
+_CODE: Final = tuple(  # what decides a verdict
+    f"spymaster_assets.{module}"
+    for module in (
+        "quality",
+        "silver_quality",
+        "gold_quality",
+        "schema",
+        "states",
+        "features",
+        "tables.bronze",
+        "tables.silver",
+        "tables.gold",
+    )
+)
 DAY_NS: Final = 86_400 * NS_PER_SECOND
 Value = int | float | str | None
 
@@ -82,7 +96,7 @@ class Partition:
     def beside(self, table: Table) -> Manifest | None:
         """The manifest of another table of the date, if there is one. What was consulted is part of the verdict."""
         manifest = self.lake.manifest(table, self.date)
-        self.consulted[f"{table.stage}/{table.name}"] = manifest.content if manifest else None
+        self.consulted[f"{table.stage}/{table.name}"] = _seen(manifest)
         return manifest
 
     def other(self, table: Table) -> str:
@@ -388,27 +402,29 @@ def recall(lake: Lake, table: Table, date: dt.date, checks: Sequence[Check]) -> 
     manifest = lake.manifest(table, date)
     try:
         stored = json.loads((lake.folder(table, date) / VERDICT).read_bytes())
-    except (OSError, ValueError):
-        return None
-    if manifest is None or stored["of"] != _judged(lake, table, date, manifest, checks):
-        return None
-    for name, content in stored["consulted"].items():
-        other = lake.manifest(TABLES[name], date)
-        if (other.content if other else None) != content:
+        if manifest is None or stored["of"] != _judged(lake, table, date, manifest, checks):
             return None
-    return {name: Outcome(**outcome) for name, outcome in stored["found"].items()}
+        if any(_seen(lake.manifest(TABLES[name], date)) != seen for name, seen in stored["consulted"].items()):
+            return None
+        return {name: Outcome(**outcome) for name, outcome in stored["found"].items()}
+    except (OSError, ValueError, KeyError, TypeError):  # not there, or not ours: measured anew
+        return None
+
+
+def _seen(manifest: Manifest | None) -> str | None:
+    """What a verdict remembers of a table that it consulted: content and facts."""
+    return hashlib.sha256(manifest.encode()).hexdigest()[:16] if manifest else None
 
 
 def _judged(lake: Lake, table: Table, date: dt.date, manifest: Manifest, checks: Sequence[Check]) -> dict[str, Any]:
-    """What a verdict is about: content and file, the checks' code, the configuration."""
+    """What a verdict is about: content, facts and file, the checks' code, the configuration."""
     try:
         file = (lake.folder(table, date) / manifest.file).stat()
     except FileNotFoundError:
         return {}
-    code = code_digest(__name__, *sorted({check.measure.__module__ for check in checks}))
     return {
-        "content": manifest.content, "facts": hashlib.sha256(manifest.encode()).hexdigest()[:16], "bytes": file.st_size,
-        "changed": file.st_mtime_ns, "checks": [check.name for check in checks], "code": code, "config": lake.config.digest(),
+        "manifest": _seen(manifest), "bytes": file.st_size, "changed": file.st_mtime_ns,
+        "checks": [check.name for check in checks], "code": code_digest(*_CODE), "config": lake.config.digest(),
     }  # fmt: skip
 
 

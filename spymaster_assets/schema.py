@@ -116,7 +116,7 @@ class Table:
         first = next(i for i, c in enumerate(self.columns) if c.part_of == column.part_of)
         return rows[column.part_of][:, self.columns.index(column) - first]
 
-    @property
+    @cached_property
     def names(self) -> tuple[str, ...]:
         return tuple(column.name for column in self.columns)
 

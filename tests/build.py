@@ -1,7 +1,7 @@
 """DBN files made by hand for tests: a few records with known fields, in landing folders of known content."""
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +21,7 @@ PX = 6_000_000_000_000  # 6000.00
 FRONT, NEXT, SPREAD = "ESM5", "ESU5", "ESM5-ESU5"
 IDS = {FRONT: 101, NEXT: 102, SPREAD: 103, "E1BM5 C6000": 201, "E1BM5 P6000": 202, "NQM5": 301}
 SECOND = 1_000_000_000
+SOUND = 1600, 50  # number of books and seconds between them
 
 
 def times(count: int, start: int = SESSION.globex.start + SECOND, step: int = SECOND) -> np.ndarray:
@@ -100,16 +101,37 @@ def write(
     return path
 
 
+def rewrite(path: Path, change: Callable[[np.ndarray], np.ndarray]) -> None:
+    """Write a simulated file again, with other records."""
+    header = dbn.read_header(path)
+    assert header.schema is not None and header.end is not None
+    rows = change(np.concatenate([chunk.copy() for chunk in dbn.read(path, header.schema)]))
+    with dbn.Writer(
+        path, header.schema, dataset=header.dataset, start=header.start, end=header.end, symbols=header.symbols,
+        mappings=header.mappings, stype_in="parent",
+    ) as writer:  # fmt: skip
+        writer.write(rows)
+
+
+def disordered(rows: np.ndarray) -> np.ndarray:
+    """A UTC day's records, one in fifty of the second quarter (of the date's own session) an hour too early: 'order' blocks."""
+    rows["ts_event"][len(rows) // 4 : len(rows) // 2 : 50] -= np.uint64(3_600 * SECOND)
+    return rows
+
+
 def split_days(records: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Records received on the eve and on the date, UTC."""
     late = records["ts_recv"] >= utc_midnight(DATE)
     return records[~late], records[late]
 
 
-def landing_of_a_date(root: Path, count: int = 400) -> tuple[np.ndarray, np.ndarray]:
-    """A small complete landing folder below `root`: book and trades of DATE in two UTC-day files each. Returns (book, trades)."""
-    prints = trades(times(count // 4, SESSION.globex.start + SECOND // 2, 800 * SECOND))
-    book = books(times(count, step=200 * SECOND), first_sequence=10_000)
+def landing_of_a_date(root: Path, count: int = 400, step: int = 200) -> tuple[np.ndarray, np.ndarray]:
+    """A small complete landing folder below `root`: book and trades of DATE in two UTC-day files each. Returns (book, trades).
+
+    `step`: seconds between books. 400 of them are too thin for Gold; SOUND is what passes every blocking check.
+    """
+    prints = trades(times(count // 4, SESSION.globex.start + SECOND // 2, 4 * step * SECOND))
+    book = books(times(count, step=step * SECOND), first_sequence=10_000)
     both = np.concatenate([book, trade_books(prints)])
     both = both[np.argsort(both["ts_recv"], kind="stable")]
     for day, rows, sold in zip((EVE, DATE), split_days(both), split_days(prints), strict=True):

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from spymaster_assets.assets.checks import results
 from spymaster_assets.config import Config
 from spymaster_assets.ingest import Intake, ingest_date
-from spymaster_assets.lake import Lake
+from spymaster_assets.lake import VERDICT, Lake
 from spymaster_assets.landing import Landing
 from spymaster_assets.maker import Maker, Stage
 from spymaster_assets.quality import Check
@@ -52,12 +52,12 @@ def made_of(root: Path, stages: tuple[Stage, ...], events: int, seed: int) -> La
 
 
 def beside(sound: Lake, root: Path, *copied: Table) -> Lake:
-    """A lake that has copies of some tables and links to the others."""
+    """A lake that has copies of some tables, not judged yet, and links to the others."""
     for stage in filter(lambda stage: (sound.root / stage).exists(), STAGES):
         (root / stage).mkdir()
         for folder in (sound.root / stage).iterdir():
             if TABLES[f"{stage}/{folder.name}"] in copied:
-                shutil.copytree(folder, root / stage / folder.name)
+                shutil.copytree(folder, root / stage / folder.name, ignore=shutil.ignore_patterns(VERDICT))
             else:
                 (root / stage / folder.name).symlink_to(folder.resolve())
     return Lake(root, sound.config)
@@ -242,7 +242,7 @@ def measured(lake: Lake, table: Table) -> Found:
 
 @cache
 def _connection() -> duckdb.DuckDBPyConnection:
-    return duckdb.connect()
+    return duckdb.connect(config={"threads": 1})
 
 
 def shown(result: dg.AssetCheckResult | dg.AssetCheckEvaluation) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from spymaster_assets.catalog import connect
 from spymaster_assets.cli import main
-from spymaster_assets.tables import BRONZE, FUTURES_MBP10, SILVER
+from spymaster_assets.tables import BRONZE, FUTURES_MBP10, GOLD, SILVER
 from tests import build
 from tests.build import DATE, EVE, lake_at
 
@@ -33,11 +34,13 @@ def test_simulate_day_status_and_doctor_tell_one_story(tmp_path: Path) -> None:
     rows = lake_at(tmp_path).manifest(FUTURES_MBP10, DATE).rows
     assert f"{rows:,} rows" in day.output and "Dagster run" in day.output
     again = spymaster(tmp_path, "day", str(DATE))
-    assert again.output.count("unchanged") == len(BRONZE) + len(SILVER)
-    status = spymaster(tmp_path, "status")
-    assert f"{rows:,} ✓" in status.output and "stale, " not in status.output
+    assert again.output.count("unchanged") == len(BRONZE) + len(SILVER) + len(GOLD)
+    status = spymaster(tmp_path, "status", "--tables")
+    assert f"{rows:,} ✓" in status.output and "stale:" not in status.output
     assert status.output.splitlines()[1].endswith(" -")  # no statistics files: they are optional
-    assert [line[:10] for line in status.output.splitlines() if line.startswith("20")] == 2 * [str(DATE)]  # Bronze, Silver
+    assert [line[:10] for line in status.output.splitlines() if line.startswith("20")] == 3 * [str(DATE)]  # one a stage
+    [line] = [line for line in spymaster(tmp_path, "status").output.splitlines() if line.startswith("20")]
+    assert line.count("✓") == 3 and f"{sum(lake_at(tmp_path).manifest(table, DATE).rows for table in BRONZE):,}" in line
     doctor = spymaster(tmp_path, "doctor")
     assert (doctor.exit_code, "all well" in doctor.output) == (0, True), doctor.output
 
@@ -73,12 +76,12 @@ def test_dates_that_are_none_are_refused_with_a_reason(tmp_path: Path, dates: st
     assert message in " ".join(result.output.split())
 
 
-def test_status_shows_what_is_stale_and_why(small_date) -> None:
-    root, book, _ = small_date
-    assert spymaster(root, "day", str(DATE)).exit_code == 0
-    build.write(root / "landing", f"book-{DATE}.dbn.zst", "mbp-10", build.split_days(book)[1][:-1], DATE)
-    result = spymaster(root, "status")
-    assert f"2025-06-03 futures_mbp10: input book-{DATE}.dbn.zst changed" in result.output
+def test_status_shows_what_is_stale_and_why(tmp_path: Path) -> None:
+    book, _ = build.landing_of_a_date(tmp_path, *build.SOUND)
+    assert spymaster(tmp_path, "day", str(DATE)).exit_code == 0
+    build.write(tmp_path / "landing", f"book-{DATE}.dbn.zst", "mbp-10", build.split_days(book)[1][:-1], DATE)
+    result = spymaster(tmp_path, "status")
+    assert f"2025-06-03 bronze/futures_mbp10 is stale: input book-{DATE}.dbn.zst changed" in result.output
 
 
 def test_status_of_nothing_says_what_to_do(tmp_path: Path) -> None:
@@ -142,7 +145,7 @@ def test_customer_net_is_passed_on(tmp_path: Path) -> None:
     spymaster(tmp_path / "sell", *words, "--customer-net", str(DATE), "-0.9")
 
     def net(root: Path) -> float:
-        return float(lake_at(root).connect().execute("select avg(customer_side) from truth_option_flow").fetchone()[0])
+        return float(connect(lake_at(root)).execute("select avg(customer_side) from truth_option_flow").fetchone()[0])
 
     assert net(tmp_path / "buy") > 0.5 > -0.5 > net(tmp_path / "sell")
 

@@ -25,7 +25,21 @@ from spymaster_assets.daily import run_date
 from spymaster_assets.definitions import build
 from spymaster_assets.landing import LandingFile
 from spymaster_assets.tables import BRONZE, FUTURES_MBP10, FUTURES_TRADES
-from tests.build import DATE, EVE, SECOND, SESSION, books, lake_at, landing_at, landing_of_a_date, split_days, times, trades, write
+from tests.build import (
+    DATE,
+    EVE,
+    SECOND,
+    SESSION,
+    SOUND,
+    books,
+    lake_at,
+    landing_at,
+    landing_of_a_date,
+    split_days,
+    times,
+    trades,
+    write,
+)
 
 PROJECT = Path(__file__).parents[1]
 NEW_YORK = ZoneInfo("America/New_York")
@@ -443,7 +457,7 @@ def recorded(root: Path) -> list[tuple[str, Mapping[str, str], dg.DagsterRunStat
 
 
 def test_a_date_that_is_over_is_recorded_in_dagster(tmp_path: Path, home: Path) -> None:
-    landing_of_a_date(tmp_path)
+    landing_of_a_date(tmp_path, *SOUND)
     report = run_date(lake_at(tmp_path), DATE)
     [(run_id, tags, status)] = recorded(tmp_path)
     assert report.succeeded
@@ -474,7 +488,7 @@ def test_a_blocked_date_is_reported_with_the_check_that_blocks(tmp_path: Path, h
 
 
 def test_a_table_that_was_skipped_is_not_reported_as_made(tmp_path: Path, home: Path) -> None:
-    _, prints = landing_of_a_date(tmp_path)
+    _, prints = landing_of_a_date(tmp_path, *SOUND)
     assert run_date(lake_at(tmp_path), DATE).succeeded
     prints["ts_event"][50] -= np.uint64(1_000 * SECOND)  # trades out of order: blocked, so the book is skipped
     for day, sold in zip((EVE, DATE), split_days(prints), strict=True):
@@ -486,7 +500,7 @@ def test_a_table_that_was_skipped_is_not_reported_as_made(tmp_path: Path, home: 
 
 
 def test_a_date_that_is_not_over_is_made_without_dagster(tmp_path: Path, home: Path) -> None:
-    landing_of_a_date(tmp_path)
+    landing_of_a_date(tmp_path, *SOUND)
     with dg.partition_loading_context(effective_dt=new_york("2025-06-03 17:30")):
         early = run_date(lake_at(tmp_path), DATE)
     assert early.succeeded and "not over yet" in early.lines[0]

@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 
 from spymaster_assets import dbn
 from spymaster_assets import lake as lake_module
+from spymaster_assets.catalog import connect
 from spymaster_assets.config import Bronze, Config
 from spymaster_assets.lake import (
     MANIFEST,
@@ -550,7 +551,7 @@ def test_duckdb_sees_every_published_date_with_its_date(lake: Lake) -> None:
         with lake.write(FUTURES_TRADES, date, PRINT) as writer:
             writer.append({**dbn.columns(rows, FUTURES_TRADES.names), "symbol": pa.array(["ESM5", *[None] * (count - 1)])})
             writer.publish({})
-    con = lake.connect()
+    con = connect(lake)
     views = con.execute("select view_name from duckdb_views() where not internal").fetchall()
     assert views == [("bronze_futures_trades",)]
     per_date = "select date, count(*), count(symbol), min(action) from bronze_futures_trades group by 1 order by 1"
@@ -605,5 +606,5 @@ def test_a_folders_name_means_nothing_to_sql(tmp_path: Path, name: str) -> None:
         rows = trades(times(3))
         writer.append({**dbn.columns(rows, FUTURES_TRADES.names), "symbol": pa.array(["ESM5"] * 3)})
         writer.publish({})
-    found = lake.connect().execute("select count(*), min(symbol), min(date) from bronze_futures_trades").fetchone()
+    found = connect(lake).execute("select count(*), min(symbol), min(date) from bronze_futures_trades").fetchone()
     assert found == (3, "ESM5", dt.date(2025, 6, 3))

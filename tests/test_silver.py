@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from spymaster_assets import dbn, silver
+from spymaster_assets.catalog import connect
 from spymaster_assets.compute.barrier import barrier_params
 from spymaster_assets.compute.stream import Day
 from spymaster_assets.compute.summary import share_around
@@ -21,7 +22,7 @@ from spymaster_assets.lake import Lake
 from spymaster_assets.landing import Landing
 from spymaster_assets.maker import Maker
 from spymaster_assets.sessions import Session, Window, calendar, wall
-from spymaster_assets.silver import SILVER_STAGES
+from spymaster_assets.silver import SILVER_STAGES, book_records
 from spymaster_assets.simulator.write import simulate
 from spymaster_assets.tables import DAY_SUMMARY, FEATURE_ROWS, FLOW, OPTION_FLOW, PRINTS, PRIORS, SILVER, SNAPS, TOUCHES
 from tests.rows import plain
@@ -209,7 +210,7 @@ def test_what_is_stored_is_what_a_day_in_one_piece_has(made: Lake) -> None:
     date = DATES[3]
     one = Maker(date, made)
     day = Day(one.session, CONFIG, one.rows(PRIORS))
-    for rows in one.records():
+    for rows in book_records(one):
         day.take(rows)
     day.step(np.zeros(0, dbn.MBP10), day.clock.globex_end)
     for table, rows in ((SNAPS, day.snaps), (PRINTS, day.prints.rows), (FLOW, day.flow.rows)):
@@ -249,7 +250,7 @@ def test_option_flow_holds_the_0dte_trades_and_nothing_else(made: Lake) -> None:
     """Counted anew from Bronze: options of the date's own expiry, lot by lot and sign by sign."""
     date = DATES[1]
     rows = made.rows(OPTION_FLOW, date)
-    con = made.connect()
+    con = connect(made)
     trades, lots, signed, all_trades = con.execute(f"""
         select count(*), sum(size)::bigint, sum(case t.side when 'B' then size when 'A' then -size::bigint else 0 end)::bigint,
                (select count(*) from bronze_option_trades where date = '{date}')

@@ -46,3 +46,12 @@ def column_lineage(table: Table) -> dg.TableColumnLineage:
     return dg.TableColumnLineage(
         {name: [dg.TableColumnDep(key_of(of), column) for of, column in columns] for name, columns in sources(table).items()}
     )
+
+
+def lineage_page(table: Table) -> str:
+    """The same as a page, because Dagster's own UI shows column lineage only as JSON in the log of a run."""
+    made_from = {
+        name: ", ".join(f"`{of.stage}/{of.name}.{column}`" for of, column in found) for name, found in sources(table).items()
+    }
+    rows = [f"| `{name}` | {places} |" for name, places in made_from.items()]
+    return "\n".join(["| column | made from |", "|---|---|", *rows])

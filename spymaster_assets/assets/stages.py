@@ -9,7 +9,7 @@ from dagster_duckdb import DuckDBResource
 from spymaster_assets.assets.bronze import column_schema, published
 from spymaster_assets.assets.checks import key_of, results, specs
 from spymaster_assets.assets.history import LOOKBACK, earlier, observed
-from spymaster_assets.assets.lineage import column_lineage
+from spymaster_assets.assets.lineage import column_lineage, lineage_page
 from spymaster_assets.assets.partitions import CONFIG, date_of, trading_dates
 from spymaster_assets.assets.pictures import gold_picture
 from spymaster_assets.assets.resources import LakeResource
@@ -52,7 +52,8 @@ def _shown(table: Table, maker: Maker) -> dict[str, Any]:
     if table not in GOLD:
         return {}
     picture = {"picture": dg.MetadataValue.md(gold_picture(maker.lake, maker.date))} if table is TRAINING else {}
-    return {**picture, "dagster/column_lineage": column_lineage(table)}
+    lineage = {"columns made from": dg.MetadataValue.md(lineage_page(table)), "dagster/column_lineage": column_lineage(table)}
+    return {**picture, **lineage}
 
 
 def stage_asset(stage: Stage) -> dg.AssetsDefinition:
