@@ -12,6 +12,7 @@ from spymaster_assets.assets.automation import (
     freshness_job,
     freshness_schedule,
     landing_sensor,
+    latest_date,
 )
 from spymaster_assets.assets.bronze import bronze_assets, landing_assets
 from spymaster_assets.assets.history import history_assets
@@ -22,7 +23,7 @@ from spymaster_assets.assets.stages import stage_assets
 def build(root: Path | None = None) -> dg.Definitions:
     """The code location whose lake lies at `root` (SPYMASTER_DATA, else ./data)."""
     return dg.Definitions(
-        assets=[*landing_assets, *history_assets, *bronze_assets, *stage_assets],
+        assets=[*landing_assets, *history_assets, *bronze_assets, *stage_assets, latest_date],
         asset_checks=[freshness_check],
         jobs=[bronze_job, date_job, freshness_job],
         schedules=[daily_schedule, freshness_schedule],

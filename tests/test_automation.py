@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import dagster as dg
 import pytest
 
-from spymaster_assets.assets.automation import freshness, latest_due
+from spymaster_assets.assets.automation import freshness, latest_date, latest_due
 from spymaster_assets.assets.checks import key_of
 from spymaster_assets.config import Config
 from spymaster_assets.definitions import build
@@ -84,10 +84,10 @@ def test_the_check_runs_by_its_job_and_not_with_a_date(tmp_path: Path, instance:
     definitions = build(tmp_path)
     result = definitions.resolve_job_def("freshness_job").execute_in_process(instance=instance, run_config=QUIET)
     [found] = result.get_asset_check_evaluations()
-    assert (found.check_name, found.asset_key, found.passed) == ("freshness", key_of(TRAINING), False)
-    checks = definitions.resolve_job_def("date_job").asset_layer.asset_graph.asset_check_keys
-    in_date_job = definitions.resolve_job_def("date_job").asset_layer.executable_asset_keys
-    assert key_of(TRAINING) in in_date_job and dg.AssetCheckKey(key_of(TRAINING), "freshness") not in checks
+    assert (found.check_name, found.asset_key, found.passed) == ("freshness", latest_date.key, False)
+    job = definitions.resolve_job_def("date_job").asset_layer
+    assert key_of(TRAINING) in job.executable_asset_keys and latest_date.key not in job.executable_asset_keys
+    assert "freshness" not in {check.name for check in job.asset_graph.asset_check_keys if check.asset_key == key_of(TRAINING)}
 
 
 # Automation
