@@ -210,7 +210,7 @@ def test_runs_are_recorded_with_their_partitions(filled: tuple[Path, Result]) ->
 def test_what_is_there_is_not_run_again(filled: tuple[Path, Result]) -> None:
     root, _ = filled
     before, stamps = len(runs(root)), stamped(root, DATES)
-    result = backfill(root, DATES)
+    result = backfill(root, DATES, 1)
     assert result.exit_code == 0
     assert "4 of 4 trading dates are complete, 4 of them were so before" in result.output
     assert result.output.count(": unchanged") == len(DATES) * len(PHASES)
@@ -312,7 +312,7 @@ def test_killed_again_and_again_it_ends_as_if_undisturbed(landing: Path, expecte
         made.append(len(found))
         print(f"{end.__name__} after {moment:.2f} s: {len(found)} of {len(wanted)} tables there, {dict(statuses)}")
     assert made == sorted(made) and broken_off > 0
-    result = backfill(root, dates)
+    result = backfill(root, dates, 1)
     assert result.exit_code == 0, result.output
     assert contents(root, dates) == wanted
     assert debris(root) == []
@@ -349,7 +349,7 @@ def test_a_killed_worker_takes_only_its_date_with_it(landing: Path, expected: Co
     assert is_complete(root, dates[0]) and is_complete(root, dates[2]) and not is_complete(root, dates[1])
     processes = {run.tags[PROCESS] for run in runs(root)}
     assert len(processes) == 3  # two and the one that replaced the victim
-    result = backfill(root, dates)  # the second date, and of the third what its summary changes
+    result = backfill(root, dates, 1)  # the second date, and of the third what its summary changes
     assert result.exit_code == 0, result.output
     assert contents(root, dates) == {key: content for key, content in expected.items() if key[1] in dates}
     assert debris(root) == []
@@ -395,7 +395,7 @@ def test_bad_dates_are_told_with_their_reasons_and_stop_only_themselves(landing:
     assert lake_at(root).dates(TRAINING) == GOOD
     before, stamps = Counter(run.tags["dagster/partition"] for run in runs(root)), stamped(root, GOOD)
 
-    again = backfill(root, DATES)
+    again = backfill(root, DATES, 1)
     check_told(again)
     assert "2 of 4 trading dates are complete, 2 of them were so before" in again.output
     after = Counter(run.tags["dagster/partition"] for run in runs(root))
