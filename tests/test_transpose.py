@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from spymaster_assets import dbn
 from spymaster_assets.compute.transpose import BLOCK, TILE, Columns, field_places
-from spymaster_assets.tables import FUTURES_MBP10, HEAD, OPTION_QUOTES
+from spymaster_assets.tables.bronze import FUTURES_MBP10, HEAD, OPTION_QUOTES
 
 HEAD_NAMES = tuple(column.name for column in HEAD)
 CASES = {
