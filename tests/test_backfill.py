@@ -27,15 +27,15 @@ from dagster._core.storage.partition_status_cache import AssetPartitionStatus
 
 from spymaster_assets.assets.checks import key_of
 from spymaster_assets.assets.partitions import trading_dates
-from spymaster_assets.backfill import PHASES
+from spymaster_assets.backfill import PHASES, Pool, Task
 from spymaster_assets.catalog import FILE, connect
-from spymaster_assets.cli import main
+from spymaster_assets.cli import main, prepare_dagster
 from spymaster_assets.config import Config, load
 from spymaster_assets.daily import EVERY, PROCESS
 from spymaster_assets.lake import VERDICT, Lake
 from spymaster_assets.simulator.write import simulate
 from spymaster_assets.status import Status
-from spymaster_assets.tables import TRAINING
+from spymaster_assets.tables import FUTURES_TRADES, TRAINING
 from tests.build import disordered, rewrite
 
 DATES = [dt.date(2025, 3, day) for day in (17, 18, 19, 20)]
@@ -328,6 +328,25 @@ def test_killed_again_and_again_it_ends_as_if_undisturbed(landing: Path, expecte
             assert told == dict.fromkeys(names, AssetPartitionStatus.MATERIALIZED), table.name
 
 
+def test_a_worker_that_died_takes_one_task_with_it_and_is_replaced(landing: Path, tmp_path: Path) -> None:
+    root, dates = fresh(landing, tmp_path / "lake"), DATES[:3]
+    with at(root):
+        prepare_dagster(root)
+        pool = Pool(2, root, "a test")
+        try:
+            victim = pool._workers[0].process
+            victim.kill()
+            victim.join()
+            found = {done.task.date: done for done in pool.run([Task("trades", date) for date in dates])}
+            assert len({worker.process.pid for worker in pool._workers} - {victim.pid}) == 2
+        finally:
+            pool.close()
+    assert found[dates[0]].trouble == ["the worker ended with exit code -9 (out of memory?)"]
+    assert {date: (found[date].ran, found[date].trouble) for date in dates[1:]} == dict.fromkeys(dates[1:], (True, []))
+    assert lake_at(root).dates(FUTURES_TRADES) == dates[1:]
+
+
+@pytest.mark.slow
 def test_a_killed_worker_takes_only_its_date_with_it(landing: Path, expected: Contents, tmp_path: Path) -> None:
     """Killed while it makes the summaries of the second date; the others are made by the worker left and a new one."""
     root, dates = fresh(landing, tmp_path / "lake"), DATES[:3]

@@ -21,9 +21,9 @@ from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventL
 
 from spymaster_assets.assets.partitions import trading_dates
 from spymaster_assets.assets.storage import KEPT, KeptSqliteEventLogStorage
+from spymaster_assets.daily import QUIET
 
 PROJECT = Path(__file__).parents[1]
-QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 LETTERS = dg.StaticPartitionsDefinition([*"abcdefghijklmnopqrstuvwxyz"])
 FIRST, SECOND = dg.AssetKey(["some", "first"]), dg.AssetKey(["some", "second"])
 PLAIN = "telemetry:\n  enabled: false\n"
@@ -183,11 +183,10 @@ def test_a_check_of_a_trading_date_is_planned_and_done_for_that_date_alone(tmp_p
 # Engines and files
 
 
-def databases() -> set[str]:
-    """The shards that this process has open."""
-    return {
-        Path(file.path).stem for file in psutil.Process().open_files() if file.path.endswith(".db") and "history/runs/" in file.path
-    }
+def databases(home: Path) -> set[str]:
+    """The shards of an instance that this process has open."""
+    paths = [Path(file.path) for file in psutil.Process().open_files()]
+    return {path.stem for path in paths if path.suffix == ".db" and path.parent == home.resolve() / "history" / "runs"}
 
 
 def test_engines_of_earlier_runs_are_let_go_and_the_index_is_kept(home: Path) -> None:
@@ -199,15 +198,15 @@ def test_engines_of_earlier_runs_are_let_go_and_the_index_is_kept(home: Path) ->
             runs.append(run(kept, letter).run_id)
             index = index or storage._engines["index"]
             assert len(storage._engines) <= KEPT
-            assert databases() <= set(storage._engines)
+            assert databases(home) <= set(storage._engines)
             assert storage._engines["index"] is index
         assert runs[-1] in storage._engines and runs[0] not in storage._engines
         counts = [len(kept.all_logs(one)) for one in runs]  # those let go open again
         assert len(set(counts)) == 1 and counts[0] > 20
         kept.report_engine_event("written later", kept.get_run_by_id(runs[0]))
         assert len(kept.all_logs(runs[0])) == counts[0] + 1
-        assert len(databases()) <= KEPT
-    assert databases() == set()
+        assert len(databases(home)) <= KEPT
+    assert databases(home) == set()
 
 
 def test_many_threads_may_ask_at_once(home: Path) -> None:
