@@ -27,15 +27,21 @@ def view(lake: Lake, table: Table) -> str:
         select * exclude (filename), regexp_extract(filename, '.*/date=([0-9-]+)/', 1)::date as date
         from read_parquet('{folder}/*.parquet', hive_partitioning = false, filename = true, union_by_name = true)
         where filename in (select left(filename, -{len(MANIFEST)}) || file
-                           from read_json('{folder}/{MANIFEST}', columns = {{file: 'varchar'}}, filename = true))"""
+                           from read_json('{folder}/{MANIFEST}', columns = {{file: 'varchar'}}, filename = true,
+                                          ignore_errors = true))"""
 
 
-def connect(lake: Lake, file: Path | None = None) -> duckdb.DuckDBPyConnection:
-    """DuckDB, in memory or in a new file, with the views `bronze_futures_mbp10`, ...; tables without partitions have none."""
+def connect(lake: Lake, file: Path | None = None, query: str = "") -> duckdb.DuckDBPyConnection:
+    """DuckDB, in memory or in a new file, with the views `bronze_futures_mbp10`, ...; tables without partitions have none.
+
+    `query`: only the views that it names, if it names any, since making one opens every file of the table.
+    """
     connection = duckdb.connect(str(file) if file else ":memory:")
-    for table in TABLES.values():
+    names = {f"{table.stage}_{table.name}": table for table in TABLES.values()}
+    named = {name: table for name, table in names.items() if name in query.lower()} or names
+    for name, table in named.items():
         if lake.dates(table):
-            connection.execute(f"create view {table.stage}_{table.name} as {view(lake, table)}")
+            connection.execute(f"create view {name} as {view(lake, table)}")
     return connection
 
 

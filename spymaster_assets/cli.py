@@ -124,7 +124,6 @@ def ingest(paths: tuple[Path, ...], move: bool) -> None:
 @click.option("--force", is_flag=True, help="Make the tables again even if nothing changed.")
 def day(dates: list[dt.date], force: bool) -> None:
     """Make the tables of a trading date, or of a range of them, now. Runs are recorded in Dagster."""
-    from spymaster_assets import catalog
     from spymaster_assets.daily import run_dates
 
     lake, failed = _lake(), False
@@ -132,9 +131,22 @@ def day(dates: list[dt.date], force: bool) -> None:
     for report in run_dates(lake, dates, force):
         click.echo("\n".join(report.lines))
         failed |= not report.succeeded
-    catalog.publish(lake)
-    if failed:
+    if not _publish_views(lake) or failed:
         sys.exit(1)
+
+
+def _publish_views(lake: Lake) -> bool:
+    """Renew spymaster.duckdb; what goes wrong there is said in a line, and is no trouble of a date."""
+    import duckdb
+
+    from spymaster_assets import catalog
+
+    try:
+        catalog.publish(lake)
+    except (OSError, duckdb.Error) as error:
+        click.echo(f"{lake.root / catalog.FILE} was not renewed: {' '.join(str(error).split())}", err=True)
+        return False
+    return True
 
 
 def dagster_home(root: Path) -> Path:
@@ -158,7 +170,6 @@ def prepare_dagster(root: Path) -> None:
 @click.option("--workers", type=click.IntRange(min=1), help="Processes (default: one a core).")
 def backfill(first: dt.datetime, last: dt.datetime, workers: int | None) -> None:
     """Make all trading dates FROM ... TO, in parallel. Interrupted or killed, run it again: it goes on where it was."""
-    from spymaster_assets import catalog
     from spymaster_assets.backfill import backfill as fill
     from spymaster_assets.backfill import default_workers
 
@@ -167,7 +178,6 @@ def backfill(first: dt.datetime, last: dt.datetime, workers: int | None) -> None
         raise click.ClickException(f"no trading date from {first.date()} to {last.date()}")
     prepare_dagster(lake.root)
     outcome = fill(lake, dates, workers or default_workers())
-    catalog.publish(lake)
     fine = [date for date in dates if date not in outcome.bad and date not in outcome.absent]
     unchanged = sum(date not in outcome.made for date in fine)
     click.echo(f"{len(fine)} of {len(dates)} trading dates are complete, {unchanged} of them were so before")
@@ -175,7 +185,7 @@ def backfill(first: dt.datetime, last: dt.datetime, workers: int | None) -> None
         click.echo(f"bad: {date}: {'; '.join(trouble)}")
     if outcome.absent:
         click.echo(f"no book in landing: {', '.join(map(str, outcome.absent))}")
-    if outcome.bad or outcome.absent:
+    if not _publish_views(lake) or outcome.bad or outcome.absent:
         sys.exit(1)
 
 
@@ -248,7 +258,7 @@ def sql(query: str, as_csv: bool) -> None:
     if not lake.root.exists():
         raise click.ClickException(f"{lake.root} is not there: simulate or ingest something first, or name another folder (--data)")
     try:
-        answer = catalog.connect(lake).sql(query)
+        answer = catalog.connect(lake, query=query).sql(query)
         if answer is None:  # a statement without rows
             return  # type: ignore[unreachable]
         if as_csv:

@@ -85,7 +85,7 @@ class Runner:
     def run(self, date: dt.date, tables: Sequence[Table] = EVERY) -> Report:
         """Make some tables of a date, or all; what is unchanged is found, not made."""
         report = Report([str(date)])
-        before = {table.name: self.lake.manifest(table, date) for table in tables}
+        before = {table.name: self.lake.published(table, date) for table in tables}
         result = self._job.execute_in_process(
             instance=self._instance,
             partition_key=str(date),
@@ -100,7 +100,7 @@ class Runner:
             outcome = evaluation.passed, evaluation.description or ""
             checks.setdefault("/".join(evaluation.asset_key.path), {})[evaluation.check_name] = outcome
         for table in tables:
-            manifest, failed = self.lake.manifest(table, date), failures.get(STEPS[table.name])
+            manifest, failed = self.lake.published(table, date), failures.get(STEPS[table.name])
             found = checks.get(f"{table.stage}/{table.name}")
             if failed is not None and not _refused_by_a_check(failed):
                 known = failed.user_failure_data

@@ -71,9 +71,14 @@ def examine_lake(lake: Lake) -> Iterator[Finding]:
     for table in (FUTURES_MBP10, TRAINING):
         yield from _missing(lake, table)
     for table in EVERY:
-        for date in lake.dates(table):
-            for name in refused(lake, table, date) or ():
+        verdicts = {date: refused(lake, table, date) for date in lake.dates(table)}
+        for date, names in verdicts.items():
+            for name in names or ():
                 yield Finding(False, f"{date} {table.stage}/{table.name}: blocking check {name} failed; see spymaster status")
+        unjudged = [date for date, names in verdicts.items() if names is None]
+        if unjudged:
+            listed = ", ".join(map(str, unjudged[:5])) + (" ..." if len(unjudged) > 5 else "")
+            yield Finding(False, f"{table.stage}/{table.name}: not judged as it is now: {listed}; run these dates again")
 
 
 def _missing(lake: Lake, table: Table) -> Iterator[Finding]:

@@ -20,6 +20,8 @@ def _training(maker: Maker) -> tuple[Rows, dict[str, Any]]:
         raise ValueError(f"{maker.date}: features and labels are not of the same moments")
     touches = maker.rows(TOUCHES)[features["touch"]]
     signals = maker.rows(SIGNALS)
+    if len(features) and not len(signals):
+        raise ValueError(f"{maker.date}: a landmark has no signal")
     places = np.searchsorted(_key(signals), _key(features))
     if (_key(signals)[places.clip(max=len(signals) - 1)] != _key(features)).any():
         raise ValueError(f"{maker.date}: a landmark has no signal")

@@ -14,7 +14,7 @@ from spymaster_assets.features import CHANNELS, FEATURES, HORIZONS
 from spymaster_assets.quality import Check, Outcome, Partition, Value, schema
 from spymaster_assets.sessions import NS_PER_SECOND, calendar
 from spymaster_assets.silver_quality import counted, few, unexpected_nulls
-from spymaster_assets.states import BOUNCE, BREAK, CENSORED, CHOP, OUTCOMES, RESOLVED
+from spymaster_assets.states import BOUNCE, BREAK, CENSORED, CHOP, OUTCOMES, RESOLVED, UP
 from spymaster_assets.tables import (
     FEATURE_ROWS,
     FUTURES_MBP10,
@@ -392,6 +392,52 @@ def end_at_the_moment(part: Partition) -> Outcome:
     return Outcome(passed, {**found, "compared": compared}, dict.fromkeys(found, 0), message)
 
 
+def steps_are_snaps(part: Partition) -> Outcome:
+    """What plain arithmetic on snaps gives for a step is what the sequence has; channels are null just where they may be."""
+    rows, snaps = part.rows_of(part.table), part.rows_of(SNAPS)
+    known = part.rows_of(TOUCHES)
+    strangers = rows["touch"] >= len(known)
+    touches = known[np.where(strangers, 0, rows["touch"])] if len(known) else np.zeros(len(rows), TOUCHES.dtype)
+    config, scale = part.lake.config, rows["scale"].astype(np.int64)
+    width = scale * NS_PER_SECOND // config.grid.interval_ns
+    steps = np.array([dict(zip(config.sequences.scales, config.sequences.steps, strict=True)).get(one, 0) for one in scale])
+    end = rows["k"] - (steps - 1 - rows["step"].astype(np.int64)) * width
+    seen = rows["observed"] == 1
+    start, end = np.where(seen, end - width, 0).clip(0, len(snaps) - 1), np.where(seen, end, 0).clip(0, len(snaps) - 1)
+    first, last, sign = snaps[start], snaps[end], np.where(touches["direction"] == UP, 1.0, -1.0)
+    half, sigma, depth = config.instrument.tick / config.instrument.point / 2, touches["sigma"], touches["depth"]
+    bid, ask = last["bid_size"][:, 0], last["ask_size"][:, 0]
+    spread, minutes = last["ask_ticks"][:, 0] - last["bid_ticks"][:, 0], scale / 60.0
+    with np.errstate(divide="ignore", invalid="ignore"):
+        queue = sign * (bid - ask) / (bid + ask)
+        beyond = last["mid2"] * half - touches["price"] / config.instrument.point
+        volume, prints = (np.where(touches[name] > 0, touches[name], np.nan) for name in ("minute_volume", "minute_prints"))
+        bought, sold = (last[name] - first[name] for name in ("buy_volume", "sell_volume"))
+        expected = {
+            "distance": sign * beyond / (sigma * np.sqrt(240.0)),
+            "return": sign * (last["mid2"] - first["mid2"].astype(np.int64)) * half / (sigma * np.sqrt(scale)),
+            "spread": spread.astype(np.float64),
+            "queue_imbalance": queue,
+            "microprice": spread / 2.0 * queue,
+            "signed_volume": sign * (bought - sold) / (volume * minutes),
+            "trades": (last["prints"] - first["prints"]) / (prints * minutes),
+            "ofi_0": sign * (last["ofi"][:, 0] - first["ofi"][:, 0]) / depth,
+            "ofi_1_4": sign * (last["ofi"][:, 1:5] - first["ofi"][:, 1:5]).sum(axis=1) / (4 * depth),
+        }
+    found = {}
+    for name, values in expected.items():
+        apart = np.abs(rows[name] - values) > 1e-5 * np.maximum(np.abs(values), 1e-3)
+        found[name] = int((seen & (apart | (np.isnan(rows[name]) != np.isnan(values)))).sum())
+    found["volatility"] = int((seen & (np.isnan(rows["volatility"]) != np.isnan(sigma))).sum())
+    for name in (channel.name for channel in CHANNELS if channel.reads and channel.name not in found):
+        found[name] = int((seen & (np.isnan(rows[name]) != np.isnan(depth))).sum())
+    found["exposure"] = int((~np.isnan(rows["exposure"])).sum())
+    found["without_a_touch"] = int(strangers.sum())
+    passed = not any(found.values())
+    message = "sequences are what the snaps say" if passed else "a channel is not what the snaps say of its step"
+    return Outcome(passed, found, dict.fromkeys(found, 0), message)
+
+
 _TRAINING: Final = (
     ("nulls", True, nulls),
     ("ranges", True, ranges),
@@ -411,6 +457,7 @@ _SEQUENCES: Final = (
     ("duplicates", True, duplicates),
     ("steps_complete", True, steps_complete),
     ("end_at_the_moment", True, end_at_the_moment),
+    ("steps_are_snaps", True, steps_are_snaps),
 )
 GOLD_CHECKS: Final = tuple(
     Check(name, table, blocking, measure)

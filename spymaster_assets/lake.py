@@ -328,13 +328,24 @@ class Lake:
         except (ValueError, TypeError, KeyError) as error:
             raise LakeError(f"{path}: expected a manifest: {error}") from error
 
+    def published(self, table: Table, date: dt.date) -> Manifest | None:
+        """The same, where an unreadable manifest counts as none: the partition can be made again."""
+        try:
+            return self.manifest(table, date)
+        except LakeError:
+            return None
+
     def current(self, table: Table, date: dt.date, fingerprint: Fingerprint) -> Manifest | None:
         """The manifest if the partition was made from exactly this and its file is there, whole."""
-        manifest = self.manifest(table, date)
+        manifest = self.published(table, date)
         if manifest is None or manifest.fingerprint != fingerprint:
             return None
+        return manifest if self.is_whole(table, date, manifest) else None
+
+    def is_whole(self, table: Table, date: dt.date, manifest: Manifest) -> bool:
+        """Whether the file that a manifest names is there, in its size; `verify` reads every byte."""
         file = self.folder(table, date) / manifest.file
-        return manifest if file.exists() and file.stat().st_size == manifest.size else None
+        return file.exists() and file.stat().st_size == manifest.size
 
     def dates(self, table: Table) -> list[dt.date]:
         """The dates of which a partition is published."""
@@ -360,7 +371,7 @@ class Lake:
     def leftovers(self, table: Table, date: dt.date) -> list[Path]:
         """Files in a partition's folder that its manifest does not name: what a killed writer left."""
         folder = self.folder(table, date)
-        manifest = self.manifest(table, date)
+        manifest = self.published(table, date)
         named = {MANIFEST, VERDICT, _LOCK, manifest.file if manifest else MANIFEST}
         return sorted(path for path in folder.iterdir() if path.name not in named) if folder.exists() else []
 

@@ -28,9 +28,8 @@ def table(lake: Lake, dates: Sequence[dt.date] | None = None) -> Iterator[str]:
     observed = ", ".join(f"avg((outcome_4min = '{word.upper()}')::int) * 100" for word in WORDS)
     expected = ", ".join(f"avg(geometry_{word}_4min) * 100" for word in WORDS)
     listed = ", ".join(f"'{date}'" for date in shown)
-    rows = (
-        catalog.connect(lake).execute(QUERY.format(observed=observed, expected=expected, only=f"and date in ({listed})")).fetchall()
-    )
+    query = QUERY.format(observed=observed, expected=expected, only=f"and date in ({listed})")
+    rows = catalog.connect(lake, query=query).execute(query).fetchall()
     heads = [*(f"{word} %" for word in WORDS), *(f"{word} %" for word in WORDS)]
     yield f"What {sum(row[1] for row in rows[:-1]):,} touches of key levels on {len(shown)} dates did within 4 minutes:"
     yield f"{'':<18}{'what happened':^33}{'by chance from there':^33}"

@@ -7,6 +7,7 @@ in a sentence, what a failure means. The verdict is kept beside the partition (c
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import hashlib
 import json
@@ -39,17 +40,10 @@ from spymaster_assets.tables import (
 _CODE: Final = tuple(  # what decides a verdict
     f"spymaster_assets.{module}"
     for module in (
-        "quality",
-        "silver_quality",
-        "gold_quality",
-        "schema",
-        "states",
-        "features",
-        "tables.bronze",
-        "tables.silver",
-        "tables.gold",
+        "quality", "silver_quality", "gold_quality", "lake", "landing", "dbn", "sessions", "schema", "states", "features",
+        "tables.bronze", "tables.silver", "tables.gold", "compute.clock", "compute.kernel",
     )
-)
+)  # fmt: skip
 DAY_NS: Final = 86_400 * NS_PER_SECOND
 Value = int | float | str | None
 
@@ -399,15 +393,15 @@ def recall(lake: Lake, table: Table, date: dt.date, checks: Sequence[Check]) -> 
 
     What a check read of other dates (drift) is as it was when it was measured.
     """
-    manifest = lake.manifest(table, date)
+    manifest = lake.published(table, date)
     try:
         stored = json.loads((lake.folder(table, date) / VERDICT).read_bytes())
         if manifest is None or stored["of"] != _judged(lake, table, date, manifest, checks):
             return None
-        if any(_seen(lake.manifest(TABLES[name], date)) != seen for name, seen in stored["consulted"].items()):
+        if any(_seen(lake.published(TABLES[name], date)) != seen for name, seen in stored["consulted"].items()):
             return None
         return {name: Outcome(**outcome) for name, outcome in stored["found"].items()}
-    except (OSError, ValueError, KeyError, TypeError):  # not there, or not ours: measured anew
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):  # not there, or not ours: measured anew
         return None
 
 
@@ -423,7 +417,7 @@ def _judged(lake: Lake, table: Table, date: dt.date, manifest: Manifest, checks:
     except FileNotFoundError:
         return {}
     return {
-        "manifest": _seen(manifest), "bytes": file.st_size, "changed": file.st_mtime_ns,
+        "manifest": _seen(manifest), "file": [file.st_size, file.st_mtime_ns, file.st_ctime_ns, file.st_ino],
         "checks": [check.name for check in checks], "code": code_digest(*_CODE), "config": lake.config.digest(),
     }  # fmt: skip
 
@@ -433,4 +427,5 @@ def _remember(part: Partition, checks: Sequence[Check], found: Mapping[str, Outc
     judged = _judged(part.lake, part.table, part.date, part.manifest, checks)
     facts = {"of": judged, "consulted": part.consulted, "found": {name: asdict(outcome) for name, outcome in found.items()}}
     text = json.dumps(facts, indent=1, default=lambda value: value.item())
-    write_atomic(part.lake.folder(part.table, part.date) / VERDICT, text.encode())
+    with contextlib.suppress(OSError):  # no room, read-only, or swept by another writer: judged again the next time
+        write_atomic(part.lake.folder(part.table, part.date) / VERDICT, text.encode())

@@ -6,7 +6,7 @@ import datetime as dt
 
 from spymaster_assets.gold import STAGES
 from spymaster_assets.ingest import Intake
-from spymaster_assets.lake import Lake
+from spymaster_assets.lake import MANIFEST, Lake
 from spymaster_assets.landing import Landing
 from spymaster_assets.maker import Maker, Stage
 from spymaster_assets.schema import Table
@@ -35,8 +35,13 @@ class Staleness:
         return self._known[key]
 
     def _look(self, table: Table, date: dt.date) -> list[str]:
-        if self.lake.manifest(table, date) is None:
-            return [MISSING]
+        manifest = self.lake.published(table, date)
+        if manifest is None:
+            return [
+                MISSING if self.lake.folder(table, date).joinpath(MANIFEST).exists() is False else "its manifest cannot be read"
+            ]
+        if not self.lake.is_whole(table, date, manifest):
+            return ["its file is gone, or not of the size that was written"]
         if date not in self._makers:
             self._makers[date] = Intake(date, self.lake, self.landing, files=self.files), Maker(date, self.lake)
         intake, maker = self._makers[date]

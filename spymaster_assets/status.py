@@ -19,12 +19,21 @@ from spymaster_assets.sessions import calendar
 from spymaster_assets.staleness import MISSING, Staleness
 from spymaster_assets.tables import BRONZE, GOLD, SILVER, TRAINING
 
-MARKS: Final = {"fresh": "✓", "refused": "✗", "stale": "~", "holes": "!", "absent": "-", "missing": "·"}
+MARKS: Final = {"fresh": "✓", "refused": "✗", "unjudged": "?", "stale": "~", "holes": "!", "absent": "-", "missing": "·"}
 WORDS: Final = {
-    "fresh": "complete", "refused": "a blocking check failed", "stale": "made from other input than there is now",
+    "fresh": "complete", "refused": "a blocking check failed", "unjudged": "not judged as it is now",
+    "stale": "made from other input than there is now",
     "holes": "files do not cover the whole date", "absent": "no files", "missing": "not made",
 }  # fmt: skip
-_WORST: Final = ("refused", "missing", "stale", "holes", "fresh", "absent")  # of the tables of a stage: which one it shows
+_WORST: Final = (
+    "refused",
+    "unjudged",
+    "missing",
+    "stale",
+    "holes",
+    "fresh",
+    "absent",
+)  # of the tables of a stage: which one it shows
 STAGES: Final = {"bronze": BRONZE, "silver": SILVER, "gold": GOLD}
 SHORT: Final = {"futures": "fut", "option": "opt", "statistics": "stats", "definitions": "defs"}  # for column heads
 
@@ -50,9 +59,10 @@ class Status:
         why = self.staleness.why(table, date)
         if why:
             return "missing" if why == [MISSING] else "stale"
-        if refused(self.lake, table, date):
-            return "refused"
-        manifest = self.lake.manifest(table, date)
+        found = refused(self.lake, table, date)
+        if found != []:
+            return "unjudged" if found is None else "refused"
+        manifest = self.lake.published(table, date)
         assert manifest is not None, "what is not missing has a manifest"
         return _completeness(manifest)
 
@@ -64,12 +74,12 @@ class Status:
             show("status", done, len(self.dates))
             cells = []
             for tables in STAGES.values():
-                found = [manifest for table in tables if (manifest := self.lake.manifest(table, date))]
+                found = [manifest for table in tables if (manifest := self.lake.published(table, date))]
                 states = {self.state(table, date) for table in tables}
                 mark = MARKS[next(state for state in _WORST if state in states)]
                 rows, size = sum(manifest.rows for manifest in found), sum(manifest.size for manifest in found)
                 cells.append(f"{rows:>14,} {size / 1e6:>7,.1f} {mark}" if found else f"{'':>14} {'':>7} {mark}")
-            training = self.lake.manifest(TRAINING, date)
+            training = self.lake.published(TRAINING, date)
             facts = training.facts if training else {}
             yield f"{date}  " + "  ".join(cells) + f"  {facts.get('touches', ''):>7}  {facts.get('trainable_4min', ''):>9}"
 
@@ -81,7 +91,7 @@ class Status:
             for date in self.dates:
                 cells = []
                 for table, head in zip(tables, heads, strict=True):
-                    manifest, state = self.lake.manifest(table, date), self.state(table, date)
+                    manifest, state = self.lake.published(table, date), self.state(table, date)
                     rows = f"{manifest.rows:,} " if manifest and state != "absent" else ""
                     cells.append(f"{rows + MARKS[state]:>{max(11, len(head))}}")
                 yield f"{date}  " + " ".join(cells)

@@ -13,7 +13,7 @@ from dagster_duckdb import DuckDBResource
 from spymaster_assets.assets.checks import key_of, results, specs
 from spymaster_assets.assets.history import LOOKBACK, earlier, observed
 from spymaster_assets.assets.partitions import CONFIG, date_of, trading_dates
-from spymaster_assets.assets.pictures import date_picture
+from spymaster_assets.assets.pictures import date_picture, drawn
 from spymaster_assets.assets.resources import LakeResource
 from spymaster_assets.ingest import CODE, CONFIG_GROUPS, TROUBLE, Ingested, Intake
 from spymaster_assets.lake import code_digest
@@ -101,8 +101,9 @@ def bronze_asset(table: Table) -> dg.AssetsDefinition:
         except TROUBLE as error:
             raise dg.Failure(str(error), allow_retries=False) from error
         with duckdb.get_connection() as connection:
-            shown = {"picture": dg.MetadataValue.md(date_picture(store, date, connection))} if table is FUTURES_MBP10 else {}
-            metadata = {**shown, **_metadata(table, made)}
+            metadata = _metadata(table, made)
+            if table is FUTURES_MBP10:
+                metadata["picture"] = dg.MetadataValue.md(drawn(lambda: date_picture(store, date, connection)))
             yield dg.MaterializeResult(metadata=metadata, data_version=dg.DataVersion(made.manifest.content))
             if table in LOOKBACK:
                 context.log_event(observed(table, made.manifest))

@@ -3,20 +3,30 @@
 import base64
 import datetime as dt
 import io
+from collections.abc import Callable
 
 import duckdb
 import matplotlib
 
 matplotlib.use("Agg")
 import numpy as np
+import pyarrow as pa
 from matplotlib.figure import Figure
 
-from spymaster_assets.lake import Lake, scan
+from spymaster_assets.lake import Lake, LakeError, scan
 from spymaster_assets.sessions import NS_PER_SECOND, calendar, to_datetime
 from spymaster_assets.states import LEVEL_KINDS, OUTCOMES, UP
 from spymaster_assets.tables import BARS, FUTURES_MBP10, LEVELS, TRAINING
 
 MINUTE = 60 * NS_PER_SECOND
+
+
+def drawn(picture: Callable[[], str]) -> str:
+    """A picture, or a note where its tables cannot be read: the checks say what is wrong with them."""
+    try:
+        return picture()
+    except (LakeError, OSError, pa.ArrowException, duckdb.Error) as error:
+        return f"no picture: {error}"
 
 
 def _markdown(figure: Figure) -> str:

@@ -11,7 +11,7 @@ from spymaster_assets.assets.checks import key_of, results, specs
 from spymaster_assets.assets.history import LOOKBACK, earlier, observed
 from spymaster_assets.assets.lineage import column_lineage, lineage_page
 from spymaster_assets.assets.partitions import CONFIG, date_of, trading_dates
-from spymaster_assets.assets.pictures import gold_picture
+from spymaster_assets.assets.pictures import drawn, gold_picture
 from spymaster_assets.assets.resources import LakeResource
 from spymaster_assets.gold import STAGES
 from spymaster_assets.lake import Lake
@@ -51,7 +51,7 @@ def _shown(table: Table, maker: Maker) -> dict[str, Any]:
     """What Gold's results show besides: the date as a picture, and where each column comes from."""
     if table not in GOLD:
         return {}
-    picture = {"picture": dg.MetadataValue.md(gold_picture(maker.lake, maker.date))} if table is TRAINING else {}
+    picture = {"picture": dg.MetadataValue.md(drawn(lambda: gold_picture(maker.lake, maker.date)))} if table is TRAINING else {}
     lineage = {"columns made from": dg.MetadataValue.md(lineage_page(table)), "dagster/column_lineage": column_lineage(table)}
     return {**picture, **lineage}
 
