@@ -23,8 +23,9 @@ from spymaster_assets.assets.partitions import trading_dates
 from spymaster_assets.assets.resources import resources
 from spymaster_assets.daily import run_date
 from spymaster_assets.definitions import build
+from spymaster_assets.gold import STAGES
 from spymaster_assets.landing import LandingFile
-from spymaster_assets.tables import BRONZE, FUTURES_MBP10, FUTURES_TRADES
+from spymaster_assets.tables import BRONZE, FUTURES_MBP10, FUTURES_TRADES, GOLD
 from tests.build import (
     DATE,
     EVE,
@@ -117,6 +118,18 @@ def test_every_bronze_table_is_an_asset_made_from_landing(tmp_path: Path) -> Non
     assert {name.path[-1] for name in graph.external_asset_keys if name.path[0] == "landing"} == {table.name for table in BRONZE}
     for table in BRONZE:
         assert dg.AssetKey(["landing", table.name]) in graph.get(key(table.name)).parent_keys
+
+
+def test_every_later_table_is_an_asset_of_its_stage_made_from_what_its_stage_reads(tmp_path: Path) -> None:
+    graph = build(tmp_path).resolve_asset_graph()
+    for stage in STAGES:
+        for table in stage.tables:
+            node = graph.get(dg.AssetKey([table.stage, table.name]))
+            assert node.group_name == table.stage and node.is_materializable
+            assert node.parent_keys >= {dg.AssetKey([one.stage, one.name]) for one in stage.inputs}
+    assert {node.key.path[-1] for node in graph.asset_nodes if node.group_name == "gold" and node.is_materializable} == {
+        table.name for table in GOLD
+    }
 
 
 # Partitions
