@@ -400,7 +400,8 @@ def steps_are_snaps(part: Partition) -> Outcome:
     touches = known[np.where(strangers, 0, rows["touch"])] if len(known) else np.zeros(len(rows), TOUCHES.dtype)
     config, scale = part.lake.config, rows["scale"].astype(np.int64)
     width = scale * NS_PER_SECOND // config.grid.interval_ns
-    steps = np.array([dict(zip(config.sequences.scales, config.sequences.steps, strict=True)).get(one, 0) for one in scale])
+    lengths = dict(zip(config.sequences.scales, config.sequences.steps, strict=True))
+    steps = np.array([lengths.get(one, 0) for one in scale.tolist()], np.int64)
     end = rows["k"] - (steps - 1 - rows["step"].astype(np.int64)) * width
     seen = rows["observed"] == 1
     start, end = np.where(seen, end - width, 0).clip(0, len(snaps) - 1), np.where(seen, end, 0).clip(0, len(snaps) - 1)

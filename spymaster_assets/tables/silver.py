@@ -32,7 +32,7 @@ BOOK_SIDES: Final = {letter: SIDES[letter] for letter in "AB"}
 
 K = Column("k", "i4", "snap", "number of the 250-ms interval since the open; 0 holds everything up to the open", delta=True)
 TOUCH = Column("touch", "i4", "number", "which touch of the date, in order of (t0, kind), from 0", delta=True)
-EVENT_ID = Column("event_id", TEXT, "id", "`{date}_{kind}_{ticks}_{t0}_{direction}` of the touch")
+EVENT_ID = Column("event_id", TEXT, "id", "{date}_{kind}_{ticks}_{t0}_{direction} of the touch")
 ELAPSED = Column("elapsed", "f8", "s", "since the touch", low=0)
 
 
