@@ -37,9 +37,8 @@ class Staleness:
     def _look(self, table: Table, date: dt.date) -> list[str]:
         manifest = self.lake.published(table, date)
         if manifest is None:
-            return [
-                MISSING if self.lake.folder(table, date).joinpath(MANIFEST).exists() is False else "its manifest cannot be read"
-            ]
+            unreadable = (self.lake.folder(table, date) / MANIFEST).exists()
+            return ["its manifest cannot be read" if unreadable else MISSING]
         if not self.lake.is_whole(table, date, manifest):
             return ["its file is gone, or not of the size that was written"]
         if date not in self._makers:

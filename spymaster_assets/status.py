@@ -25,15 +25,8 @@ WORDS: Final = {
     "stale": "made from other input than there is now",
     "holes": "files do not cover the whole date", "absent": "no files", "missing": "not made",
 }  # fmt: skip
-_WORST: Final = (
-    "refused",
-    "unjudged",
-    "missing",
-    "stale",
-    "holes",
-    "fresh",
-    "absent",
-)  # of the tables of a stage: which one it shows
+# Of the states of a stage's tables, the one that the stage shows: the first of these that is among them.
+_WORST: Final = ("refused", "unjudged", "missing", "stale", "holes", "fresh", "absent")
 STAGES: Final = {"bronze": BRONZE, "silver": SILVER, "gold": GOLD}
 SHORT: Final = {"futures": "fut", "option": "opt", "statistics": "stats", "definitions": "defs"}  # for column heads
 

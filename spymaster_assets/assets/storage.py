@@ -1,7 +1,7 @@
 """Dagster's event log in SQLite, with engines that are kept.
 
 Dagster's own storage makes a new SQLAlchemy engine for every event, so that each statement is compiled anew and each commit waits
-for the disk. A run of a date writes about 400 events: that is most of what orchestration costs. This is the same storage (the same
+for the disk. A run of a date writes about 350 events: that is most of what orchestration costs. This is the same storage (the same
 files, tables and statements) with one engine a shard, kept for the shards in use, and SQLite told to fsync at checkpoints rather
 than at each commit: a killed process loses nothing, a power failure at most the latest events, never the lake. `dagster.yaml`
 names it; docs/decisions/0008 has the measurements.
