@@ -108,7 +108,10 @@ class Worker:
 
 
 class Pool:
-    """Worker processes. One that dies takes its task with it, as trouble of the date, and is replaced."""
+    """Worker processes. One that dies takes its task with it, as trouble of the date, and is replaced.
+
+    The Dagster instance must have been opened once before: two workers would both make its tables.
+    """
 
     def __init__(self, count: int, root: Path, tag: str) -> None:
         self._root, self._tag = root, tag
@@ -181,7 +184,7 @@ def backfill(lake: Lake, dates: list[dt.date], workers: int) -> Outcome:
             present.append(date)
     if not present:
         return outcome
-    runner = Runner(lake)
+    runner = Runner(lake)  # makes the instance's tables, before the workers ask for them
     runner.close_dead_runs()
     pool = Pool(min(workers, len(present)), lake.root, f"{dates[0]}:{dates[-1]}")
     try:

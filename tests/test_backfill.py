@@ -332,6 +332,7 @@ def test_a_worker_that_died_takes_one_task_with_it_and_is_replaced(landing: Path
     root, dates = fresh(landing, tmp_path / "lake"), DATES[:3]
     with at(root):
         prepare_dagster(root)
+        Runner(lake_at(root))  # as a backfill does first: two workers would both make the instance's tables
         pool = Pool(2, root, "a test")
         try:
             victim = pool._workers[0].process

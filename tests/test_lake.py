@@ -558,7 +558,7 @@ def test_duckdb_sees_every_published_date_with_its_date(lake: Lake) -> None:
     assert con.execute(per_date).fetchall() == [(EVE, 5, 1, "T"), (DATE, 20, 1, "T")]
     names = [row[0] for row in con.execute("describe bronze_futures_trades").fetchall()]
     assert names == [*FUTURES_TRADES.names, "date"]
-    sequence = con.execute(f"select sequence from bronze_futures_trades where date = '{DATE}'").fetchall()
+    sequence = con.execute(f"select sequence from bronze_futures_trades where date = '{DATE}' order by all").fetchall()
     assert [row[0] for row in sequence] == list(range(1, 21))
 
 
