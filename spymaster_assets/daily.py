@@ -71,6 +71,7 @@ class Runner:
         self.lake, self._tags = lake, {PROCESS: str(os.getpid()), **(tags or {})}
         self._job = build(lake.root).resolve_job_def("date_job")
         self._instance = dg.DagsterInstance.get()
+        os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", "1000")  # what a run intends is stored at once, not event by event
         gc.set_threshold(100_000, 50, 100)  # searching all that is loaded for cycles again and again costs a fifth of a run
 
     def close_dead_runs(self) -> int:

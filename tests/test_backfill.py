@@ -31,7 +31,7 @@ from spymaster_assets.backfill import PHASES, Pool, Task
 from spymaster_assets.catalog import FILE, connect
 from spymaster_assets.cli import main, prepare_dagster
 from spymaster_assets.config import Config, load
-from spymaster_assets.daily import EVERY, PROCESS
+from spymaster_assets.daily import EVERY, PROCESS, Runner
 from spymaster_assets.lake import VERDICT, Lake
 from spymaster_assets.simulator.write import simulate
 from spymaster_assets.status import Status

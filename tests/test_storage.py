@@ -112,7 +112,11 @@ def stored(home: Path) -> Counter[tuple[object, ...]]:
     return rows
 
 
-def test_the_same_runs_leave_the_same_rows_as_with_dagsters_own(tmp_path: Path, home: Path) -> None:
+@pytest.mark.parametrize("batch", ["0", "1000"], ids=["event by event", "in batches"])
+def test_the_same_runs_leave_the_same_rows_as_with_dagsters_own(
+    tmp_path: Path, home: Path, batch: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DAGSTER_EVENT_BATCH_SIZE", batch)
     found = []
     for folder, settings in ((tmp_path / "plain", PLAIN), (home, None)):
         with opened(folder, settings) as instance:
@@ -261,6 +265,67 @@ def test_after_everything_was_wiped_events_are_stored_as_before(home: Path) -> N
         assert known(plain) == told
         assert plain.get_materialized_partitions(FIRST) == {"c", "d"}
         assert plain.all_logs("")[-1].dagster_event.partition == "c"  # type: ignore[union-attr]
+
+
+# What is remembered and what is stored together
+
+
+def latest(instance: dg.DagsterInstance) -> list[object]:
+    """What a check asks: the latest materialization of a partition."""
+    asked = dg.AssetRecordsFilter(asset_key=FIRST, asset_partitions=["a"])
+    return [record.asset_materialization.metadata["number"].value for record in instance.fetch_materializations(asked, 1).records]  # type: ignore[union-attr]
+
+
+def materialized(number: int) -> dg.AssetMaterialization:
+    return dg.AssetMaterialization(FIRST, partition="a", metadata={"number": number})
+
+
+def test_the_latest_materialization_is_the_latest_whoever_wrote_it(home: Path) -> None:
+    with opened(home) as kept, opened(home) as other:
+        assert latest(kept) == []
+        for number, writer in enumerate((kept, other, kept, other, other)):
+            writer.report_runless_asset_event(materialized(number))
+            assert latest(kept) == latest(kept) == latest(other) == [number]
+            writer.report_runless_asset_event(dg.AssetObservation(FIRST, partition="a"))
+            assert latest(kept) == latest(other) == [number]
+        kept.wipe_assets([FIRST])
+        assert latest(kept) == latest(other) == []
+
+
+def test_the_same_question_is_not_read_again(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with opened(home) as kept:
+        kept.report_runless_asset_event(materialized(1))
+        asked: list[object] = []
+        original = SqliteEventLogStorage.fetch_materializations
+        monkeypatch.setattr(
+            SqliteEventLogStorage, "fetch_materializations", lambda self, *args: asked.append(args) or original(self, *args)
+        )
+        assert [latest(kept) for _ in range(5)] == [[1]] * 5
+        assert len(asked) == 1
+
+
+def test_a_batch_that_fails_is_stored_whole_or_not_at_all(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Dagster then stores its events one by one; none is doubled."""
+    with opened(home) as kept:
+        gone = run(kept, "a").run_id
+        entries = [entry for entry in kept.all_logs(gone) if entry.is_dagster_event and entry.get_dagster_event().is_step_event]
+        entries = [entry for entry in entries if entry.dagster_event_type is not dg.DagsterEventType.ASSET_CHECK_EVALUATION]
+        before = stored(home)
+        original, left = SqliteEventLogStorage.store_event, [len(entries) - 1]
+
+        def full(self: SqliteEventLogStorage, event: dg.EventLogEntry) -> None:
+            left[0] -= 1
+            if left[0] < 0:
+                raise OSError("no space left on device")
+            original(self, event)
+
+        monkeypatch.setattr(SqliteEventLogStorage, "store_event", full)
+        with pytest.raises(OSError, match="no space"):
+            kept.event_log_storage.store_event_batch(entries)
+        assert stored(home) == before
+        left[0] = len(entries)
+        kept.event_log_storage.store_event_batch(entries)
+        assert (stored(home) - before).total() > len(entries)
 
 
 # Processes

@@ -3,19 +3,21 @@
 Dagster's own storage makes a new SQLAlchemy engine for every event, so that each statement is compiled anew and each commit waits
 for the disk. A run of a date writes about 350 events: that is most of what orchestration costs. This is the same storage (the same
 files, tables and statements) with one engine a shard, kept for the shards in use, and SQLite told to fsync at checkpoints rather
-than at each commit: a killed process loses nothing, a power failure at most the latest events, never the lake. `dagster.yaml`
-names it; docs/decisions/0008 has the measurements.
+than at each commit: a killed process loses nothing, a power failure at most the latest events, never the lake. The events planned
+for a run are one transaction, and the materialization that all checks of a partition ask for is read once. `dagster.yaml` names
+it; docs/decisions/0008 has the measurements.
 """
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from dagster import DagsterEventType, EventLogEntry, StringSource
+from dagster import AssetKey, AssetRecordsFilter, DagsterEventType, EventLogEntry, EventRecordsResult, StringSource
 from dagster._core.definitions.partitions.subset import DefaultPartitionsSubset
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import INDEX_SHARD_NAME, SqliteEventLogStorage
 from dagster._serdes import ConfigurableClassData
@@ -32,7 +34,10 @@ class KeptSqliteEventLogStorage(SqliteEventLogStorage):
     def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
         self._engines: OrderedDict[str, Engine] = OrderedDict()
         self._tables: set[str] = set()
+        self._begun: dict[str, Connection] = {}  # transactions of this thread, which holds the lock
+        self._asked: tuple[object, EventRecordsResult] | None = None
         super().__init__(base_dir, inst_data)
+        self._db_lock = threading.RLock()  # type: ignore[assignment]  # a transaction may be begun within another
 
     @classmethod
     def config_type(cls) -> dict[str, Any]:
@@ -61,11 +66,42 @@ class KeptSqliteEventLogStorage(SqliteEventLogStorage):
 
     @contextmanager
     def _connect(self, shard: str) -> Iterator[Connection]:
-        with self._db_lock, self._engine(shard).begin() as connection:
-            yield connection
+        """A transaction on the shard, or the one that this thread has begun."""
+        with self._db_lock:
+            if shard in self._begun:
+                yield self._begun[shard]
+                return
+            with self._engine(shard).begin() as connection:
+                self._begun[shard] = connection
+                try:
+                    yield connection
+                finally:
+                    del self._begun[shard]
 
     def store_event(self, event: EventLogEntry) -> None:
-        super().store_event(_brief(event))
+        self.store_event_batch([event])
+
+    def store_event_batch(self, events: Sequence[EventLogEntry]) -> None:
+        """In one transaction of each shard; the run's commits first, as with Dagster's own."""
+        if any(event.dagster_event_type is DagsterEventType.ASSET_MATERIALIZATION for event in events):
+            self._asked = None
+        with self._connect(INDEX_SHARD_NAME), self._connect(events[0].run_id):
+            for event in events:
+                super().store_event(_brief(event))
+
+    def fetch_materializations(
+        self,
+        records_filter: AssetKey | AssetRecordsFilter,
+        limit: int,
+        cursor: str | None = None,
+        ascending: bool = False,
+    ) -> EventRecordsResult:
+        """The same question again is answered from memory, while neither this storage nor another wrote what could matter."""
+        with self._connect(INDEX_SHARD_NAME) as connection:  # data_version: what others have committed
+            question = records_filter, limit, cursor, ascending, connection.exec_driver_sql("PRAGMA data_version").scalar()
+            if self._asked is None or self._asked[0] != question:
+                self._asked = question, super().fetch_materializations(records_filter, limit, cursor, ascending)
+            return self._asked[1]
 
     def has_table(self, table_name: str) -> bool:
         """Asked for every check; a table that is there stays there."""
@@ -81,9 +117,14 @@ class KeptSqliteEventLogStorage(SqliteEventLogStorage):
         return column in self._tables
 
     def delete_events(self, run_id: str) -> None:
+        self._asked = None
         super().delete_events(run_id)
         if engine := self._engines.pop(run_id, None):
             engine.dispose()
+
+    def wipe_asset(self, asset_key: AssetKey) -> None:
+        self._asked = None
+        super().wipe_asset(asset_key)
 
     def wipe(self) -> None:
         self._forget()  # the files are about to be removed
@@ -94,6 +135,7 @@ class KeptSqliteEventLogStorage(SqliteEventLogStorage):
         self._forget()
 
     def _forget(self) -> None:
+        self._asked = None
         while self._engines:
             self._engines.popitem()[1].dispose()
 
