@@ -20,6 +20,13 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
 
 CLOCK = r"^([01]\d|2[0-3]):[0-5]\d$"  # HH:MM
+EARLIER = r"^-?([01]\d|2[0-3]):[0-5]\d$"  # HH:MM, or -HH:MM of the calendar day before
+
+
+def minutes(clock: str) -> int:
+    """Minutes of a wall clock from midnight of the trading date; "-18:00" is six hours before it."""
+    hours, rest = clock.removeprefix("-").split(":")
+    return int(hours) * 60 + int(rest) - (1440 if clock.startswith("-") else 0)
 
 
 class Group(BaseModel):
@@ -55,10 +62,10 @@ class Sessions(Group):
     bronze_cut: str = Field("16:00", pattern=CLOCK)  # exchange zone: Bronze of D is (16:00 of the calendar day before, 16:00 of D]
     globex_open: str = Field("17:00", pattern=CLOCK)  # exchange zone, of the calendar day before
     globex_close: str = Field("16:00", pattern=CLOCK)  # exchange zone, of D
-    premarket_start: str = Field("04:00", pattern=CLOCK)  # market zone
-    regular_open: str = Field("09:30", pattern=CLOCK)  # market zone
-    opening_range_end: str = Field("09:45", pattern=CLOCK)  # market zone
-    signals_end: str = Field("13:30", pattern=CLOCK)  # market zone; cut at the session end
+    premarket_start: str = Field("04:00", pattern=EARLIER)  # market zone
+    regular_open: str = Field("09:30", pattern=EARLIER)  # market zone
+    opening_range_end: str = Field("09:45", pattern=EARLIER)  # market zone
+    signals_end: str = Field("13:30", pattern=EARLIER)  # market zone; cut at the session end
     session_end_minutes: int = Field(15, ge=0)  # minutes before the regular or early close at which outcomes end
 
 
@@ -238,6 +245,21 @@ class Sequences(Group):
     depth_ticks: int = Field(8, ge=0)  # behind the best
 
 
+class Live(Group):
+    """The bus, the feed and the engine."""
+
+    frame_ms: float = Field(20.0, gt=0)  # event time in a frame at real time; a replay's frames hold this times its speed
+    frame_seconds: float = Field(60.0, gt=0)  # event time in a frame of a replay as fast as possible
+    frame_bytes: int = Field(512 << 10, ge=1 << 12)  # records of a frame at most
+    clock_ms: float = Field(250.0, gt=0)  # event time without a frame after which the clock is told alone
+    window: int = Field(256, ge=1)  # messages published ahead of their acknowledgements
+    market_bytes: int = Field(24 << 30, gt=0)  # a full MARKET refuses: nothing unread is dropped
+    levels_bytes: int = Field(24 << 30, gt=0)
+    dead_bytes: int = Field(1 << 30, gt=0)
+    kept_days: float = Field(3.0, gt=0)  # in every stream
+    status_seconds: float = Field(1.0, gt=0)  # wall clock between two messages of levels.status
+
+
 class Config(Group):
     """The whole tree."""
 
@@ -256,6 +278,7 @@ class Config(Group):
     labels: Labels = Labels()
     priors: Priors = Priors()
     sequences: Sequences = Sequences()
+    live: Live = Live()
 
     @model_validator(mode="after")
     def _consistent(self) -> "Config":
@@ -277,9 +300,17 @@ class Config(Group):
         if len(self.sequences.scales) != len(self.sequences.steps):
             raise ValueError("sequences: expected a number of steps for each scale")
         day = self.sessions
-        if not day.premarket_start < day.regular_open < day.opening_range_end <= day.signals_end:
+        start, opened, ranged, signals = map(
+            minutes, (day.premarket_start, day.regular_open, day.opening_range_end, day.signals_end)
+        )
+        if not start < opened < ranged <= signals:
             raise ValueError("sessions: expected premarket_start < regular_open < opening_range_end <= signals_end")
         return self
+
+    @property
+    def of_tables(self) -> str:
+        """Hash of everything that tables and their checks depend on."""
+        return self.digest(*(group for group in type(self).model_fields if group != "live"))
 
     def digest(self, *groups: str) -> str:
         """Hash (16 hex digits) of the named groups, of all of them without names."""

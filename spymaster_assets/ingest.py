@@ -205,21 +205,33 @@ class Intake:
             manifest = writer.publish(facts)
         return Ingested(manifest, False, None if found.complete else f"coverage {_words(found.coverage)}")
 
-    def _fill(self, table: Table, found: Supply, writer: PartitionWriter) -> dict[str, Any]:
-        """Write all rows; the facts of the manifest."""
-        accounts = [Account(s.file.path, s.file.digest, s.file.origin) for s in found.sources]
-        overlap = Overlap()
+    def records(self, table: Table) -> Iterator[np.ndarray]:
+        """The table's records of the date as they came, in the order of Bronze. Views of buffers that are reused."""
+        return self._run(table, self.supply(table), self._accounts(self.supply(table)), Overlap())
+
+    @staticmethod
+    def _accounts(found: Supply) -> list[Account]:
+        return [Account(source.file.path, source.file.digest, source.file.origin) for source in found.sources]
+
+    def _run(self, table: Table, found: Supply, accounts: list[Account], overlap: Overlap) -> Iterator[np.ndarray]:
+        """The records of all sources, as one run."""
         runs = [
             (max(s.start, s.file.start), min(s.end, s.file.end), self._records(table, found.schema or "", s, account))
             for s, account in zip(found.sources, accounts, strict=True)
         ]
+        return in_order(runs, overlap)
+
+    def _fill(self, table: Table, found: Supply, writer: PartitionWriter) -> dict[str, Any]:
+        """Write all rows; the facts of the manifest."""
+        accounts, overlap = self._accounts(found), Overlap()
+        run = self._run(table, found, accounts, overlap)
         facts: dict[str, Any] = {"schema": found.schema, "coverage": found.coverage}
         if table is FUTURES_MBP10:
-            self._write_wide(writer, in_order(runs, overlap))
+            self._write_wide(writer, run)
             facts["contract"] = self.contract.facts()
         else:
             volumes: Counter[str] = Counter()
-            self._write_narrow(table, writer, self._symbols(in_order(runs, overlap), found), volumes, found.schema or "")
+            self._write_narrow(table, writer, self._symbols(run, found), volumes, found.schema or "")
             if table is FUTURES_TRADES:
                 facts["volumes"] = dict(sorted(volumes.items()))
         facts["files"] = [account.facts() for account in accounts]

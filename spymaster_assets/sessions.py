@@ -82,7 +82,9 @@ def utc_midnight(day: dt.date) -> int:
 
 
 def wall(day: dt.date, clock: str, zone: str) -> int:
-    """ns UTC at which the clock of `zone` shows `clock` ("HH:MM") on `day`."""
+    """ns UTC at which the clock of `zone` shows `clock` ("HH:MM") on `day`, or ("-HH:MM") on the day before."""
+    if clock.startswith("-"):
+        return wall(day - DAY, clock[1:], zone)
     return to_ns(dt.datetime.combine(day, dt.time.fromisoformat(clock), ZoneInfo(zone)))
 
 

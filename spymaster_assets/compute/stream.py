@@ -88,8 +88,10 @@ class Day:
         words = records.view(np.uint64).reshape(len(records), records.dtype.itemsize // 8)
         while start < len(records):
             prints, flow = self.prints.reserve(len(records) - start), self.flow.reserve(2 * ROOM)
-            start = advance_grid(records, words, start, *self.grid, self.snaps, prints, flow, self.grid_params)
-            self.prints.count, self.flow.count = int(self.grid.now["prints"][0]), int(self.grid.now["flow_rows"][0])
+            try:
+                start = advance_grid(records, words, start, *self.grid, self.snaps, prints, flow, self.grid_params)
+            finally:  # what came before a record that is refused counts
+                self.prints.count, self.flow.count = int(self.grid.now["prints"][0]), int(self.grid.now["flow_rows"][0])
         self.closed = int(self.grid.hidden["k"][0]) - 1
 
     def complete(self, watermark: int) -> None:

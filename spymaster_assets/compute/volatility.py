@@ -9,6 +9,7 @@ import numpy as np
 
 from spymaster_assets.compute.clock import BUCKETS, Clock, bucket_of
 from spymaster_assets.compute.kernel import kernel
+from spymaster_assets.config import minutes
 
 if TYPE_CHECKING:
     from spymaster_assets.config import Config
@@ -43,10 +44,6 @@ def volatility_params(config: Config) -> VolatilityParams:
 
 def stated_shape(config: Config) -> np.ndarray:
     """Variance per second by bucket, relative, where no priors tell: the steps of `diurnal_shape`."""
-
-    def minutes(clock: str) -> int:
-        return int(clock[:2]) * 60 + int(clock[3:])
-
     start, shape = minutes(config.sessions.premarket_start), np.zeros(BUCKETS)
     for clock, value in config.labels.diurnal_shape:
         shape[max(0, (minutes(clock) - start) // config.grid.bucket_minutes) :] = value

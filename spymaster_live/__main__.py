@@ -1,0 +1,204 @@
+"""python -m spymaster_live: the live service, its parts, and what to ask of them."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import logging
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import click
+import orjson
+
+from spymaster_assets.config import data_root, load
+from spymaster_assets.dbn import DbnError
+from spymaster_assets.ingest import MissingInput
+from spymaster_assets.lake import Lake, LakeError
+from spymaster_assets.progress import terminal
+from spymaster_assets.sessions import NotATradingDate, calendar
+from spymaster_live import bus, messages
+
+url = click.option("--nats", "url", default=lambda: os.environ.get("NATS_URL", bus.URL), show_default=bus.URL, help="Server.")
+trading_date = click.option("--date", type=click.DateTime(["%Y-%m-%d"]), help="Trading date (default: the latest in landing).")
+
+
+@click.group()
+@click.option(
+    "--data", type=click.Path(file_okay=False, path_type=Path), help="The data folder (default: SPYMASTER_DATA, else ./data)."
+)
+@click.option("--verbose", is_flag=True, help="Say more.")
+def main(data: Path | None, verbose: bool) -> None:
+    """Spymaster live: a replay or live feed, the engine, and a bus between them."""
+    if data is not None:
+        os.environ["SPYMASTER_DATA"] = str(data.absolute())
+    logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(asctime)s %(name)s %(message)s")
+
+
+def _lake() -> Lake:
+    return Lake(data_root(), load())
+
+
+def _date(lake: Lake, said: dt.datetime | None) -> dt.date:
+    """The trading date that was named, else the latest that landing holds a book of."""
+    if said is not None:
+        return calendar(lake.config).require(said.date())
+    from spymaster_assets.landing import Landing, dates_served
+
+    files = Landing(lake.root / "landing", lake.config).scan()
+    found = [date for file in files if file.holds("mbp-10", "futures") for date in dates_served(file, lake.config)]
+    if not found:
+        raise MissingInput(f"no MBP-10 in {lake.root / 'landing'}: put Databento files there, or run `make demo`")
+    return max(found)
+
+
+def _run(work: Callable[[], Awaitable[Any]]) -> Any:
+    """Run until done; SIGTERM is as Ctrl-C. Trouble with files and dates is one sentence."""
+
+    async def whole() -> Any:
+        task = asyncio.ensure_future(work())
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+        try:
+            return await task
+        except asyncio.CancelledError:
+            return None
+
+    try:
+        return asyncio.run(whole())
+    except (MissingInput, DbnError, LakeError, NotATradingDate, bus.Fenced, RuntimeError) as error:
+        raise click.ClickException(str(error)) from error
+
+
+@main.command()
+@url
+def provision(url: str) -> None:
+    """Make the streams and the key-value bucket, or bring them to what the configuration says."""
+
+    async def work() -> None:
+        async with bus.connected(url, "provision") as client:
+            await bus.provision(client, load())
+
+    _run(work)
+    click.echo(f"{bus.MARKET}, {bus.LEVELS}, {bus.DLQ} and {bus.STATE} are there")
+
+
+@main.command()
+@url
+@trading_date
+@click.option(
+    "--speed", default=1.0, show_default=True, type=click.FloatRange(0, 1000), help="Times real time; 0: as fast as possible."
+)
+@click.option("--from", "begin", metavar="HH:MM", help="New York time from which on it is paced; what lies before runs at once.")
+@click.option("--join", metavar="HH:MM", help="As if one had joined late: nothing before this New York time is sent.")
+@click.option("--paused", is_flag=True, help="Wait for `control start` (after --from).")
+@click.option("--frame-records", default=0, type=click.IntRange(0), help="Records in a frame at most (0: as many as fit).")
+def feed(
+    url: str, date: dt.datetime | None, speed: float, begin: str | None, join: str | None, paused: bool, frame_records: int
+) -> None:
+    """Replay a trading date's landing files. Killed, it goes on where it was."""
+    from spymaster_live.feed import Pace, Replay, moment, plan
+
+    async def work() -> str:
+        lake = _lake()
+        day = _date(lake, date)
+        at = None if join is None else moment(join, plan(lake, day, speed, frame_records))
+        planned = plan(lake, day, speed, frame_records, at, terminal())
+        pace = Pace(speed, free=0 if begin is None else moment(begin, planned), paused=paused)
+        async with bus.connected(url, "feed") as client:
+            return await Replay(client, planned, pace, lake.config.live.window).run()
+
+    run = _run(work)
+    if run is not None:
+        click.echo(f"run {run} is published")
+
+
+@main.command()
+@url
+@click.option("--name", default="engine", show_default=True, help="Tells two engines apart in levels.status.")
+@click.option("--until-done", is_flag=True, help="End when the run's date is over.")
+def engine(url: str, name: str, until_done: bool) -> None:
+    """Compute levels, touches, features and scores of the run on the bus."""
+    from spymaster_live.rehearsal import rehearse
+    from spymaster_live.serving import Serving
+
+    async def work() -> None:
+        config = load()
+        rehearse(config)
+        async with bus.connected(url, name) as client:
+            await Serving(client, config, name).run(until_done)
+
+    _run(work)
+
+
+@main.command()
+@url
+@trading_date
+@click.option("--run", help="The run (default: the latest).")
+def parity(url: str, date: dt.datetime | None, run: str | None) -> None:
+    """Compare what a run said with what Dagster stored, byte for byte."""
+    from spymaster_live.parity import differences, said
+
+    async def work() -> tuple[str, list[str], dict[str, int]]:
+        async with bus.connected(url, "parity") as client:
+            session = await bus.last(client, bus.MARKET, messages.SESSION)
+            if session is None:
+                raise RuntimeError("no run on the bus")
+            facts = session.headers or {}
+            name, day = run or facts["Run"], dt.date.fromisoformat((run or facts["Run"]).rsplit(".", 1)[0])
+            return name, *differences(_lake(), date.date() if date else day, await said(client, name))
+
+    found = _run(work)
+    if found is None:
+        return
+    name, told, counts = found
+    for line in told:
+        click.echo(line)
+    rows = ", ".join(f"{count:,} {table}" for table, count in counts.items())
+    click.echo(f"run {name}: {'DIFFERENT from' if told else 'the same bytes as'} Dagster's Silver: {rows}")
+    sys.exit(1 if told else 0)
+
+
+@main.command()
+@url
+@click.argument("do", type=click.Choice(["start", "pause", "step", "seek", "speed", "state"]))
+@click.argument("value", required=False)
+def control(url: str, do: str, value: str | None) -> None:
+    """Steer a replay: start, pause, step [SECONDS], seek HH:MM[:SS], speed TIMES, state."""
+    names = {"step": "seconds", "seek": "to", "speed": "speed"}
+    wanted = {"do": do} | ({names[do]: value} if value is not None and do in names else {})
+
+    async def work() -> dict[str, Any]:
+        async with bus.connected(url, "control") as client:
+            answer = await client.request(messages.CONTROL, orjson.dumps(wanted), timeout=5)
+            return dict(orjson.loads(answer.data))
+
+    click.echo(orjson.dumps(_run(work), option=orjson.OPT_INDENT_2).decode())
+
+
+@main.command("all")
+@trading_date
+@click.option(
+    "--speed", default=1.0, show_default=True, type=click.FloatRange(0, 1000), help="Times real time; 0: as fast as possible."
+)
+@click.option("--from", "begin", metavar="HH:MM", help="New York time from which on it is paced.")
+@click.option("--port", default=4222, show_default=True, help="Of the NATS server.")
+@click.option("--until-done", is_flag=True, help="End when the date is over, and compare with Dagster's Silver if it is there.")
+def everything(date: dt.datetime | None, speed: float, begin: str | None, port: int, until_done: bool) -> None:
+    """A server of its own, streams, feed and engine in one go. Ctrl-C ends all of them."""
+    from spymaster_live.together import together
+
+    lake = _lake()
+    try:
+        day = _date(lake, date)
+    except (MissingInput, NotATradingDate) as error:
+        raise click.ClickException(str(error)) from error
+    sys.exit(together(lake, day, speed, begin, port, until_done))
+
+
+if __name__ == "__main__":
+    main()

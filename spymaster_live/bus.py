@@ -1,0 +1,280 @@
+"""NATS JetStream: the streams, publishing and reading without loss or repetition, and dead letters.
+
+MARKET has one publisher, the feed, so that the sequence of its n-th message is known before it is sent: each message names it
+(Nats-Expected-Last-Sequence), the server refuses anything else, and after a crash the stream's last sequence tells how much was
+published. LEVELS may have several publishers that say the same: there the server drops a message whose id it knows.
+A reader holds the sequence up to which it has read, and asks again from there after any trouble.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+
+import nats
+import nats.errors
+import nats.js.errors
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.js import JetStreamContext, api
+
+from spymaster_assets.config import Config
+from spymaster_live.messages import DEAD, Message
+
+MARKET: Final = "MARKET"
+LEVELS: Final = "LEVELS"
+DLQ: Final = "DLQ"
+STATE: Final = "levels_state"  # key-value: the latest of each level
+URL: Final = "nats://127.0.0.1:4222"
+DAY_SECONDS: Final = 86_400.0
+ACK_SECONDS: Final = 10.0  # a message that is not acknowledged within is sent again
+TROUBLE: Final = (nats.errors.Error, nats.js.errors.Error, asyncio.TimeoutError, OSError)
+_WRONG_SEQUENCE, _FULL = 10071, 10077  # JetStream's error codes
+
+log = logging.getLogger("spymaster.live")
+
+
+class Fenced(RuntimeError):
+    """Somebody else publishes to a stream that is ours."""
+
+
+@asynccontextmanager
+async def connected(url: str, name: str) -> AsyncIterator[Client]:
+    """A connection that is kept up for ever: a server that is away is waited for."""
+
+    async def trouble(error: Exception) -> None:
+        log.warning("%s: %s", name, error or type(error).__name__)
+
+    client = await nats.connect(
+        url, name=name, max_reconnect_attempts=-1, reconnect_time_wait=0.25, ping_interval=5, max_outstanding_pings=2,
+        drain_timeout=3, error_cb=trouble, pending_size=64 << 20,
+    )  # fmt: skip
+    try:
+        yield client
+    finally:
+        await client.close()
+
+
+def streams(config: Config) -> list[api.StreamConfig]:
+    """What `provision` makes. MARKET refuses messages when it is full: unread ones are never dropped for new ones."""
+    live = config.live
+    file: dict[str, Any] = {"storage": api.StorageType.FILE, "allow_direct": True, "max_age": live.kept_days * DAY_SECONDS}
+    return [
+        api.StreamConfig(
+            name=MARKET, subjects=["market.>"], discard=api.DiscardPolicy.NEW, max_bytes=live.market_bytes,
+            duplicate_window=120, **file,
+        ),
+        api.StreamConfig(name=LEVELS, subjects=["levels.>"], max_bytes=live.levels_bytes, duplicate_window=DAY_SECONDS, **file),
+        api.StreamConfig(name=DLQ, subjects=[f"{DEAD}.>"], max_bytes=live.dead_bytes, duplicate_window=DAY_SECONDS, **file),
+    ]  # fmt: skip
+
+
+async def provision(client: Client, config: Config) -> None:
+    """Make the streams and the key-value bucket, or bring them to what the configuration says."""
+    manager = client.jsm()
+    for wanted in streams(config):
+        try:
+            await manager.add_stream(wanted)
+        except nats.js.errors.BadRequestError:  # it is there with other settings
+            await manager.update_stream(wanted)
+    await client.jetstream().create_key_value(bucket=STATE, history=1, direct=True)
+
+
+async def last(client: Client, stream: str, subject: str) -> api.RawStreamMsg | None:
+    """The latest message of a subject."""
+    try:
+        return await client.jsm().get_last_msg(stream, subject)
+    except nats.js.errors.NotFoundError:
+        return None
+
+
+async def last_sequence(client: Client, stream: str) -> int:
+    """The sequence of the latest message that was ever stored."""
+    return (await client.jsm().stream_info(stream)).state.last_seq
+
+
+@dataclass
+class _Sent:
+    message: Message
+    ack: asyncio.Future[api.PubAck] | None = None
+
+
+class Publisher:
+    """Publishes in order, a window ahead of the acknowledgements; from the first that fails on, everything again.
+
+    `base`: the stream's last sequence before the first message, if this is its only publisher: message n then has sequence
+    base + 1 + n or is refused. Without `base` messages are told apart by their ids. `on_trouble` hears why it has to wait.
+    """
+
+    def __init__(self, client: Client, stream: str, *, base: int | None = None, window: int = 256) -> None:
+        self._client, self._js, self._stream = client, client.jetstream(publish_async_max_pending=4 * window), stream
+        self._base, self._window = base, window
+        self._acked = 0  # messages known to be stored
+        self._latest: str | None = None  # the id of the last of them
+        self._waiting: deque[_Sent] = deque()
+        self.trouble: str | None = None
+
+    @property
+    def acked(self) -> int:
+        return self._acked
+
+    async def put(self, message: Message) -> None:
+        """Send a message; waits while the window is full. Raises Fenced if somebody else publishes to our stream."""
+        sent = _Sent(message)
+        self._waiting.append(sent)
+        await self._send(sent, self._acked + len(self._waiting) - 1)
+        while len(self._waiting) >= self._window:
+            await self._settle()
+
+    async def flush(self) -> None:
+        """Wait until everything is stored."""
+        while self._waiting:
+            await self._settle()
+
+    async def _send(self, sent: _Sent, number: int) -> None:
+        headers = dict(sent.message.headers)
+        if self._base is not None:
+            headers["Nats-Expected-Last-Sequence"] = str(self._base + number)
+        try:
+            sent.ack = await self._js.publish_async(sent.message.subject, sent.message.data, headers=headers)
+        except TROUBLE:
+            sent.ack = None  # sent again when its turn comes
+
+    async def _settle(self) -> None:
+        """Wait for the first acknowledgement; if there is none, find out why and send again."""
+        first = self._waiting[0]
+        try:
+            if first.ack is None:
+                raise nats.errors.ConnectionClosedError
+            await asyncio.wait_for(asyncio.shield(first.ack), ACK_SECONDS)
+        except TROUBLE as error:
+            await self._again(error)
+            return
+        self.trouble = None
+        self._stored(1)
+
+    def _stored(self, count: int) -> None:
+        for _ in range(count):
+            self._latest = self._waiting.popleft().message.id
+        self._acked += count
+
+    async def _again(self, error: BaseException) -> None:
+        """Drop what is stored after all, then send the rest again."""
+        self.trouble = f"{self._stream} is full" if getattr(error, "err_code", 0) == _FULL else str(error) or type(error).__name__
+        for sent in self._waiting:
+            if sent.ack is not None:
+                sent.ack.cancel()
+        await asyncio.sleep(0.5 if getattr(error, "err_code", 0) == _FULL else 0.05)
+        try:
+            if self._base is not None:
+                await self._catch_up(self._base)
+            for number, sent in enumerate(list(self._waiting)):
+                await self._send(sent, self._acked + number)
+        except TROUBLE as again:
+            log.warning("%s: %s, trying again", self._stream, again or type(again).__name__)
+            for sent in self._waiting:
+                sent.ack = None
+            await asyncio.sleep(0.25)
+
+    async def _catch_up(self, base: int) -> None:
+        """Let the stream itself tell how many of the waiting messages it holds."""
+        stored = await last_sequence(self._client, self._stream) - base
+        if not self._acked <= stored <= self._acked + len(self._waiting):
+            raise Fenced(f"{self._stream} holds {stored} messages of this run, {self._acked} to {self._acked + len(self._waiting)} "
+                         "were published here: is another feed running?")  # fmt: skip
+        self._stored(stored - self._acked)
+        if stored and self._latest is not None:
+            held = (await self._client.jsm().get_msg(self._stream, seq=base + stored)).headers or {}
+            if held.get("Nats-Msg-Id") != self._latest:
+                raise Fenced(f"{self._stream}: message {base + stored} is {held.get('Nats-Msg-Id')}, not {self._latest}: "
+                             "is another feed running?")  # fmt: skip
+
+
+class Reader:
+    """Reads a stream from a sequence on, every message once and in order, whatever happens to the consumer or the server.
+
+    `next`: the sequence of the next message. `lost`: messages that the stream no longer held.
+    """
+
+    def __init__(self, client: Client, stream: str, first: int, batch: int = 64) -> None:
+        self._client, self._stream, self._batch = client, stream, batch
+        self._subscription: JetStreamContext.PullSubscription | None = None
+        self._fresh = False  # nothing was read through this consumer yet
+        self.next = first
+        self.lost = 0
+        self.restarts = -1  # consumers that had to be made anew
+
+    async def read(self, seconds: float = 1.0) -> list[tuple[int, Msg]]:
+        """The next messages with their sequences; none if nothing comes within `seconds`."""
+        try:
+            if self._subscription is None:
+                self._subscription = await self._subscribe()
+            found = await self._subscription.fetch(self._batch, timeout=seconds)
+        except TimeoutError:
+            await self._look_after()
+            return []
+        except TROUBLE as error:
+            log.info("%s: consumer made anew: %s", self._stream, error or type(error).__name__)
+            await self._drop()
+            await asyncio.sleep(0.1)
+            return []
+        return await self._in_order(found)
+
+    async def _in_order(self, found: list[Msg]) -> list[tuple[int, Msg]]:
+        messages = []
+        for message in found:
+            sequence = message.metadata.sequence.stream
+            if sequence < self.next:
+                continue
+            if sequence > self.next:
+                if not self._fresh:  # something was not delivered: ask for it
+                    await self._drop()
+                    break
+                self.lost += sequence - self.next
+            self._fresh = False
+            self.next = sequence + 1
+            messages.append((sequence, message))
+        return messages
+
+    async def _subscribe(self) -> JetStreamContext.PullSubscription:
+        consumer = api.ConsumerConfig(
+            deliver_policy=api.DeliverPolicy.BY_START_SEQUENCE, opt_start_seq=self.next, ack_policy=api.AckPolicy.NONE,
+            inactive_threshold=60, mem_storage=True,
+        )  # fmt: skip
+        self._fresh = True
+        self.restarts += 1
+        return await self._client.jetstream().pull_subscribe(">", stream=self._stream, config=consumer)
+
+    async def _look_after(self) -> None:
+        """Nothing came: is the consumer still there?"""
+        try:
+            if self._subscription is not None:
+                await self._subscription.consumer_info()
+        except TROUBLE:
+            await self._drop()
+
+    async def _drop(self) -> None:
+        subscription, self._subscription = self._subscription, None
+        if subscription is not None:
+            try:
+                await subscription.unsubscribe()
+            except TROUBLE:
+                log.debug("%s: the old subscription is gone already", self._stream)
+
+    async def close(self) -> None:
+        await self._drop()
+
+
+async def bury(publisher: Publisher, sequence: int, message: Msg, reason: str) -> None:
+    """A message that cannot be read, as it came, with the reason, to dlq.SUBJECT."""
+    log.error("message %d on %s: %s", sequence, message.subject, reason)
+    headers = {**(message.headers or {}), "Nats-Msg-Id": f"dead:{sequence}", "Reason": reason, "Stream-Sequence": str(sequence)}
+    await publisher.put(Message(f"{DEAD}.{message.subject}", headers, message.data))
+
+
+Trouble = Callable[[str], None]

@@ -1,0 +1,197 @@
+"""The engine without I/O: market messages in, messages with rows and signals out. It calls compute.stream and nothing else.
+
+What it says about a snap depends on the records up to that snap alone: not on frames, restarts or the time of day. Every closed snap
+is worked on, in order. Messages that it cannot read or place are refused with BadMessage and change nothing.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import Counter, deque
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+
+from spymaster_assets import dbn
+from spymaster_assets.compute.growing import Growing
+from spymaster_assets.compute.stream import Day
+from spymaster_assets.config import Config
+from spymaster_assets.schema import Table
+from spymaster_assets.sessions import calendar
+from spymaster_assets.tables import FEATURE_ROWS, FLOW, LEVELS, SIGNALS, SNAPS, TOUCHES
+from spymaster_live import messages
+from spymaster_live.messages import FLOWS, ROWS, VERSION, BadMessage, Clock, Frame, Message, Session, pack
+from spymaster_live.payload import lines
+
+SNAPS_A_MESSAGE: Final = 128
+TIMED: Final = 100_000  # latest durations that are kept
+
+
+@dataclass
+class Tally:
+    """What came in, beside the result."""
+
+    frames: int = 0
+    records: Counter[str] = field(default_factory=Counter)
+    repeated: int = 0  # records that had come before
+    missing: int = 0  # records that never came
+    dead: int = 0  # messages that could not be read
+
+
+class Engine:
+    """One run after the other; `take` returns what is to be published, in order."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.session: Session | None = None
+        self.tally = Tally()
+        self.watermark = 0
+        self.seconds: deque[tuple[int, float]] = deque(maxlen=TIMED)
+
+    @property
+    def done(self) -> bool:
+        """Whether the run's date is over."""
+        return self.session is not None and self.watermark >= self.day.clock.globex_end
+
+    def take(self, message: Frame | Session | Clock) -> list[Message]:
+        """Work on one message. Raises BadMessage for one that does not belong here."""
+        if isinstance(message, Session):
+            return self._begin(message)
+        if self.session is None or message.run != self.session.run:
+            here = f"the session is of run {self.session.run}" if self.session else "no session has begun"
+            raise BadMessage(f"run {message.run}: {here}")
+        if isinstance(message, Frame):
+            self._feed(message)
+        return self._close(message.watermark)
+
+    def _begin(self, session: Session) -> list[Message]:
+        if self.session is not None and session.run == self.session.run:
+            return []  # the feed was started again
+        try:
+            date = dt.date.fromisoformat(session.date)
+            day = Day(calendar(self.config).session(date), self.config, np.array(session.priors))
+        except ValueError as error:
+            raise BadMessage(f"session of {session.date}: {error}") from error
+        self.session, self.day, self.tally, self.watermark = session, day, Tally(), 0
+        self._next: Counter[str] = Counter()
+        self._told = -1  # the last snap that was told about
+        self._seen = dict.fromkeys((table.name for table in ROWS), 0)
+        self._partial = session.complete_from > day.clock.open
+        return []
+
+    def _feed(self, frame: Frame) -> None:
+        """Place a frame in its channel and feed its records."""
+        expected, behind = self._next[frame.channel], frame.first + len(frame.records)
+        fresh = frame.records[max(0, expected - frame.first) :]
+        self.tally.frames += 1
+        self.tally.repeated += len(frame.records) - len(fresh)
+        if not len(fresh):
+            return
+        if frame.channel == "futures_mbp10":
+            if int(fresh["ts_event"].max()) > self.day.clock.globex_end:
+                raise BadMessage(f"records after the end of {self.session and self.session.date}")
+            self.day.take(np.array(fresh))  # writable: the kernels are compiled for that
+        self.tally.missing += max(0, frame.first - expected)
+        self.tally.records[frame.channel] += len(fresh)
+        self._next[frame.channel] = behind
+
+    def _close(self, watermark: int) -> list[Message]:
+        """Close the snaps up to a watermark, run the steps over them, and say what is to be said."""
+        if watermark <= self.watermark:
+            return []
+        self.watermark = watermark
+        before = self.day.closed
+        self.day.step(_NOTHING, watermark)
+        told = self._tell() if self.day.closed > before else []
+        return [*told, *self._rest()] if self.done else told
+
+    def _tell(self) -> list[Message]:
+        """The messages about the snaps that were closed since the last time, where anything is to be said about them."""
+        clock, closed = self.day.clock, self.day.closed
+        first = (clock.signals_start - clock.open) // clock.interval + 1
+        last = (clock.signals_end - clock.open) // clock.interval
+        scored = self._after(SIGNALS)[1]
+        window = np.arange(max(self._told + 1, first), min(closed, last) + 1)
+        ks = np.union1d(window, scored[scored > self._told])
+        said: list[Message] = []
+        for start in range(0, len(ks), SNAPS_A_MESSAGE):
+            said += self._messages(ks[start : start + SNAPS_A_MESSAGE], self._new(int(ks[start : start + SNAPS_A_MESSAGE][-1])))
+        if len(ks):
+            self._see(int(ks[-1]))
+        return said
+
+    def _rest(self) -> list[Message]:
+        """What came after the last snap that was told about: levels of the afternoon."""
+        rows = self._new(self.day.closed)
+        self._see(self.day.closed)
+        return [self._rows(rows, "end", "end")] if any(len(one) for one in rows.values()) else []
+
+    def _of(self, table: Table) -> Growing:
+        return {LEVELS: self.day.levels, TOUCHES: self.day.touches, FEATURE_ROWS: self.day.features, SIGNALS: self.day.signals}[
+            table
+        ]
+
+    def _after(self, table: Table) -> tuple[np.ndarray, np.ndarray]:
+        """The rows of a table from the first one on that was not told, and their snaps."""
+        rows = self._of(table).rows[self._seen[table.name] :]
+        k = (rows["valid_from"] - self.day.clock.open) // self.day.clock.interval if table is LEVELS else rows["k"]
+        return rows, k
+
+    def _new(self, until: int) -> dict[str, np.ndarray]:
+        """Rows of snaps after the last one told about, up to `until`."""
+        found = {}
+        for table in ROWS:
+            rows, k = self._after(table)
+            found[table.name] = rows[(k > self._told) & (k <= until)]
+        return found
+
+    def _see(self, until: int) -> None:
+        """Everything up to a snap was told."""
+        self._told = until
+        for table in ROWS:
+            _, k = self._after(table)
+            later = np.flatnonzero(k > until)
+            self._seen[table.name] += int(later[0]) if len(later) else len(k)
+
+    def _messages(self, ks: np.ndarray, rows: dict[str, np.ndarray]) -> list[Message]:
+        """What is said about some snaps: signals, rows and flow."""
+        day, (first, last) = self.day, (int(ks[0]), int(ks[-1]))
+        signals, k = self._after(SIGNALS)
+        text = lines(day, ks, signals[(k >= first) & (k <= last)], self.tally.missing, self._partial)
+        self._told = last
+        flow = day.flow.rows[int(day.snaps["flow_rows"][first - 1]) : int(day.snaps["flow_rows"][last])]
+        span = f"{first}-{last}"
+        counts, data = pack(FLOWS, {SNAPS.name: day.snaps[ks], FLOW.name: flow})
+        return [
+            Message(messages.LEVELS_SIGNALS, self._headers("signals", span, ""), text),
+            self._rows(rows, span, span),
+            Message(messages.LEVELS_FLOW, self._headers("flow", span, counts), data),
+        ]
+
+    def _rows(self, rows: dict[str, np.ndarray], name: str, span: str) -> Message:
+        counts, data = pack(ROWS, rows)
+        return Message(messages.LEVELS_ROWS, self._headers("rows", span, counts) | {"Snaps": name}, data)
+
+    def _headers(self, what: str, span: str, counts: str) -> dict[str, str]:
+        assert self.session is not None, "there is something to say only within a session"
+        run, date = self.session.run, self.session.date
+        headers = {"Nats-Msg-Id": f"{run}:{date}:{what}:{span}", "Version": str(VERSION), "Run": run, "Date": date, "Snaps": span}
+        return headers | ({"Rows": counts} if counts else {})
+
+    def status(self) -> dict[str, Any]:
+        """Where the run stands, without the wall clock."""
+        if self.session is None:
+            return {"state": "waiting for a session", "run": None}
+        day = self.day
+        return {
+            "state": "done" if self.done else "running", "run": self.session.run, "date": self.session.date,
+            "contract": self.session.contract, "snap": day.closed, "of": day.clock.count, "watermark": self.watermark,
+            "frames": self.tally.frames, "records": dict(self.tally.records), "repeated": self.tally.repeated,
+            "missing": self.tally.missing, "dead": self.tally.dead, "late": int(day.snaps["late"][max(day.closed, 0)]),
+            "levels": day.levels.count, "touches": day.touches.count, "features": day.features.count, "signals": day.signals.count,
+            "partial": self._partial, "same_config": self.session.config == self.config.digest(), "model": None,
+        }  # fmt: skip
+
+
+_NOTHING: Final = np.zeros(0, dbn.MBP10)

@@ -1,0 +1,282 @@
+"""The feed as a replay: a trading date's landing files as market messages, paced, controlled, and exactly once.
+
+The messages of a run are a function of the files, the contract, the priors and how frames are cut. So a feed that was killed cuts
+them again, asks the stream how many it holds, and goes on behind them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import hashlib
+import json
+import logging
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import Any, Final
+
+import numpy as np
+import orjson
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+
+from spymaster_assets.compute.summary import priors
+from spymaster_assets.ingest import Intake
+from spymaster_assets.lake import Lake
+from spymaster_assets.landing import Landing
+from spymaster_assets.maker import Maker
+from spymaster_assets.progress import Progress
+from spymaster_assets.sessions import Window, calendar, wall
+from spymaster_assets.tables import BRONZE, DAY_SUMMARY, FUTURES_MBP10
+from spymaster_live import messages
+from spymaster_live.bus import MARKET, Publisher, last, last_sequence
+from spymaster_live.frames import Cutting, Source, frames
+from spymaster_live.messages import CHANNELS, Clock, Frame, Message, Session
+
+NS: Final = 1_000_000_000
+log = logging.getLogger("spymaster.live")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run is cut from, and how. `inputs`: hash of files and contract; `join`: ns UTC from which on there are records."""
+
+    session: Session
+    window: Window
+    cutting: Cutting
+    intake: Intake
+    channels: tuple[str, ...]
+    join: int
+
+    def messages(self, run: str) -> Iterator[Session | Frame | Clock]:
+        """Everything that is published, in order; each call reads the files anew."""
+        first = Session(**{**vars(self.session), "run": run})
+        sources = {name: Source(self._schema(name), self._records(name)) for name in self.channels}
+        return chain([first], frames(run, sources, self.window, self.cutting))
+
+    def _schema(self, name: str) -> str:
+        schema = self.intake.supply(_TABLES[name]).schema
+        assert schema is not None, "a channel is there because landing holds its files"
+        return schema
+
+    def _records(self, name: str) -> Iterator[np.ndarray]:
+        for records in self.intake.records(_TABLES[name]):
+            fresh = records if self.join <= self.window.start else records[records["ts_event"].view("i8") > self.join]
+            if len(fresh):
+                yield fresh
+
+
+_TABLES: Final = {table.name: table for table in BRONZE}
+
+
+def plan(lake: Lake, date: dt.date, speed: float, most: int = 0, join: int | None = None, progress: Progress | None = None) -> Plan:
+    """How a date is replayed. Raises MissingInput if landing holds no book of the date, NotATradingDate, DbnError.
+
+    `speed`: at the start, 0 as fast as possible; `most`: records in a frame, 0 for as many as fit.
+    """
+    config, live = lake.config, lake.config.live
+    session = calendar(config).session(date)
+    intake = Intake(date, lake, Landing(lake.root / "landing", config), progress)
+    contract = intake.contract
+    present = tuple(name for name in CHANNELS if intake.supply(_TABLES[name]).sources)
+    used = {name: intake.fingerprint(_TABLES[name]).inputs for name in present}
+    earlier = Maker(date, lake).summarised
+    known = priors([lake.rows(DAY_SUMMARY, one) for one in earlier], config)
+    span = round((live.frame_seconds if speed == 0 else live.frame_ms / 1000 * speed) * NS)
+    start = session.globex.start if join is None else max(join, session.globex.start)
+    first = Session(
+        run="", date=str(date), contract=f"{contract.symbol} by {contract.basis}", complete_from=start, frame_span=span,
+        frame_records=most, inputs=_hash([used, start, messages.digest(known.tobytes())]), config=config.digest(), priors=known,
+    )  # fmt: skip
+    cutting = Cutting(span=span, clock=round(live.clock_ms * 1_000_000), room=live.frame_bytes, most=most)
+    return Plan(first, Window(session.bronze.start, session.globex.end), cutting, intake, present, 0 if join is None else start)
+
+
+def _hash(facts: Any) -> str:
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+@dataclass
+class Pace:
+    """When a moment of event time is due: an anchor of both clocks, and a speed. `speed` 0: at once.
+
+    `free`: up to this moment everything is due at once (a start later in the date, a seek forward); `paused`: nothing is, up to
+    `allowed` (steps).
+    """
+
+    speed: float
+    free: int = 0
+    paused: bool = False
+    allowed: int = 0
+    position: int = 0  # the watermark that was published last
+    _anchor: tuple[float, int] | None = None
+    _changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def change(self, **facts: Any) -> None:
+        for name, value in facts.items():
+            setattr(self, name, value)
+        self._anchor = None
+        self._changed.set()
+
+    def _delay(self, moment: int) -> float | None:
+        """Seconds until a moment is due; None: not before something changes."""
+        if moment <= self.free:
+            return 0.0
+        if self.paused:
+            return 0.0 if moment <= self.allowed else None
+        if self.speed == 0:
+            return 0.0
+        now = time.monotonic()
+        if self._anchor is None:
+            self._anchor = now, max(self.position, self.free)
+        started, since = self._anchor
+        return started + (moment - since) / NS / self.speed - now
+
+    async def until(self, moment: int) -> None:
+        """Wait until a moment of event time is due."""
+        while (delay := self._delay(moment)) is None or delay > 0:
+            self._changed.clear()
+            try:
+                await asyncio.wait_for(self._changed.wait(), delay)
+            except TimeoutError:
+                continue
+
+
+class Restart(Exception):
+    """A seek back: a new run begins."""
+
+
+@dataclass
+class Replay:
+    """One date on its way to the bus. `begin`: ns UTC from which on it is paced."""
+
+    client: Client
+    plan: Plan
+    pace: Pace
+    window: int
+    published: int = 0
+    restart: int | None = None
+
+    async def run(self) -> str:
+        """Publish the date; goes on with an unfinished run of the same plan. The run's id."""
+        control = await self.client.subscribe(messages.CONTROL, cb=self._control)
+        try:
+            run, base, done = await self._where()
+            while True:
+                try:
+                    await self._publish(run, base, done)
+                    return run
+                except Restart:
+                    base, done = await last_sequence(self.client, MARKET), 0
+                    run = self._new(base)
+        finally:
+            await control.unsubscribe()
+
+    def _new(self, sequence: int) -> str:
+        return f"{self.plan.session.date}.{sequence + 1}"
+
+    async def _where(self) -> tuple[str, int, int]:
+        """The run to publish: its id, the stream's last sequence before it, and how many of its messages are stored."""
+        end = await last_sequence(self.client, MARKET)
+        session = await last(self.client, MARKET, messages.SESSION)
+        clock = await last(self.client, MARKET, messages.CLOCK)
+        if session is not None and session.seq is not None:
+            facts, wanted = session.headers or {}, self.plan.session.message().headers
+            same = all(facts.get(name) == wanted[name] for name in ("Date", "Inputs", "Config", "Frame-Span", "Frame-Records"))
+            over = (
+                clock is not None and (clock.headers or {}).get("Nats-Msg-Id") == f"{facts.get('Run')}:clock:{self.plan.window.end}"
+            )
+            if same and not over:
+                return facts["Run"], session.seq - 1, end - session.seq + 1
+        return self._new(end), end, 0
+
+    async def _publish(self, run: str, base: int, done: int) -> None:
+        """Publish the messages of a run behind the `done` that the stream holds."""
+        publisher = Publisher(self.client, MARKET, base=base + done, window=self.window)
+        self.published, previous = done, None
+        for number, item in enumerate(self.plan.messages(run)):
+            if number < done:
+                previous = item if number == done - 1 else None
+                if not isinstance(item, Session):
+                    self.pace.position = max(self.pace.position, item.watermark)
+                continue
+            if previous is not None:
+                await self._same(previous.message(), base + done)
+                previous = None
+            if not isinstance(item, Session):
+                await self.pace.until(item.watermark)
+            if self.restart is not None:
+                await publisher.flush()
+                to, self.restart = self.restart, None
+                self.pace.change(free=to, position=0)
+                raise Restart
+            await publisher.put(item.message())
+            self.published = number + 1
+            if not isinstance(item, Session):
+                self.pace.position = item.watermark
+        await publisher.flush()
+
+    async def _same(self, message: Message, sequence: int) -> None:
+        """Whether the stream's last message is the one that we cut there. RuntimeError if not: the inputs changed."""
+        held = (await self.client.jsm().get_msg(MARKET, seq=sequence)).headers or {}
+        if (held.get("Nats-Msg-Id"), held.get("Hash")) != (message.id, message.headers["Hash"]):
+            raise RuntimeError(
+                f"{MARKET} message {sequence} is {held.get('Nats-Msg-Id')}, expected {message.id}: the inputs changed"
+            )
+
+    async def _control(self, message: Msg) -> None:
+        """Answer a request on control.replay."""
+        try:
+            answer = self.order(orjson.loads(message.data))
+        except (ValueError, KeyError, TypeError) as error:
+            answer = {"error": str(error)}
+        if message.reply:
+            await message.respond(orjson.dumps(answer))
+
+    def order(self, wanted: dict[str, Any]) -> dict[str, Any]:
+        """Do what a request says; ValueError says what was expected. The state afterwards."""
+        pace, what = self.pace, wanted.get("do", "state")
+        if what == "pause":
+            pace.change(paused=True, allowed=pace.position)
+        elif what == "start":
+            pace.change(paused=False)
+        elif what == "step":
+            seconds = float(wanted.get("seconds", 0.25))
+            pace.change(paused=True, allowed=max(pace.allowed, pace.position) + round(seconds * NS))
+        elif what == "speed":
+            if not 0 <= (speed := float(wanted["speed"])) <= 1000:
+                raise ValueError(f"speed {speed}: expected 0 (as fast as possible) to 1000")
+            pace.change(speed=speed)
+        elif what == "seek":
+            self._seek(moment(wanted["to"], self.plan))
+        elif what != "state":
+            raise ValueError(f"do {what!r}: expected start, pause, step, seek, speed or state")
+        return {
+            "date": self.plan.session.date, "position": pace.position, "of": self.plan.window.end, "speed": pace.speed,
+            "paused": pace.paused, "messages": self.published,
+        }  # fmt: skip
+
+    def _seek(self, to: int) -> None:
+        if to >= self.pace.position:
+            self.pace.change(free=to)
+        else:
+            self.restart = to
+            self.pace.change(free=2**62)  # whatever waits is let go, and sees the restart
+
+
+def moment(said: Any, plan: Plan) -> int:
+    """ns UTC of ns UTC, or of "HH:MM[:SS]" New York time on the trading date. ValueError outside of the date."""
+    config = plan.intake.config
+    if isinstance(said, str) and ":" in said:
+        hours, seconds = said[:5], said[5:].lstrip(":") or "0"
+        found = wall(dt.date.fromisoformat(plan.session.date), hours, config.sessions.market_zone) + int(seconds) * NS
+    else:
+        found = int(said)
+    if not plan.window.start <= found <= plan.window.end:
+        raise ValueError(f"{said!r} lies outside of the trading date {plan.session.date}")
+    return found
+
+
+assert FUTURES_MBP10.name in CHANNELS and set(CHANNELS) <= set(_TABLES), "channels are tables of Bronze"

@@ -1,0 +1,239 @@
+"""What travels over the bus. A message is headers (text) and data (bytes); docs/live.md is generated from the names below.
+
+A market message is a frame: records of one channel as Databento wrote them, in order of arrival. Its watermark says: everything
+with an effective time up to it is in this message or an earlier one. Frames of a channel are numbered by their records, so
+that a missing or repeated one shows. No message holds a wall-clock time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import xxhash
+
+from spymaster_assets import dbn
+from spymaster_assets.schema import Table
+from spymaster_assets.tables import FEATURE_ROWS, FLOW, LEVELS, PRIORS, SIGNALS, SNAPS, TOUCHES
+
+VERSION: Final = 1  # of headers and payloads
+
+# Channels in the order in which records of one effective time count, with their subjects.
+CHANNELS: Final[Mapping[str, str]] = {
+    "definitions": "market.definitions",
+    "option_quotes": "market.options.quotes",
+    "option_trades": "market.options.trades",
+    "futures_mbp10": "market.futures.mbp10",
+    "futures_trades": "market.futures.trades",
+}
+SESSION: Final = "market.session"
+CLOCK: Final = "market.clock"
+LEVELS_SIGNALS: Final = "levels.signals"
+LEVELS_ROWS: Final = "levels.rows"
+LEVELS_FLOW: Final = "levels.flow"
+LEVELS_STATUS: Final = "levels.status"
+CONTROL: Final = "control.replay"
+DEAD: Final = "dlq"  # dlq.{subject}: what could not be read
+
+ROWS: Final = (LEVELS, TOUCHES, FEATURE_ROWS, SIGNALS)  # of levels.rows, in this order
+FLOWS: Final = (SNAPS, FLOW)  # of levels.flow
+
+HEADERS: Final[Mapping[str, str]] = {
+    "Nats-Msg-Id": "the message's id; a repetition is not stored",
+    "Version": f"of headers and payload: {VERSION}",
+    "Run": "one pass over one date; a new one begins with market.session",
+    "Schema": "Databento's schema of the records, or the table of the rows",
+    "First": "number of the first record in its channel and run, from 0",
+    "Count": "records",
+    "Start": "event time of the first record, ns UTC",
+    "End": "event time of the last record, ns UTC",
+    "Watermark": "everything with an effective time up to this, ns UTC, is in this message or an earlier one",
+    "Hash": "xxh3_64 of the data, 16 hex digits",
+    "Date": "trading date",
+    "Contract": "the date's contract and how it was chosen",
+    "Complete-From": "ns UTC from which on the run holds every record; the session's open unless one joined late",
+    "Frame-Span": "ns of event time in a frame at most",
+    "Frame-Records": "records in a frame at most, over all channels; 0: as many as fit",
+    "Inputs": "hash of the files that the run was cut from",
+    "Config": "hash of the configuration that the feed ran with",
+    "Snaps": "first-last snap of the message",
+    "Rows": "TABLE=COUNT of the tables in the data, one after the other",
+    "Reason": "why a message could not be read",
+    "Stream-Sequence": "where the message stood",
+}
+
+
+class BadMessage(ValueError):
+    """A message that is not what it has to be: `reason` in one sentence."""
+
+
+@dataclass(frozen=True)
+class Message:
+    """A message to publish: subject, headers without the run's, data."""
+
+    subject: str
+    headers: Mapping[str, str]
+    data: bytes
+
+    @property
+    def id(self) -> str:
+        return self.headers["Nats-Msg-Id"]
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Records [first, first + len(records)) of a channel, and the watermark after them."""
+
+    run: str
+    channel: str
+    schema: str
+    first: int
+    records: np.ndarray
+    watermark: int
+
+    def message(self) -> Message:
+        data = np.ascontiguousarray(self.records).tobytes()
+        times = self.records[dbn.SCHEMAS[self.schema].index]
+        headers = {
+            "Nats-Msg-Id": f"{self.run}:{self.channel}:{self.first}-{self.first + len(self.records) - 1}",
+            "Version": str(VERSION),
+            "Run": self.run,
+            "Schema": self.schema,
+            "First": str(self.first),
+            "Count": str(len(self.records)),
+            "Start": str(int(times[0])),
+            "End": str(int(times[-1])),
+            "Watermark": str(self.watermark),
+            "Hash": digest(data),
+        }
+        return Message(CHANNELS[self.channel], headers, data)
+
+
+@dataclass(frozen=True)
+class Session:
+    """The first message of a run: the date, its contract, what earlier dates tell (144 rows of priors, or none)."""
+
+    run: str
+    date: str
+    contract: str
+    complete_from: int
+    frame_span: int
+    frame_records: int
+    inputs: str
+    config: str
+    priors: np.ndarray
+
+    def message(self) -> Message:
+        data = self.priors.tobytes()
+        headers = {
+            "Nats-Msg-Id": f"{self.run}:session",
+            "Version": str(VERSION),
+            "Run": self.run,
+            "Date": self.date,
+            "Contract": self.contract,
+            "Complete-From": str(self.complete_from),
+            "Frame-Span": str(self.frame_span),
+            "Frame-Records": str(self.frame_records),
+            "Inputs": self.inputs,
+            "Config": self.config,
+            "Schema": f"{PRIORS.name} {PRIORS.digest}",
+            "Count": str(len(self.priors)),
+            "Hash": digest(data),
+        }
+        return Message(SESSION, headers, data)
+
+
+@dataclass(frozen=True)
+class Clock:
+    """A watermark alone, where no frame carries one."""
+
+    run: str
+    watermark: int
+
+    def message(self) -> Message:
+        headers = {
+            "Nats-Msg-Id": f"{self.run}:clock:{self.watermark}",
+            "Version": str(VERSION),
+            "Run": self.run,
+            "Watermark": str(self.watermark),
+            "Hash": digest(b""),
+        }
+        return Message(CLOCK, headers, b"")
+
+
+def digest(data: bytes) -> str:
+    return xxhash.xxh3_64_hexdigest(data)
+
+
+def read(subject: str, headers: Mapping[str, str] | None, data: bytes) -> Frame | Session | Clock:
+    """A market message. BadMessage says what is wrong with it."""
+    facts = headers or {}
+    if (version := _text(facts, "Version")) != str(VERSION):
+        raise BadMessage(f"version {version}; this engine reads version {VERSION}")
+    if (found := digest(data)) != _text(facts, "Hash"):
+        raise BadMessage(f"the data's hash is {found}, the header says {facts['Hash']}")
+    run = _text(facts, "Run")
+    if subject == CLOCK:
+        return Clock(run, _number(facts, "Watermark"))
+    if subject == SESSION:
+        return _session(run, facts, data)
+    channel = next((name for name, its in CHANNELS.items() if its == subject), None)
+    if channel is None:
+        raise BadMessage(f"subject {subject} is not one of {', '.join((*CHANNELS.values(), SESSION, CLOCK))}")
+    schema, count = _text(facts, "Schema"), _number(facts, "Count")
+    if schema not in dbn.SCHEMAS:
+        raise BadMessage(f"schema {schema} is unknown")
+    layout = dbn.SCHEMAS[schema]
+    if len(data) != count * layout.dtype.itemsize or not count:
+        raise BadMessage(f"{len(data)} bytes; expected {count} records of {layout.dtype.itemsize}, at least one")
+    records = np.frombuffer(data, layout.dtype)
+    if not ((records["rtype"] == layout.rtype) & (records["length"] == layout.dtype.itemsize // 4)).all():
+        raise BadMessage(f"a record is not of rtype {layout.rtype} with {layout.dtype.itemsize} bytes")
+    return Frame(run, channel, schema, _number(facts, "First"), records, _number(facts, "Watermark"))
+
+
+def _session(run: str, facts: Mapping[str, str], data: bytes) -> Session:
+    if _text(facts, "Schema") != f"{PRIORS.name} {PRIORS.digest}":
+        raise BadMessage(f"priors of the form {facts['Schema']}; expected {PRIORS.name} {PRIORS.digest}")
+    if len(data) != _number(facts, "Count") * PRIORS.dtype.itemsize:
+        raise BadMessage(f"{len(data)} bytes; expected {facts['Count']} rows of {PRIORS.dtype.itemsize}")
+    return Session(
+        run, _text(facts, "Date"), _text(facts, "Contract"), _number(facts, "Complete-From"), _number(facts, "Frame-Span"),
+        _number(facts, "Frame-Records"), _text(facts, "Inputs"), _text(facts, "Config"), np.frombuffer(data, PRIORS.dtype),
+    )  # fmt: skip
+
+
+def _text(headers: Mapping[str, str], name: str) -> str:
+    if name not in headers:
+        raise BadMessage(f"header {name} is missing")
+    return headers[name]
+
+
+def _number(headers: Mapping[str, str], name: str) -> int:
+    text = _text(headers, name)
+    if not text.lstrip("-").isdecimal():
+        raise BadMessage(f"header {name} is {text!r}; expected a whole number")
+    return int(text)
+
+
+def pack(tables: tuple[Table, ...], rows: Mapping[str, np.ndarray]) -> tuple[str, bytes]:
+    """Rows of several tables as one piece of data, and the header that says how many of each."""
+    counts = " ".join(f"{table.name}={len(rows[table.name])}" for table in tables)
+    return counts, b"".join(rows[table.name].tobytes() for table in tables)
+
+
+def unpack(tables: tuple[Table, ...], counts: str, data: bytes) -> dict[str, np.ndarray]:
+    """The rows of each table. BadMessage if the data does not hold what the header says."""
+    told = dict(part.split("=") for part in counts.split())
+    rows, at = {}, 0
+    for table in tables:
+        size = int(told[table.name]) * table.dtype.itemsize
+        if at + size > len(data):
+            raise BadMessage(f"{len(data)} bytes; expected {counts} of {', '.join(table.name for table in tables)}")
+        rows[table.name] = np.frombuffer(data[at : at + size], table.dtype)
+        at += size
+    if at != len(data):
+        raise BadMessage(f"{len(data)} bytes; expected {at} for {counts}")
+    return rows

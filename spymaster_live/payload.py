@@ -1,0 +1,187 @@
+"""A closed snap as JSON: what `levels.signals` carries, one line a snap.
+
+Prices in points, times in ns UTC, what is unknown is null; nothing in it comes from a wall clock, a frame or a run. The parts of
+a level are columns of silver/signals under the names below, so that their units and meanings are those of tables.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+import numpy as np
+import orjson
+
+from spymaster_assets.compute.grid import UNKNOWN
+from spymaster_assets.compute.stream import Day
+from spymaster_assets.maker import event_id
+from spymaster_assets.sessions import utc_day
+from spymaster_assets.states import DIRECTIONS, DOWN, LEVEL_KINDS, UP
+from spymaster_assets.tables import SIGNALS
+
+SCHEMA: Final = "levels.1"
+PARTS: Final[Mapping[str, Mapping[str, str]]] = {  # part of a level -> its names -> columns of signals
+    "barrier": {
+        "state": "barrier_state", "turnover": "barrier_turnover", "replenishment_ratio": "replenishment_ratio",
+        "delta_liq": "barrier_delta_liq", "wall_ratio": "wall_ratio", "score": "score_liquidity",
+    },
+    "tape": {
+        "imbalance": "tape_imbalance", "velocity": "tape_velocity", "rate": "tape_rate", "prints": "tape_prints",
+        "sweep": "sweep_direction", "score": "score_tape",
+    },
+    "fuel": {"effect": "fuel_effect", "score": "score_hedge"},
+}  # fmt: skip
+OWN: Final = ("break_score_raw", "break_score_smooth", "signal", "confidence")  # of the level itself
+LATER: Final = ("runway", "confluence", "approach", "model")  # null until there is what they are made from
+_AT: Final = {name: place for place, name in enumerate(SIGNALS.dtype.names or ())}
+_WORDS: Final = {column.name: column.categories for column in SIGNALS.columns if column.categories}
+
+
+def lines(day: Day, ks: np.ndarray, signals: np.ndarray, missing: int, partial: bool) -> bytes:
+    """The payloads of closed snaps `ks`, one line each. `signals`: the rows of silver/signals at these snaps.
+
+    `missing`: records that never came; `partial`: the run does not hold the date from its open on.
+    """
+    of: dict[int, list[tuple[Any, ...]]] = {}
+    for row in signals.tolist():
+        of.setdefault(row[_AT["k"]], []).append(row)
+    touches = {number: _Touch(day, number) for number in {row[_AT["touch"]] for rows in of.values() for row in rows}}
+    levels = [_Level(row) for row in day.levels.rows[day.levels.rows["valid_to"] >= day.snaps["ts"][ks[0]]]] if len(ks) else []
+    return b"".join(_line(day, int(k), of.get(int(k), []), touches, levels, missing, partial) for k in ks)
+
+
+class _Level:
+    """A row of levels as plain numbers."""
+
+    def __init__(self, row: np.void) -> None:
+        self.kind, self.price = int(row["kind"]), int(row["price"])
+        self.valid_from, self.valid_to = int(row["valid_from"]), int(row["valid_to"])
+
+
+class _Touch:
+    """What holds for a touch's life."""
+
+    def __init__(self, day: Day, number: int) -> None:
+        row = day.touches.rows[number]
+        self.kind, self.direction, self.price = int(row["kind"]), int(row["direction"]), int(row["price"])
+        self.facts = {
+            "event_id": event_id(utc_day(day.clock.globex_end), row),
+            "t0": int(row["t0"]),
+            "attempt": int(row["attempt_index"]),
+            "price": self.price / 1e9,
+        }
+
+
+def _line(
+    day: Day, k: int, rows: list[tuple[Any, ...]], touches: Mapping[int, _Touch], levels: list[_Level], missing: int, partial: bool
+) -> bytes:  # fmt: skip
+    snap = day.snaps[k]
+    tick, time, last = day.config.instrument.tick, int(snap["ts"]), int(snap["last"])
+    spot = None if last == UNKNOWN else last * tick
+    best = [int(snap[side][0]) * tick if snap[shown] and snap["mid2"] != UNKNOWN else None for side, shown in _SIDES]
+    scored = {touches[row[_AT["touch"]]].kind: row for row in rows}
+    valid = [level for level in levels if level.valid_from < time <= level.valid_to]
+    payload = {
+        "schema": SCHEMA,
+        "date": str(utc_day(day.clock.globex_end)),
+        "snap": k,
+        "ts": time,
+        "es": {"spot": _points(spot), "bid": _points(best[0]), "ask": _points(best[1])},
+        "levels": [
+            *(_level(day, level, valid, spot, scored.pop(level.kind, None), touches) for level in valid),
+            *(_gone(day, row, spot, touches) for row in scored.values()),
+        ],
+        "quality": {"gaps": missing, "late": int(snap["late"]), "book_ok": bool(snap["book_ok"]), "partial": partial},
+    }
+    return orjson.dumps(payload, option=orjson.OPT_APPEND_NEWLINE)
+
+
+_SIDES: Final = (("bid_ticks", "bid_shown"), ("ask_ticks", "ask_shown"))
+
+
+def _points(price: int | None) -> float | None:
+    return None if price is None else price / 1e9
+
+
+def _level(
+    day: Day, level: _Level, valid: list[_Level], spot: int | None, row: tuple[Any, ...] | None, touches: Mapping[int, _Touch]
+) -> dict[str, Any]:
+    """A level in force, with its touch if one is being scored."""
+    near = round(day.config.touches.episode_points * day.config.instrument.point)
+    kinds = [LEVEL_KINDS[other.kind] for other in valid if abs(other.price - level.price) <= near]
+    return _described(day, level.kind, level.price, kinds, spot, row, touches)
+
+
+def _gone(day: Day, row: tuple[Any, ...], spot: int | None, touches: Mapping[int, _Touch]) -> dict[str, Any]:
+    """A touch whose level is in force no more."""
+    touch = touches[row[_AT["touch"]]]
+    return _described(day, touch.kind, touch.price, [LEVEL_KINDS[touch.kind]], spot, row, touches)
+
+
+def _described(
+    day: Day, kind: int, price: int, kinds: list[str], spot: int | None, row: tuple[Any, ...] | None, touches: Mapping[int, _Touch]
+) -> dict[str, Any]:
+    band = round(day.config.touches.monitor_band * day.config.instrument.point)
+    touch = touches[row[_AT["touch"]]] if row is not None else None
+    direction = touch.direction if touch else None if spot is None else UP if spot < price else DOWN
+    described: dict[str, Any] = {
+        "id": LEVEL_KINDS[kind],
+        "kinds": kinds,
+        "price": price / 1e9,
+        "direction": None if direction is None else DIRECTIONS[direction],
+        "distance": None if spot is None else abs(spot - price) / 1e9,
+        "in_band": spot is not None and abs(spot - price) <= band,
+        "touch": None,
+    }
+    if row is None or touch is None:
+        return described | dict.fromkeys((*OWN, *PARTS, *LATER, "note"))
+    described["touch"] = touch.facts | {"elapsed": row[_AT["elapsed"]], "phase": _value(row, "phase")}
+    described |= {name: _value(row, name) for name in OWN}
+    described |= {part: {name: _value(row, column) for name, column in names.items()} for part, names in PARTS.items()}
+    return described | dict.fromkeys(LATER) | {"note": _note(row)}
+
+
+def _value(row: tuple[Any, ...], name: str) -> Any:
+    """A column's value: the word of a category, null for what is unknown (orjson writes NaN as null)."""
+    value, words = row[_AT[name]], _WORDS.get(name)
+    return value if words is None else words[value] if value >= 0 else None
+
+
+_NOTES: Final = {  # of the barrier's state
+    "VACUUM": "liquidity is pulled away", "WALL": "the wall is holding", "CONSUMED": "the wall is being consumed",
+    "ABSORPTION": "the wall is eaten and refilled", "WEAK": "the wall is thin", "NEUTRAL": "the book is undecided",
+    "PASSED": "the price is through the zone", "UNOBSERVED": "the zone is out of sight",
+}  # fmt: skip
+
+
+def _note(row: tuple[Any, ...]) -> str:
+    """What the state says, in words."""
+    sweep = row[_AT["sweep_direction"]]
+    swept = "" if sweep == 0 else ", a sweep toward the break" if sweep > 0 else ", a sweep away from the break"
+    return f"{_NOTES[_value(row, 'barrier_state')]}{swept}"
+
+
+def described() -> Iterator[tuple[str, str, str]]:
+    """(name, unit, meaning) of everything in a payload, for docs/live.md."""
+    yield from (
+        ("schema", "name", f"`{SCHEMA}`"), ("date", "date", "trading date"), ("snap", "number", "k of silver/snaps"),
+        ("ts", "ns UTC", "end of the snap"), ("es.spot", "points", "latest print"), ("es.bid, es.ask", "points", "best bid and ask"),
+        ("levels[].id", "name", f"kind of the level: {', '.join(LEVEL_KINDS)}"),
+        ("levels[].kinds", "names", "kinds of levels within 1 point of it, itself included"), ("levels[].price", "points", "price"),
+        ("levels[].direction", "name", "UP: tested from below; of a touch, frozen"),
+        ("levels[].distance", "points", "from the latest print"),
+        ("levels[].in_band", "flag", "whether the latest print lies in the band"),
+        ("levels[].touch", "object", "null unless a touch is being scored: event_id, t0, attempt, price (frozen), elapsed (s), phase"),
+    )  # fmt: skip
+    for name in OWN:
+        yield f"levels[].{name}", SIGNALS[name].unit, SIGNALS[name].meaning
+    for part, names in PARTS.items():
+        for name, column in names.items():
+            yield f"levels[].{part}.{name}", SIGNALS[column].unit, SIGNALS[column].meaning
+    for name in LATER:
+        yield f"levels[].{name}", "object", "null in this version"
+    yield "levels[].note", "text", "the barrier's state and the latest sweep in words"
+    yield "quality.gaps", "count", "records that never came"
+    yield "quality.late", "count", "records whose event time lies before their effective time"
+    yield "quality.book_ok", "flag", "two-sided, not crossed or locked, not flagged"
+    yield "quality.partial", "flag", "the run does not hold the date from its open on"

