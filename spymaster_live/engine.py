@@ -1,7 +1,7 @@
 """The engine without I/O: market messages in, messages with rows and signals out. It calls compute.stream and nothing else.
 
-What it says about a snap depends on the records up to that snap alone: not on frames, restarts or the time of day. Every closed snap
-is worked on, in order. Messages that it cannot read or place are refused with BadMessage and change nothing.
+What it says about a snap depends on the records up to that snap alone: not on frames, restarts or the time of day. Every closed
+snap is worked on, in order. Messages that it cannot read or place are refused with BadMessage and change nothing.
 """
 
 from __future__ import annotations

@@ -58,11 +58,13 @@ def difference(table: Table, live: np.ndarray, batch: np.ndarray) -> str | None:
         if mine.tobytes() != theirs.tobytes():
             at = ", ".join(f"{key} {theirs[key]}" for key in keys)
             if any(mine[key] != theirs[key] for key in keys):
-                return f"silver/{table.name} row {number}: live has {', '.join(f'{key} {mine[key]}' for key in keys)}, Dagster has {at}"
+                here = ", ".join(f"{key} {mine[key]}" for key in keys)
+                return f"silver/{table.name} row {number}: live has {here}, Dagster has {at}"
             name = next(name for name in table.dtype.names or () if mine[name].tobytes() != theirs[name].tobytes())
             return f"silver/{table.name} row {number} ({at}), column {name}: live has {mine[name]}, Dagster has {theirs[name]}"
     if len(live) != len(batch):
-        return f"silver/{table.name}: live has {len(live)} rows, Dagster has {len(batch)}; the first {min(len(live), len(batch))} agree"
+        same = min(len(live), len(batch))
+        return f"silver/{table.name}: live has {len(live)} rows, Dagster has {len(batch)}; the first {same} agree"
     return None
 
 

@@ -165,13 +165,14 @@ def described() -> Iterator[tuple[str, str, str]]:
     """(name, unit, meaning) of everything in a payload, for docs/live.md."""
     yield from (
         ("schema", "name", f"`{SCHEMA}`"), ("date", "date", "trading date"), ("snap", "number", "k of silver/snaps"),
-        ("ts", "ns UTC", "end of the snap"), ("es.spot", "points", "latest print"), ("es.bid, es.ask", "points", "best bid and ask"),
+        ("ts", "ns UTC", "end of the snap"), ("es.spot", "points", "latest print"),
+        ("es.bid, es.ask", "points", "best bid and ask"),
         ("levels[].id", "name", f"kind of the level: {', '.join(LEVEL_KINDS)}"),
         ("levels[].kinds", "names", "kinds of levels within 1 point of it, itself included"), ("levels[].price", "points", "price"),
         ("levels[].direction", "name", "UP: tested from below; of a touch, frozen"),
         ("levels[].distance", "points", "from the latest print"),
         ("levels[].in_band", "flag", "whether the latest print lies in the band"),
-        ("levels[].touch", "object", "null unless a touch is being scored: event_id, t0, attempt, price (frozen), elapsed (s), phase"),
+        ("levels[].touch", "object", "null unless one is scored: event_id, t0, attempt, price (frozen), elapsed (s), phase"),
     )  # fmt: skip
     for name in OWN:
         yield f"levels[].{name}", SIGNALS[name].unit, SIGNALS[name].meaning
