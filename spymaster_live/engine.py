@@ -70,7 +70,7 @@ class Engine:
             return []  # the feed was started again
         try:
             date = dt.date.fromisoformat(session.date)
-            day = Day(calendar(self.config).session(date), self.config, np.array(session.priors))
+            day = Day(calendar(self.config).session(date), self.config, np.array(session.priors), complete_from=session.complete_from)
         except ValueError as error:
             raise BadMessage(f"session of {session.date}: {error}") from error
         self.session, self.day, self.tally, self.watermark = session, day, Tally(), 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from spymaster_assets.compute.kernel import kernel
+from spymaster_assets.features import APPROACH_WINDOWS
 
 if TYPE_CHECKING:
     from spymaster_assets.config import Config
@@ -29,11 +30,14 @@ class Clock(NamedTuple):
     session_end: int
     globex_end: int
     bucket: int
+    complete_from: int  # every record after this moment is there; the open, unless one joined late
 
 
-def clock_of(session: Session, config: Config) -> Clock:
-    """The clock of a session."""
+def clock_of(session: Session, config: Config, complete_from: int | None = None) -> Clock:
+    """The clock of a session. `complete_from`: the moment (ns UTC) at which one joined; no touch until nothing looks behind it."""
     interval = config.grid.interval_ns
+    joined = session.globex.start if complete_from is None else max(complete_from, session.globex.start)
+    whole = joined == session.globex.start
     return Clock(
         open=session.globex.start,
         interval=interval,
@@ -42,11 +46,12 @@ def clock_of(session: Session, config: Config) -> Clock:
         premarket_start=session.premarket.start,
         regular_start=session.regular.start,
         opening_range_end=session.opening_range.end,
-        signals_start=session.signals.start,
+        signals_start=session.signals.start if whole else max(session.signals.start, joined + max(APPROACH_WINDOWS) * NS),
         signals_end=session.signals.end,
         session_end=session.end,
         globex_end=session.globex.end,
         bucket=config.grid.bucket_minutes * 60 * NS,
+        complete_from=joined,
     )
 
 

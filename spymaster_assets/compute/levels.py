@@ -34,13 +34,15 @@ def _known_at(
         (clock.regular_start, clock.premarket_start, (PM_HIGH, PM_LOW)),
         (clock.opening_range_end, clock.regular_start, (OR_HIGH, OR_LOW)),
     ):
-        if time == end and (found := _extremes(snaps, start, end, clock)):
+        if time == end and start >= clock.complete_from and (found := _extremes(snaps, start, end, clock)):
             for kind, ticks in zip(kinds, found, strict=True):
                 yield kind, ticks * tick, clock.globex_end
     closed = (time - clock.open) // (SMA_MINUTES * 60 * NS)
     if closed * SMA_MINUTES * 60 * NS == time - clock.open:
         for kind, length in enumerate(lengths, SMA_200):
             closes = bars["close"][max(0, closed - length) : closed].astype(np.int64)
+            if clock.complete_from > clock.open and clock.complete_from + length * SMA_MINUTES * 60 * NS > clock.regular_start:
+                continue  # joined too late to know its touches from the first on
             if len(closes) == length and closes[0] != UNKNOWN:
                 total = int(closes.sum()) * tick
                 yield kind, (2 * total + length) // (2 * length), time + SMA_MINUTES * 60 * NS

@@ -99,7 +99,7 @@ def freeze(
     """Write the reference columns of a touch (one row). `bars`: 1-minute bars closed by t0; `priors`: 144 rows or none."""
     frozen = touch[0]
     k, t0 = int(frozen["k"]), int(frozen["t0"])
-    start = clock.regular_start if t0 > clock.regular_start else clock.open
+    start = max(clock.regular_start if t0 > clock.regular_start else clock.open, clock.complete_from)
     side = ASK if frozen["direction"] == UP else BID
     bucket = bucket_of(t0, clock)
     usual = priors[bucket] if len(priors) and bucket >= 0 else None

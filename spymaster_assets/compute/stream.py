@@ -38,13 +38,16 @@ NO_PRIORS = np.zeros(0, PRIORS.dtype)
 
 class Day:
     """The tables of one trading date in memory. `priors`: 144 rows, or NO_PRIORS; `depth`: levels of the records' schema.
+    `complete_from`: ns UTC after which every record comes, if not from the open on.
 
     `snaps` has room for the whole date; rows up to `closed` are there. The other tables grow. Everything is a plain array, so a Day
     can be pickled at any moment and goes on afterwards.
     """
 
-    def __init__(self, session: Session, config: Config, priors: np.ndarray = NO_PRIORS, depth: int = 10) -> None:
-        clock = clock_of(session, config)
+    def __init__(
+        self, session: Session, config: Config, priors: np.ndarray = NO_PRIORS, depth: int = 10, complete_from: int | None = None
+    ) -> None:
+        clock = clock_of(session, config, complete_from)
         self.config, self.clock = config, clock
         known = len(priors) > 0 and not np.isnan(priors["diffusion"]).all()
         self.priors = priors if known else NO_PRIORS

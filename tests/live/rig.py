@@ -1,0 +1,156 @@
+"""Real processes for tests of live: a NATS server, a feed and engines, which may be killed at any moment and started again."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import orjson
+from nats.aio.client import Client
+
+from spymaster_assets.config import Config, load
+from spymaster_assets.lake import Lake
+from spymaster_live import bus, messages, server
+from spymaster_live.parity import Said, differences, said
+
+ROOT = Path(__file__).parents[2]
+
+
+class Rig:
+    """Processes by name. `configs`: TOML files by name of process, `""` for all others."""
+
+    def __init__(self, lake: Path, folder: Path, configs: dict[str, Path] | None = None) -> None:
+        self.lake, self.folder, self.configs = lake, folder, configs or {}
+        self.port = server.free_port()
+        self.url = f"nats://127.0.0.1:{self.port}"
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.words: dict[str, tuple[str, ...]] = {}
+        self.kills = 0
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def config(self, name: str = "") -> Config:
+        path = self.configs.get(name, self.configs.get(""))
+        return load(path) if path else Config()
+
+    def serve(self) -> None:
+        """Start the server and make the streams."""
+        self.start("nats-server")
+        self.ask(lambda client: bus.provision(client, self.config()))
+
+    def start(self, name: str, *words: str) -> subprocess.Popen[bytes]:
+        """Start a process, or start it again as it was; what it says goes to NAME.log."""
+        self.words[name] = words or self.words.get(name, ())
+        if name == "nats-server":
+            process = server.start(self.port, self.folder / "nats")
+            server.wait(self.port)
+        else:
+            environment = {**os.environ, "SPYMASTER_DATA": str(self.lake), "PYTHONPATH": str(ROOT)}
+            if path := self.configs.get(name, self.configs.get("")):
+                environment["SPYMASTER_CONFIG"] = str(path)
+            with (self.folder / f"{name}.log").open("ab") as log:
+                process = subprocess.Popen(
+                    [sys.executable, "-m", "spymaster_live", "--verbose", *self.words[name], "--nats", self.url],
+                    cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                )  # fmt: skip
+        self.processes[name] = process
+        return process
+
+    def feed(self, date: dt.date, *words: str) -> None:
+        self.start("feed", "feed", "--date", str(date), *words)
+
+    def engine(self, name: str = "engine") -> None:
+        self.start(name, "engine", "--name", name, "--until-done")
+
+    def kill(self, name: str) -> None:
+        """kill -9."""
+        self.processes[name].kill()
+        self.processes[name].wait()
+        self.kills += 1
+
+    def finish(self, seconds: float = 180, meanwhile: Callable[[], None] | None = None) -> None:
+        """Wait until every feed and engine ended well; AssertionError with its log if one did not."""
+        end = time.monotonic() + seconds
+        waiting = {name for name in self.processes if name != "nats-server"}
+        while waiting:
+            if meanwhile is not None:
+                meanwhile()
+            for name in sorted(waiting):
+                code = self.processes[name].poll()
+                assert code in (None, 0), f"{name} ended with {code}:\n{self.log(name)}"
+                if code == 0:
+                    waiting.discard(name)
+            assert time.monotonic() < end, f"{sorted(waiting)} are not done after {seconds} s:\n{self.log(sorted(waiting)[0])}"
+            time.sleep(0.02)
+
+    def log(self, name: str) -> str:
+        return (self.folder / f"{name}.log").read_text()[-3000:]
+
+    def ask(self, question: Callable[[Client], Awaitable[Any]]) -> Any:
+        """Ask something over a connection of its own."""
+
+        async def work() -> Any:
+            async with bus.connected(self.url, "test") as client:
+                return await question(client)
+
+        return asyncio.run(asyncio.wait_for(work(), 120))
+
+    def run(self) -> str:
+        """The id of the latest run."""
+        session = self.ask(lambda client: bus.last(client, bus.MARKET, messages.SESSION))
+        assert session is not None
+        return str((session.headers or {})["Run"])
+
+    def said(self, run: str | None = None) -> Said:
+        name = run or self.run()
+        return self.ask(lambda client: said(client, name))
+
+    def compared(self, date: dt.date) -> dict[str, int]:
+        """Rows compared with Dagster's Silver; AssertionError with the first difference."""
+        found, counts = differences(Lake(self.lake, self.config()), date, self.said())
+        assert found == []
+        return counts
+
+    def status(self) -> list[dict[str, Any]]:
+        """Everything that was said on levels.status."""
+
+        async def read(client: Client) -> list[dict[str, Any]]:
+            state = (await client.jsm().stream_info(bus.LEVELS)).state
+            reader, found = bus.Reader(client, bus.LEVELS, max(1, state.first_seq)), []
+            while reader.next <= state.last_seq:
+                found += [orjson.loads(m.data) for _, m in await reader.read() if m.subject == messages.LEVELS_STATUS]
+            await reader.close()
+            return found
+
+        return self.ask(read)
+
+    def control(self, **wanted: Any) -> dict[str, Any]:
+        async def order(client: Client) -> dict[str, Any]:
+            return dict(orjson.loads((await client.request(messages.CONTROL, orjson.dumps(wanted), timeout=10)).data))
+
+        return self.ask(order)
+
+    def stop(self) -> None:
+        for process in self.processes.values():
+            if process.poll() is None:
+                process.send_signal(signal.SIGKILL)
+                process.wait()
+
+
+@contextmanager
+def rig(lake: Path, folder: Path, configs: dict[str, Path] | None = None) -> Iterator[Rig]:
+    """A rig with a running server; whatever is left is killed at the end."""
+    made = Rig(lake, folder, configs)
+    try:
+        made.serve()
+        yield made
+    finally:
+        made.stop()

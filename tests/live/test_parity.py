@@ -1,0 +1,192 @@
+"""Live equals batch: what a run says on the bus is Dagster's Silver, byte for byte, whatever happens on the way.
+
+The quick tests replay a small date. The slow ones (`make test-slow`) replay whole dates of three seeds and the genuine hour, cut into
+frames of all sizes, paced, and with processes killed at random moments.
+"""
+
+import datetime as dt
+import os
+import random
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+
+from spymaster_assets.cli import prepare_dagster
+from spymaster_assets.config import load
+from spymaster_assets.daily import run_date
+from spymaster_assets.lake import Lake
+from spymaster_assets.simulator.write import simulate
+from spymaster_live.parity import differences
+from tests.live.rig import Rig, rig
+
+DATE = dt.date(2025, 6, 3)
+
+
+def materialized(root: Path, date: dt.date, config: Path | None = None) -> Path:
+    """A lake whose landing lies there, with the date made by Dagster."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SPYMASTER_DATA", str(root))
+        patch.setenv("DAGSTER_HOME", str(root / "dagster"))
+        if config is not None:
+            patch.setenv("SPYMASTER_CONFIG", str(config))
+        prepare_dagster(root)
+        run_date(Lake(root, load(config) if config else load()), date)
+    return root
+
+
+def simulated(root: Path, events: int, seed: int) -> Path:
+    simulate(root / "landing", [DATE], events_per_session=events, seed=seed, config=load())
+    return materialized(root, DATE)
+
+
+@pytest.fixture(scope="module")
+def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return simulated(tmp_path_factory.mktemp("lake"), 20_000, 5)
+
+
+
+
+def test_a_run_says_what_dagster_stored(lake: Path, tmp_path: Path) -> None:
+    with rig(lake, tmp_path) as live:
+        live.engine()
+        live.feed(DATE, "--speed", "0", "--frame-records", "64")
+        live.finish()
+        counts = live.compared(DATE)
+        assert min(counts.values()) > 0
+        told = live.said()
+    assert sorted(told.lines) == list(range(min(told.lines), max(told.lines) + 1))
+    assert len(told.lines) >= 4 * 3600 * 4  # every snap of the signal window
+
+
+def test_kills_do_not_show(lake: Path, tmp_path: Path) -> None:
+    """Feed, engines and server are killed again and again while the date runs at 1000 times real time, with two engines."""
+    with rig(lake, tmp_path / "quiet") as live:
+        live.engine()
+        live.feed(DATE, "--speed", "1000", "--from", "16:00")
+        live.finish()
+        undisturbed = live.said()
+    with rig(lake, tmp_path / "killed") as live:
+        killed_at_random(live, 6, 30.0, random.Random(1), "--from", "13:00")
+        counts = live.compared(DATE)
+        told = live.said()
+    assert told.lines == undisturbed.lines and min(counts.values()) > 0
+    assert len(set(told.ids)) == len(told.ids)
+
+
+def killed_at_random(live: Rig, kills: int, seconds: float, chance: random.Random, *words: str) -> None:
+    """A run at 1000 times real time, with two engines and so many kills at random moments of its first `seconds`."""
+    names = ["feed", "engine", "second", "nats-server"]
+    live.engine()
+    live.engine("second")
+    live.feed(DATE, "--speed", "1000", *words)
+    started = time.monotonic()
+    moments = sorted(chance.uniform(1.0, seconds) for _ in range(kills))
+    for number, moment in enumerate(moments):
+        time.sleep(max(0.0, started + moment - time.monotonic()))
+        name = names[number % len(names)] if number < len(names) else chance.choice(names)
+        live.kill(name)
+        time.sleep(chance.uniform(0.0, 0.5))
+        live.start(name)
+    live.finish(600)
+    assert live.kills == kills
+
+
+def test_another_threshold_in_live_is_told_by_row_and_column(lake: Path, tmp_path: Path) -> None:
+    """The check of the check: an engine whose VACUUM begins elsewhere."""
+    (tmp_path / "planted.toml").write_text("[barrier]\nr_vac = 0.9\n")
+    with rig(lake, tmp_path, {"engine": tmp_path / "planted.toml"}) as live:
+        live.engine()
+        live.feed(DATE, "--speed", "0")
+        live.finish()
+        found, _ = differences(Lake(lake, live.config()), DATE, live.said())
+        assert any(one["same_config"] is False for one in live.status() if one["run"])
+    assert found and all(text.startswith("silver/") and "column" in text and "Dagster has" in text for text in found)
+    assert any("barrier_state" in text for text in found)
+
+
+# ---- whole dates ----
+
+
+@pytest.fixture(scope="module", params=[11, 12, 13])
+def whole(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return simulated(tmp_path_factory.mktemp(f"seed{request.param}"), 300_000, request.param)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("most", [7, 64, 512, 0])
+def test_frames_of_any_size_say_the_same(whole: Path, tmp_path: Path, most: int) -> None:
+    with rig(whole, tmp_path) as live:
+        live.engine()
+        live.feed(DATE, "--speed", "0", "--frame-records", str(most))
+        live.finish(600)
+        print(most, live.compared(DATE))
+
+
+@pytest.mark.slow
+def test_frames_of_one_record(tmp_path: Path) -> None:
+    root = simulated(tmp_path / "lake", 50_000, 21)
+    with rig(root, tmp_path / "live") as live:
+        live.engine()
+        live.feed(DATE, "--speed", "0", "--frame-records", "1")
+        live.finish(900)
+        print(live.compared(DATE))
+
+
+@pytest.mark.slow
+def test_fifty_times_real_time(whole: Path, tmp_path: Path) -> None:
+    """Paced through the two hours in which the most happens, at once before and after."""
+    with rig(whole, tmp_path) as live:
+        live.engine()
+        live.feed(DATE, "--speed", "50", "--from", "09:25")
+        while live.control(do="state")["position"] < at("11:25"):
+            time.sleep(1)
+        live.control(do="seek", to="16:00")
+        live.finish(600)
+        print(live.compared(DATE))
+
+
+def at(clock: str) -> int:
+    from spymaster_assets.sessions import wall
+
+    return wall(DATE, clock, "America/New_York")
+
+
+@pytest.mark.slow
+def test_twenty_kills(whole: Path, tmp_path: Path) -> None:
+    with rig(whole, tmp_path) as live:
+        killed_at_random(live, 20, 80.0, random.Random(7))
+        print(live.kills, live.compared(DATE))
+
+
+HOUR = """
+[sessions]
+premarket_start = "-18:00"
+regular_open = "-18:15"
+opening_range_end = "-18:30"
+signals_end = "-19:00"
+[levels]
+sma_bars = [5, 10]
+"""
+
+
+@pytest.mark.parametrize("most", [1, 64, 0])
+def test_the_genuine_hour(tmp_path: Path, most: int) -> None:
+    """An hour of real ES, with the windows of the day laid into it."""
+    named = os.environ.get("SPYMASTER_REAL_DATA")
+    if named is None:
+        pytest.skip("SPYMASTER_REAL_DATA is not set: the genuine samples are not at hand")
+    date, config = dt.date(2023, 12, 26), tmp_path / "hour.toml"
+    config.write_text(HOUR)
+    landing = tmp_path / "lake" / "landing"
+    landing.mkdir(parents=True)
+    for path in (Path(named) / "glbx").glob("esh4-20231225.*"):
+        shutil.copy(path, landing / path.name)
+    root = materialized(tmp_path / "lake", date, config)
+    with rig(root, tmp_path / "live", {"": config}) as live:
+        live.engine()
+        live.feed(date, "--speed", "0", "--frame-records", str(most))
+        live.finish()
+        counts = live.compared(date)
+    assert min(counts.values()) > 0
