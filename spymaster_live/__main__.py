@@ -70,7 +70,7 @@ def _run(work: Callable[[], Awaitable[Any]]) -> Any:
 
     try:
         return asyncio.run(whole())
-    except (MissingInput, DbnError, LakeError, NotATradingDate, bus.Fenced, RuntimeError) as error:
+    except (MissingInput, DbnError, LakeError, NotATradingDate, bus.Fenced, RuntimeError, ValueError) as error:
         raise click.ClickException(str(error)) from error
 
 
@@ -106,9 +106,10 @@ def feed(
     async def work() -> str:
         lake = _lake()
         day = _date(lake, date)
-        at = None if join is None else moment(join, plan(lake, day, speed, frame_records))
-        planned = plan(lake, day, speed, frame_records, at, terminal())
-        pace = Pace(speed, free=0 if begin is None else moment(begin, planned), paused=paused)
+        start = 0 if begin is None else moment(begin, day, lake.config)
+        joined = None if join is None else moment(join, day, lake.config)
+        planned = plan(lake, day, speed, frame_records, start, joined, terminal())
+        pace = Pace(speed, free=start, paused=paused)
         async with bus.connected(url, "feed") as client:
             return await Replay(client, planned, pace, lake.config.live.window).run()
 

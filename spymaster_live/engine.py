@@ -7,7 +7,7 @@ snap is worked on, in order. Messages that it cannot read or place are refused w
 from __future__ import annotations
 
 import datetime as dt
-from collections import Counter, deque
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -25,7 +25,6 @@ from spymaster_live.messages import FLOWS, ROWS, VERSION, BadMessage, Clock, Fra
 from spymaster_live.payload import lines
 
 SNAPS_A_MESSAGE: Final = 128
-TIMED: Final = 100_000  # latest durations that are kept
 
 
 @dataclass
@@ -47,7 +46,6 @@ class Engine:
         self.session: Session | None = None
         self.tally = Tally()
         self.watermark = 0
-        self.seconds: deque[tuple[int, float]] = deque(maxlen=TIMED)
 
     @property
     def done(self) -> bool:
@@ -70,12 +68,14 @@ class Engine:
             return []  # the feed was started again
         try:
             date = dt.date.fromisoformat(session.date)
-            day = Day(calendar(self.config).session(date), self.config, np.array(session.priors), complete_from=session.complete_from)
+            day = Day(
+                calendar(self.config).session(date), self.config, np.array(session.priors), complete_from=session.complete_from
+            )
         except ValueError as error:
             raise BadMessage(f"session of {session.date}: {error}") from error
         self.session, self.day, self.tally, self.watermark = session, day, Tally(), 0
         self._next: Counter[str] = Counter()
-        self._told = -1  # the last snap that was told about
+        self._told = self._flowed = -1  # the last snap that was told about, and the last whose flow was
         self._seen = dict.fromkeys((table.name for table in ROWS), 0)
         self._partial = session.complete_from > day.clock.open
         return []
@@ -125,7 +125,7 @@ class Engine:
         """What came after the last snap that was told about: levels of the afternoon."""
         rows = self._new(self.day.closed)
         self._see(self.day.closed)
-        return [self._rows(rows, "end", "end")] if any(len(one) for one in rows.values()) else []
+        return self._rows(rows, "end")
 
     def _of(self, table: Table) -> Growing:
         return {LEVELS: self.day.levels, TOUCHES: self.day.touches, FEATURE_ROWS: self.day.features, SIGNALS: self.day.signals}[
@@ -160,18 +160,32 @@ class Engine:
         signals, k = self._after(SIGNALS)
         text = lines(day, ks, signals[(k >= first) & (k <= last)], self.tally.missing, self._partial)
         self._told = last
-        flow = day.flow.rows[int(day.snaps["flow_rows"][first - 1]) : int(day.snaps["flow_rows"][last])]
         span = f"{first}-{last}"
-        counts, data = pack(FLOWS, {SNAPS.name: day.snaps[ks], FLOW.name: flow})
         return [
             Message(messages.LEVELS_SIGNALS, self._headers("signals", span, ""), text),
-            self._rows(rows, span, span),
-            Message(messages.LEVELS_FLOW, self._headers("flow", span, counts), data),
+            *self._rows(rows, span),
+            *self._flow(ks, span),
         ]
 
-    def _rows(self, rows: dict[str, np.ndarray], name: str, span: str) -> Message:
+    def _flow(self, ks: np.ndarray, span: str) -> list[Message]:
+        """Books and flow of the whole seconds that are told about, each once it is complete."""
+        day, second, last = self.day, self.day.clock.second, int(ks[-1])
+        ends = np.unique((ks + second - 1) // second) * second
+        wanted = (ends[:, None] + np.arange(1 - second, 1)).ravel()
+        wanted = wanted[(wanted > self._flowed) & (np.repeat(ends, second) <= last)]
+        if not len(wanted):
+            return []
+        self._flowed = int(wanted[-1])
+        flow = day.flow.rows[int(day.snaps["flow_rows"][wanted[0] - 1]) : int(day.snaps["flow_rows"][self._flowed])]
+        counts, data = pack(FLOWS, {SNAPS.name: day.snaps[wanted], FLOW.name: flow[np.isin(flow["k"], wanted)]})
+        return [Message(messages.LEVELS_FLOW, self._headers("flow", span, counts), data)]
+
+    def _rows(self, rows: dict[str, np.ndarray], span: str) -> list[Message]:
+        """New rows, if there are any."""
+        if not any(len(one) for one in rows.values()):
+            return []
         counts, data = pack(ROWS, rows)
-        return Message(messages.LEVELS_ROWS, self._headers("rows", span, counts) | {"Snaps": name}, data)
+        return [Message(messages.LEVELS_ROWS, self._headers("rows", span, counts), data)]
 
     def _headers(self, what: str, span: str, counts: str) -> dict[str, str]:
         assert self.session is not None, "there is something to say only within a session"

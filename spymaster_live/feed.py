@@ -13,7 +13,7 @@ import json
 import logging
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Any, Final
 
@@ -23,6 +23,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from spymaster_assets.compute.summary import priors
+from spymaster_assets.config import Config
 from spymaster_assets.ingest import Intake
 from spymaster_assets.lake import Lake
 from spymaster_assets.landing import Landing
@@ -36,12 +37,13 @@ from spymaster_live.frames import Cutting, Source, frames
 from spymaster_live.messages import CHANNELS, Clock, Frame, Message, Session
 
 NS: Final = 1_000_000_000
+NEAR: Final = 60 * NS  # a seek within this is run through
 log = logging.getLogger("spymaster.live")
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run is cut from, and how. `inputs`: hash of files and contract; `join`: ns UTC from which on there are records."""
+    """What a run is cut from, and how. `join`: ns UTC from which on there are records."""
 
     session: Session
     window: Window
@@ -50,9 +52,13 @@ class Plan:
     channels: tuple[str, ...]
     join: int
 
+    def begun_at(self, begin: int) -> Plan:
+        """The same, paced from another moment on."""
+        return replace(self, session=replace(self.session, paced_from=begin), cutting=replace(self.cutting, begin=begin))
+
     def messages(self, run: str) -> Iterator[Session | Frame | Clock]:
         """Everything that is published, in order; each call reads the files anew."""
-        first = Session(**{**vars(self.session), "run": run})
+        first = replace(self.session, run=run)
         sources = {name: Source(self._schema(name), self._records(name)) for name in self.channels}
         return chain([first], frames(run, sources, self.window, self.cutting))
 
@@ -71,10 +77,19 @@ class Plan:
 _TABLES: Final = {table.name: table for table in BRONZE}
 
 
-def plan(lake: Lake, date: dt.date, speed: float, most: int = 0, join: int | None = None, progress: Progress | None = None) -> Plan:
+def plan(
+    lake: Lake,
+    date: dt.date,
+    speed: float,
+    most: int = 0,
+    begin: int = 0,
+    join: int | None = None,
+    progress: Progress | None = None,
+) -> Plan:
     """How a date is replayed. Raises MissingInput if landing holds no book of the date, NotATradingDate, DbnError.
 
-    `speed`: at the start, 0 as fast as possible; `most`: records in a frame, 0 for as many as fit.
+    `speed`: at the start, 0 as fast as possible; `most`: records in a frame, 0 for as many as fit; `begin`: ns UTC from which on it
+    is paced; `join`: ns UTC from which on there are records at all.
     """
     config, live = lake.config, lake.config.live
     session = calendar(config).session(date)
@@ -88,9 +103,13 @@ def plan(lake: Lake, date: dt.date, speed: float, most: int = 0, join: int | Non
     start = session.globex.start if join is None else max(join, session.globex.start)
     first = Session(
         run="", date=str(date), contract=f"{contract.symbol} by {contract.basis}", complete_from=start, frame_span=span,
-        frame_records=most, inputs=_hash([used, start, messages.digest(known.tobytes())]), config=config.digest(), priors=known,
+        paced_from=begin, frame_records=most, inputs=_hash([used, start, begin, messages.digest(known.tobytes())]),
+        config=config.digest(), priors=known,
     )  # fmt: skip
-    cutting = Cutting(span=span, clock=round(live.clock_ms * 1_000_000), room=live.frame_bytes, most=most)
+    cutting = Cutting(
+        span=span, clock=round(live.clock_ms * 1_000_000), room=live.frame_bytes, most=most, begin=begin,
+        coarse=round(live.frame_seconds * NS),
+    )  # fmt: skip
     return Plan(first, Window(session.bronze.start, session.globex.end), cutting, intake, present, 0 if join is None else start)
 
 
@@ -145,7 +164,7 @@ class Pace:
 
 
 class Restart(Exception):
-    """A seek back: a new run begins."""
+    """A seek: a new run begins."""
 
 
 @dataclass
@@ -189,6 +208,8 @@ class Replay:
                 clock is not None and (clock.headers or {}).get("Nats-Msg-Id") == f"{facts.get('Run')}:clock:{self.plan.window.end}"
             )
             if same and not over:
+                self.plan = self.plan.begun_at(int(facts["Paced-From"]))  # where a seek led to
+                self.pace.free = int(facts["Paced-From"])
                 return facts["Run"], session.seq - 1, end - session.seq + 1
         return self._new(end), end, 0
 
@@ -210,7 +231,8 @@ class Replay:
             if self.restart is not None:
                 await publisher.flush()
                 to, self.restart = self.restart, None
-                self.pace.change(free=to, position=0)
+                self.plan = self.plan.begun_at(to)
+                self.pace.change(free=to, position=0, allowed=0)
                 raise Restart
             await publisher.put(item.message())
             self.published = number + 1
@@ -250,7 +272,7 @@ class Replay:
                 raise ValueError(f"speed {speed}: expected 0 (as fast as possible) to 1000")
             pace.change(speed=speed)
         elif what == "seek":
-            self._seek(moment(wanted["to"], self.plan))
+            self._seek(moment(wanted["to"], dt.date.fromisoformat(self.plan.session.date), self.plan.intake.config))
         elif what != "state":
             raise ValueError(f"do {what!r}: expected start, pause, step, seek, speed or state")
         return {
@@ -259,23 +281,24 @@ class Replay:
         }  # fmt: skip
 
     def _seek(self, to: int) -> None:
-        if to >= self.pace.position:
+        """Back, or far ahead: a new run, in large frames up to there. A little ahead: the same run, at once."""
+        if 0 <= to - self.pace.position <= NEAR:
             self.pace.change(free=to)
         else:
             self.restart = to
             self.pace.change(free=2**62)  # whatever waits is let go, and sees the restart
 
 
-def moment(said: Any, plan: Plan) -> int:
+def moment(said: Any, date: dt.date, config: Config) -> int:
     """ns UTC of ns UTC, or of "HH:MM[:SS]" New York time on the trading date. ValueError outside of the date."""
-    config = plan.intake.config
+    window = calendar(config).session(date).bronze
     if isinstance(said, str) and ":" in said:
-        hours, seconds = said[:5], said[5:].lstrip(":") or "0"
-        found = wall(dt.date.fromisoformat(plan.session.date), hours, config.sessions.market_zone) + int(seconds) * NS
+        hours, minutes, *seconds = said.split(":")
+        found = wall(date, f"{hours}:{minutes}", config.sessions.market_zone) + int(seconds[0] if seconds else 0) * NS
     else:
         found = int(said)
-    if not plan.window.start <= found <= plan.window.end:
-        raise ValueError(f"{said!r} lies outside of the trading date {plan.session.date}")
+    if not window.start <= found <= window.end:
+        raise ValueError(f"{said!r} lies outside of the trading date {date}")
     return found
 
 

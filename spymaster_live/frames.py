@@ -1,7 +1,7 @@
 """A date's channels, merged by effective time and cut into frames: the same frames for the same inputs, whoever cuts them again.
 
 Effective time: the running maximum of the event times of a channel. Channels merge by (effective time, rank of the channel,
-arrival). The merged records are cut at every `span` of event time and, within it, after `most` records or as many as fit
+arrival). The merged records are cut at every span of event time and, within it, after `most` records or as many as fit
 into `room` bytes. A cut gives one frame for each channel that has records in it; the last of them carries the watermark. A span
 without records gives nothing, until the clock is due.
 """
@@ -21,12 +21,27 @@ from spymaster_live.messages import CHANNELS, Clock, Frame
 
 @dataclass(frozen=True)
 class Cutting:
-    """How frames are cut. `span`, `clock`: ns of event time; `room`: bytes; `most`: records, 0 for as many as fit."""
+    """How frames are cut. `span`, `clock`: ns of event time; `room`: bytes; `most`: records, 0 for as many as fit.
+
+    Up to `begin` (ns UTC) nobody waits for the frames: there a span is `coarse` ns long.
+    """
 
     span: int
     clock: int
     room: int
     most: int = 0
+    begin: int = 0
+    coarse: int = 1
+
+    def ends(self, window: Window) -> Iterator[int]:
+        """The ends of the spans of a window."""
+        at, begin = window.start, min(self.begin, window.end)
+        while at < begin:
+            at = min(at + self.coarse, begin)
+            yield at
+        while at < window.end:
+            at = min(at + self.span, window.end)
+            yield at
 
 
 class Source(NamedTuple):
@@ -73,7 +88,7 @@ def frames(run: str, sources: Mapping[str, Source], window: Window, cutting: Cut
     """The frames and clock messages of a run, in order; the last is a clock at the window's end."""
     channels = [_Channel(name, sources[name]) for name in CHANNELS if name in sources]
     told = window.start
-    for end in (*range(window.start + cutting.span, window.end, cutting.span), window.end):
+    for end in cutting.ends(window):
         parts = [channel.upto(end) for channel in channels]
         if any(len(records) for records, _ in parts):
             yield from _cut(run, channels, parts, told, end, cutting)

@@ -55,6 +55,7 @@ HEADERS: Final[Mapping[str, str]] = {
     "Contract": "the date's contract and how it was chosen",
     "Complete-From": "ns UTC from which on the run holds every record; the session's open unless one joined late",
     "Frame-Span": "ns of event time in a frame at most",
+    "Paced-From": "ns UTC up to which frames hold more, because nobody waits for them; 0: from the start on they do not",
     "Frame-Records": "records in a frame at most, over all channels; 0: as many as fit",
     "Inputs": "hash of the files that the run was cut from",
     "Config": "hash of the configuration that the feed ran with",
@@ -120,6 +121,7 @@ class Session:
     contract: str
     complete_from: int
     frame_span: int
+    paced_from: int
     frame_records: int
     inputs: str
     config: str
@@ -135,6 +137,7 @@ class Session:
             "Contract": self.contract,
             "Complete-From": str(self.complete_from),
             "Frame-Span": str(self.frame_span),
+            "Paced-From": str(self.paced_from),
             "Frame-Records": str(self.frame_records),
             "Inputs": self.inputs,
             "Config": self.config,
@@ -201,7 +204,7 @@ def _session(run: str, facts: Mapping[str, str], data: bytes) -> Session:
         raise BadMessage(f"{len(data)} bytes; expected {facts['Count']} rows of {PRIORS.dtype.itemsize}")
     return Session(
         run, _text(facts, "Date"), _text(facts, "Contract"), _number(facts, "Complete-From"), _number(facts, "Frame-Span"),
-        _number(facts, "Frame-Records"), _text(facts, "Inputs"), _text(facts, "Config"), np.frombuffer(data, PRIORS.dtype),
+        _number(facts, "Paced-From"), _number(facts, "Frame-Records"), _text(facts, "Inputs"), _text(facts, "Config"), np.frombuffer(data, PRIORS.dtype),
     )  # fmt: skip
 
 

@@ -36,13 +36,11 @@ class Serving:
         self._out = Publisher(client, LEVELS, window=config.live.window)
         self._dead = Publisher(client, DLQ, window=16)
         self._reader: Reader | None = None
-        self._behind = 0  # messages of the stream that were not read yet
         self._published = ""  # the id of levels.signals that was published last when we started
         self._quiet = False
         self._state: bytes | None = None
         self._told = self._stated = 0.0
         self._seconds: deque[float] = deque(maxlen=10_000)  # of work per closed snap
-        self._lags: deque[float] = deque(maxlen=10_000)  # from a frame's storage to its signals' acknowledgement
         self._stop = asyncio.Event()
 
     def stop(self) -> None:
@@ -141,14 +139,17 @@ class Serving:
 
     async def _status(self) -> dict[str, Any]:
         reader = self._reader
-        behind: int | None = None
+        behind = full = None
         try:
-            behind = await asyncio.wait_for(last_sequence(self.client, MARKET), 1) - (reader.next - 1 if reader else 0)
+            market = await self.client.jsm().stream_info(MARKET)
+            behind = market.state.last_seq - (reader.next - 1 if reader else 0)
+            full = market.state.bytes + self.config.live.frame_bytes > (market.config.max_bytes or 0)
         except TROUBLE:
             log.debug("the stream does not answer")
         return {
             **self.engine.status(),
             "behind": behind,
+            "market_full": full,
             "lost": reader.lost if reader else 0,
             "consumers": reader.restarts + 1 if reader else 0,
             "recovering": self._quiet,

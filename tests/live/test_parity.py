@@ -1,6 +1,6 @@
 """Live equals batch: what a run says on the bus is Dagster's Silver, byte for byte, whatever happens on the way.
 
-The quick tests replay a small date. The slow ones (`make test-slow`) replay whole dates of three seeds and the genuine hour, cut into
+The quick tests replay a small date and the genuine hour. The slow ones (`make test-slow`) replay whole dates of three seeds, cut into
 frames of all sizes, paced, and with processes killed at random moments.
 """
 
@@ -44,8 +44,6 @@ def simulated(root: Path, events: int, seed: int) -> Path:
 @pytest.fixture(scope="module")
 def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return simulated(tmp_path_factory.mktemp("lake"), 20_000, 5)
-
-
 
 
 def test_a_run_says_what_dagster_stored(lake: Path, tmp_path: Path) -> None:

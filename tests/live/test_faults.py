@@ -1,0 +1,285 @@
+"""What may go wrong on the bus, with real processes: each fault is survived as designed, and told on levels.status.
+
+`doctored`: the messages of a whole date, changed by the test and published by it instead of by a feed.
+"""
+
+import datetime as dt
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from nats.aio.client import Client
+
+from spymaster_assets.config import Config
+from spymaster_assets.ingest import Intake, ingest_date
+from spymaster_assets.lake import Lake
+from spymaster_assets.landing import Landing
+from spymaster_assets.maker import Maker
+from spymaster_assets.silver import SILVER_STAGES
+from spymaster_assets.simulator.write import simulate
+from spymaster_assets.tables import LEVELS
+from spymaster_live import bus, messages
+from spymaster_live.feed import plan
+from spymaster_live.messages import Clock, Frame, Message, Session
+from spymaster_live.parity import differences
+from tests.live.rig import Rig, rig
+
+DATE = dt.date(2025, 6, 3)
+Item = Session | Frame | Clock
+
+
+@pytest.fixture(scope="module")
+def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small date with its Silver."""
+    root = tmp_path_factory.mktemp("lake")
+    simulate(root / "landing", [DATE], events_per_session=20_000, seed=5, config=Config())
+    made = Lake(root, Config())
+    ingest_date(Intake(DATE, made, Landing(root / "landing", made.config)))
+    maker = Maker(DATE, made)
+    for stage in SILVER_STAGES:
+        maker.make(stage)
+    return root
+
+
+@pytest.fixture
+def live(lake: Path, tmp_path: Path) -> Iterator[Rig]:
+    with rig(lake, tmp_path) as made:
+        yield made
+
+
+def publish(live: Rig, items: Iterable[Message]) -> None:
+    async def work(client: Client) -> None:
+        publisher = bus.Publisher(client, bus.MARKET)
+        for item in items:
+            await publisher.put(item)
+        await publisher.flush()
+
+    live.ask(work)
+
+
+def original(live: Rig) -> list[Item]:
+    """The messages of the date, in frames of a minute."""
+    return list(plan(Lake(live.lake, live.config()), DATE, 0).messages("2025-06-03.1"))
+
+
+def doctored(live: Rig, change: Callable[[list[Message]], list[Message]]) -> None:
+    """Publish a changed date and run an engine over it."""
+    publish(live, change([item.message() for item in original(live)]))
+    live.engine()
+    live.finish()
+
+
+def ended(live: Rig) -> dict[str, Any]:
+    """The last status of a run that is over."""
+    return [one for one in live.status() if one["state"] == "done"][-1]
+
+
+def books(said: list[Message]) -> list[int]:
+    """Which messages are frames of the book."""
+    return [number for number, message in enumerate(said) if message.subject == messages.CHANNELS["futures_mbp10"]]
+
+
+def replaced(message: Message, data: bytes | None = None, **headers: str) -> Message:
+    changed = {**message.headers, **{name.replace("_", "-"): value for name, value in headers.items()}}
+    return Message(message.subject, changed, message.data if data is None else data)
+
+
+def buried(live: Rig) -> list[tuple[str, str, bytes]]:
+    """(subject, reason, data) of the dead letters."""
+
+    async def read(client: Client) -> list[tuple[str, str, bytes]]:
+        state = (await client.jsm().stream_info(bus.DLQ)).state
+        reader, found = bus.Reader(client, bus.DLQ, 1), []
+        while reader.next <= state.last_seq:
+            found += [(m.subject, (m.headers or {})["Reason"], m.data) for _, m in await reader.read()]
+        await reader.close()
+        return found
+
+    return live.ask(read)
+
+
+def test_repeated_frames_change_nothing(live: Rig) -> None:
+    """Under other ids, so that the server keeps them."""
+
+    def twice(said: list[Message]) -> list[Message]:
+        at = set(books(said)[10:60:5])
+        return [one for n, m in enumerate(said) for one in ([m, replaced(m, Nats_Msg_Id=f"again {n}")] if n in at else [m])]
+
+    doctored(live, twice)
+    assert min(live.compared(DATE).values()) > 0
+    status = ended(live)
+    assert status["repeated"] > 0 and status["missing"] == status["dead"] == 0
+
+
+def test_a_missing_frame_is_counted_and_told_in_every_later_payload(live: Rig) -> None:
+    gone: list[Message] = []
+
+    def without(said: list[Message]) -> list[Message]:
+        gone.append(said.pop(books(said)[len(books(said)) // 3]))
+        return said
+
+    doctored(live, without)
+    count = int(gone[0].headers["Count"])
+    assert ended(live)["missing"] == count
+    lines = live.said().lines
+    assert f'"gaps":{count}'.encode() in lines[max(lines)]
+    found, _ = differences(Lake(live.lake, live.config()), DATE, live.said())
+    assert found != []  # what was lost is lost, and parity sees it
+
+
+DAMAGES: list[tuple[str, Callable[[Message], Message]]] = [
+    ("hash", lambda m: replaced(m, data=m.data[:100] + bytes([m.data[100] ^ 4]) + m.data[101:])),
+    ("version 9", lambda m: replaced(m, Version="9")),
+    ("expected", lambda m: replaced(m, data=m.data[:-5], Hash=messages.digest(m.data[:-5]))),
+    ("schema mbp-99 is unknown", lambda m: replaced(m, Schema="mbp-99")),
+    ("run 2020-01-01.1", lambda m: replaced(m, Run="2020-01-01.1")),
+]
+
+
+def test_frames_that_cannot_be_read_are_buried_as_they_came_and_the_stream_goes_on(live: Rig) -> None:
+    """A flipped bit, another version, a cut, an unknown schema, another run; each leaves a gap that is counted."""
+    bad: list[Message] = []
+
+    def spoilt(said: list[Message]) -> list[Message]:
+        for (_, damage), at in zip(DAMAGES, books(said)[50::20], strict=False):
+            said[at] = damage(said[at])
+            bad.append(said[at])
+        return said
+
+    doctored(live, spoilt)
+    dead = buried(live)
+    assert [(subject, data) for subject, _, data in dead] == [(f"dlq.{one.subject}", one.data) for one in bad]
+    assert all(reason in told for (reason, _), (_, told, _) in zip(DAMAGES, dead, strict=True))
+    status = ended(live)
+    assert (status["dead"], status["missing"]) == (len(DAMAGES), sum(int(one.headers["Count"]) for one in bad))
+
+
+def test_records_behind_the_watermark_are_late_and_are_worked_on(live: Rig) -> None:
+    """A watermark that ran ahead, as live ones may."""
+
+    def hasty(said: list[Message]) -> list[Message]:
+        at = max(books(said)[:-2], key=lambda number: int(said[number].headers["Count"]))
+        ahead = int(said[at].headers["End"]) + 90_000_000_000
+        said[at] = replaced(said[at], Watermark=str(ahead))
+        return said
+
+    doctored(live, hasty)
+    status = ended(live)
+    assert status["late"] > 0 and status["missing"] == status["dead"] == 0
+    assert status["records"]["futures_mbp10"] == sum(
+        len(i.records) for i in original(live) if isinstance(i, Frame) and i.channel == "futures_mbp10"
+    )
+
+
+def test_a_full_stream_holds_the_feed_back_and_loses_nothing(lake: Path, tmp_path: Path) -> None:
+    small = tmp_path / "small.toml"
+    small.write_text("[live]\nmarket_bytes = 3000000\n")
+    with rig(lake, tmp_path, {"": small}) as live:
+        live.engine()
+        live.feed(DATE, "--speed", "0")
+        wait_for(live, lambda one: one.get("market_full") is True)
+        assert live.processes["feed"].poll() is None
+        small.write_text("[live]\nmarket_bytes = 300000000\n")
+        live.ask(lambda client: bus.provision(client, live.config()))
+        live.finish()
+        assert min(live.compared(DATE).values()) > 0
+
+
+def wait_for(live: Rig, true: Callable[[dict[str, Any]], bool], seconds: float = 60) -> dict[str, Any]:
+    """The first status for which something holds."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        for one in live.status():
+            if true(one):
+                return one
+        time.sleep(0.2)
+    raise AssertionError(f"not told within {seconds} s; the last: {live.status()[-1:]}")
+
+
+def consumers(live: Rig) -> list[str]:
+    async def names(client: Client) -> list[str]:
+        return [one.name for one in await client.jsm().consumers_info(bus.MARKET)]
+
+    return list(live.ask(names))
+
+
+def test_a_deleted_consumer_is_made_anew(live: Rig) -> None:
+    live.engine()
+    live.feed(DATE, "--speed", "1000", "--from", "09:25")
+    wait_for(live, lambda one: one.get("snap", 0) > 230_000)
+    for name in consumers(live):
+        live.ask(lambda client, name=name: client.jsm().delete_consumer(bus.MARKET, name))
+    live.finish()
+    assert min(live.compared(DATE).values()) > 0
+    assert ended(live)["consumers"] >= 2
+
+
+def test_a_server_that_is_away_for_17_seconds(live: Rig) -> None:
+    live.engine()
+    live.feed(DATE, "--speed", "1000", "--from", "09:25")
+    wait_for(live, lambda one: one.get("snap", 0) > 230_000)
+    live.kill("nats-server")
+    time.sleep(17)
+    live.start("nats-server")
+    live.finish()
+    assert min(live.compared(DATE).values()) > 0
+    told = live.said()
+    assert len(told.ids) == len(set(told.ids))
+
+
+def test_joining_late_says_nothing_that_reaches_behind(live: Rig) -> None:
+    """From 09:00 on: no premarket levels, averages too late to know; the opening range, and the payload says partial."""
+    live.engine()
+    live.feed(DATE, "--speed", "0", "--join", "09:00")
+    live.finish()
+    told = live.said()
+    rows = told.rows["levels"]
+    assert set(rows["kind"].tolist()) <= {2, 3} and len(rows) == 2  # OR_HIGH and OR_LOW
+    assert b'"partial":true' in told.lines[max(told.lines)]
+    assert ended(live)["partial"] is True
+    whole = Lake(live.lake, live.config()).rows(LEVELS, DATE)
+    assert rows.tobytes() == whole[np.isin(whole["kind"], [2, 3])].tobytes()
+
+
+def test_joining_after_the_open_there_is_no_touch_before_four_minutes_are_known(live: Rig) -> None:
+    live.engine()
+    live.feed(DATE, "--speed", "0", "--join", "09:30")
+    live.finish()
+    t0 = live.said().rows["touches"]["t0"]
+    assert len(t0) == 0 or (t0 > plan(Lake(live.lake, live.config()), DATE, 0).session.complete_from + 240 * 10**9).all()
+
+
+def test_the_replay_is_steered(live: Rig) -> None:
+    """Paused it stands still, a step is a step, a seek forward is at once, a seek back is a new run with the same bytes."""
+    live.engine()
+    live.feed(DATE, "--speed", "1", "--from", "09:30", "--paused")
+    at = wait_for(live, lambda one: one.get("snap", 0) > 220_000) and still(live)
+    assert still(live) == at
+    live.control(do="step", seconds=2)
+    time.sleep(0.5)
+    assert still(live) - at == pytest.approx(2e9, abs=0.25e9)
+    live.control(do="seek", to="11:00")
+    time.sleep(1)
+    first = live.run()
+    assert still(live) >= at + 89 * 60 * 10**9
+    live.control(do="seek", to="10:00")
+    wait_for(live, lambda one: one["run"] not in (None, first))
+    assert live.run() != first
+    assert live.control(do="speed", speed="x").get("error") and live.control(do="leap").get("error")
+    live.control(do="speed", speed=0)
+    live.control(do="start")
+    live.finish()
+    assert min(live.compared(DATE).values()) > 0
+
+
+def still(live: Rig) -> int:
+    """Where the replay stands, once it stands still."""
+    before, now = -1, 0
+    while before != now:
+        before = now
+        time.sleep(0.3)
+        now = live.control(do="state")["position"]
+    return now
