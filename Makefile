@@ -38,8 +38,9 @@ demo: .venv/base
 	@echo "SQL: $(BIN)/spymaster sql 'show tables', or open $(SPYMASTER_DATA)/spymaster.duckdb in any SQL tool; docs/tutorial.md goes on from here."
 	@echo "Your own files: '$(BIN)/spymaster ingest FILES', then '$(BIN)/spymaster backfill FROM TO'. README.md has the rest."
 
+# A file of tests stays together, because its tests share what takes long to make.
 test: .venv/dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 test-slow: .venv/dev
 	$(BIN)/python -m pytest -m slow

@@ -204,7 +204,8 @@ def _session(run: str, facts: Mapping[str, str], data: bytes) -> Session:
         raise BadMessage(f"{len(data)} bytes; expected {facts['Count']} rows of {PRIORS.dtype.itemsize}")
     return Session(
         run, _text(facts, "Date"), _text(facts, "Contract"), _number(facts, "Complete-From"), _number(facts, "Frame-Span"),
-        _number(facts, "Paced-From"), _number(facts, "Frame-Records"), _text(facts, "Inputs"), _text(facts, "Config"), np.frombuffer(data, PRIORS.dtype),
+        _number(facts, "Paced-From"), _number(facts, "Frame-Records"), _text(facts, "Inputs"), _text(facts, "Config"),
+        np.frombuffer(data, PRIORS.dtype),
     )  # fmt: skip
 
 

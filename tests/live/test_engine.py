@@ -18,7 +18,7 @@ from spymaster_assets import dbn
 from spymaster_assets.compute.growing import Growing
 from spymaster_assets.compute.stream import NO_PRIORS
 from spymaster_assets.sessions import Window, calendar
-from spymaster_assets.tables import FLOW, LEVELS, SIGNALS, SNAPS, TOUCHES
+from spymaster_assets.tables import FEATURE_ROWS, FLOW, LEVELS, SIGNALS, SNAPS, TOUCHES
 from spymaster_live import engine as live
 from spymaster_live.engine import SNAPS_A_MESSAGE, Engine
 from spymaster_live.frames import Cutting, Source, frames
@@ -56,7 +56,7 @@ def day(name="simulated"):
 
 
 def session(run=RUN, **changed):
-    first = Session(run, str(S.date), "ESM5 by volume", S.globex.start, 60 * NS, 0, "in", "cfg", short_day.priors())
+    first = Session(run, str(S.date), "ESM5 by volume", S.globex.start, 60 * NS, 0, 0, "in", "cfg", short_day.priors())
     return replace(first, **changed)
 
 
@@ -88,9 +88,9 @@ def cut(most, span, name="simulated", window=S.globex, run=RUN, others=()):
 
 
 def spliced(most, span, start, end):
-    """The day in frames of another cutting between two moments, and in large ones before and after."""
+    """The day up to PART, in frames of another cutting between two moments and in large ones before and after."""
     found, count, large = [], 0, (0, "60 s")
-    for cutting, *window in ((large, S.globex.start, start), ((most, span), start, end), (large, end, S.globex.end)):
+    for cutting, *window in ((large, S.globex.start, start), ((most, span), start, end), (large, end, PART)):
         part = cut(*cutting, window=Window(*window))
         found += [replace(one, first=one.first + count) if isinstance(one, Frame) else one for one in part]
         count += sum(len(one.records) for one in part if isinstance(one, Frame))
@@ -131,10 +131,12 @@ class Said:
 
 
 def assert_same(said, expected):
-    """The same lines and the same rows."""
+    """The same lines, rows and flow."""
     assert said.lines == expected.lines
     mine, theirs = said.rows(), expected.rows()
     assert [difference(table, mine[table.name], theirs[table.name]) for table in ROWS] == [None] * len(ROWS)
+    mine, theirs = (one.rows("levels.flow", FLOWS) for one in (said, expected))
+    assert [mine[table.name].tobytes() == theirs[table.name].tobytes() for table in FLOWS] == [True, True]
 
 
 @cache
@@ -151,30 +153,48 @@ def part():
 
 @cache
 def said_to_part():
+    """Compared with the day in test_part_of_a_day."""
     return Said(part())
 
 
 # ---- whatever the frames ----
 
 
+def batch(name="simulated"):
+    """The rows of the day in one piece, by table."""
+    finished = day(name)
+    rows = finished.levels.rows, finished.touches.rows, finished.features.rows, finished.signals.rows
+    return dict(zip((LEVELS, TOUCHES, FEATURE_ROWS, SIGNALS), rows, strict=True))
+
+
 def assert_is_the_day(said, name="simulated"):
-    rows, finished = said.rows(), day(name)
-    batch = {"levels": finished.levels, "touches": finished.touches, "features": finished.features, "signals": finished.signals}
-    for table in ROWS:
-        assert difference(table, rows[table.name], batch[table.name].rows) is None
-    assert said.lines == whole(name).lines
+    rows = said.rows()
+    assert [difference(table, rows[table.name], its) for table, its in batch(name).items()] == [None] * len(ROWS)
+    assert_same(said, whole(name))
     assert said.engine.done and said.engine.tally.missing == said.engine.tally.repeated == 0
 
 
 @pytest.mark.parametrize("most", SIZES)
 def test_any_frames(most):
-    assert_is_the_day(Said(cut(most, "60 s")))
+    assert_is_the_day(whole() if most == 512 else Said(cut(most, "60 s")))
 
 
-@pytest.mark.parametrize("most, span, until", [(7, "250 ms", "09:45"), (512, "250 ms", "09:40"), (64, "1 s", "10:15")])
+def test_part_of_a_day():
+    """Up to PART the same lines as in the whole day, and the rows of the snaps that were told by then."""
+    said = said_to_part()
+    assert said.lines == whole().lines[: len(said.lines)]
+    last = strict(said.lines[-1])["snap"]
+    assert day().snaps["ts"][last] == PART == said.engine.watermark and not said.engine.done
+    rows = said.rows()
+    for table, its in batch().items():
+        by_then = its[(its["valid_from"] if table is LEVELS else its["ts" if "ts" in its.dtype.names else "t0"]) <= PART]
+        assert len(by_then) and difference(table, rows[table.name], by_then) is None
+
+
+@pytest.mark.parametrize("most, span, until", [(7, "250 ms", "09:45"), (512, "250 ms", "09:40"), (64, "1 s", "09:50")])
 def test_short_spans(most, span, until):
     """From before the signals begin."""
-    assert_is_the_day(Said(spliced(most, span, short_day.at("09:29"), short_day.at(until))))
+    assert_same(Said(spliced(most, span, short_day.at("09:29"), short_day.at(until))), said_to_part())
 
 
 @pytest.mark.slow
@@ -186,27 +206,27 @@ def test_short_spans_all_day(most, span, name):
 
 
 def test_one_record_a_frame():
-    """3,000 records around touches."""
-    times, start = test_chunks.effective("simulated"), test_chunks.touched("simulated")[0] - 5 * NS
-    messages = spliced(1, "60 s", start, int(times[np.searchsorted(times, start, side="right") + 3000]))
-    assert sum(isinstance(one, Frame) and len(one.records) == 1 for one in messages) > 3000
-    assert_is_the_day(Said(messages))
+    """Around the first three touches."""
+    first, *_, third = test_chunks.touched("simulated")[:3]
+    messages = spliced(1, "60 s", first - 5 * NS, third + 300 * NS)
+    assert sum(isinstance(one, Frame) and len(one.records) == 1 for one in messages) > 2000
+    assert_same(Said(messages), said_to_part())
 
 
 def test_beside_other_channels():
     """A frame of the book then often comes without the watermark, which a frame of another channel brings."""
-    messages = cut(32, "60 s", others=other_channels().items())
+    messages = [one for one in cut(7, "60 s", others=other_channels().items()) if one.watermark <= PART]
     said = Said(messages)
-    assert_is_the_day(said)
+    assert_same(said, said_to_part())
     told = [one.watermark for one in messages]
     assert sum(a == b and isinstance(one, Frame) for a, b, one in zip(told, told[1:], messages[1:], strict=False)) > 300
-    counts = {channel: len(records) for channel, (_, records) in other_channels().items()}
-    assert said.engine.tally.records == counts | {"futures_mbp10": len(short_day.records())}
+    for channel, (schema, records) in {**other_channels(), "futures_mbp10": ("mbp-10", short_day.records())}.items():
+        assert said.engine.tally.records[channel] == (records[dbn.SCHEMAS[schema].index] <= PART).sum() > 3
 
 
 def test_an_unruly_day():
     """Late, flagged, unpriced and clearing records."""
-    said = Said(cut(7, "60 s", "unruly"))
+    said = Said(cut(64, "60 s", "unruly"))
     assert_is_the_day(said, "unruly")
     last = strict(said.lines[-1])
     assert last["quality"]["late"] == day("unruly").snaps["late"][last["snap"]] > 100
@@ -268,21 +288,36 @@ def test_messages(name):
         assert message.headers["Snaps"] == f"{ks[0]}-{ks[-1]}" and ks == list(range(ks[0], ks[-1] + 1))
         spans.append((message.headers["Snaps"], len(ks)))
     assert max(count for _, count in spans) == SNAPS_A_MESSAGE == 128
-    assert [message.headers["Snaps"] for message in said.of("levels.rows")] == [*(span for span, _ in spans), "end"]
     assert [message.headers["Snaps"] for message in said.of("levels.flow")] == [span for span, _ in spans]
-    for message in said.of("levels.rows")[1:-1]:
-        first, last = map(int, message.headers["Snaps"].split("-"))
+    *told, end = said.of("levels.rows")
+    assert [message.headers["Snaps"] for message in told] == [span for span, _ in spans if span in rows_at(told)]
+    assert end.headers["Snaps"] == "end"
+
+
+def rows_at(messages):
+    """The spans of messages of rows; AssertionError for one with none, or with rows of snaps after its own or before the last."""
+    found, before = [], -1
+    for message in messages:
         rows = unpack(ROWS, message.headers["Rows"], message.data)
-        for k in (rows["signals"]["k"], rows["touches"]["k"], rows["features"]["k"]):
-            assert ((k >= first) & (k <= last)).all()
-        assert set(rows["signals"]["k"].tolist()) <= set(range(first, last + 1))
+        _, last = map(int, message.headers["Snaps"].split("-"))
+        known = [(rows["levels"]["valid_from"] - S.globex.start) // (NS // 4), *(rows[name]["k"] for name in KEYED)]
+        ks = np.concatenate(known)
+        assert len(ks) and before < ks.min() and ks.max() <= last
+        found.append(message.headers["Snaps"])
+        before = last
+    return found
+
+
+KEYED = ("touches", "features", "signals")
 
 
 @pytest.mark.parametrize("name", test_chunks.DAYS)
 def test_flow(name):
-    """levels.flow holds each snap that is told once, and the rows of flow of these intervals."""
-    said, finished, ks = whole(name), day(name), expected_snaps(name)
+    """levels.flow holds, once, each snap of the seconds with a snap that is told, and the rows of flow of these intervals."""
+    said, finished = whole(name), day(name)
+    ks = np.unique(expected_snaps(name)[:, None] // 4 * 4 + np.where(expected_snaps(name) % 4, 4, 0)[:, None] + np.arange(-3, 1))
     rows = said.rows("levels.flow", FLOWS)
+    assert rows["snaps"]["k"].tolist() == ks.tolist()
     assert rows["snaps"].tobytes() == finished.snaps[ks].tobytes()
     assert rows["flow"].tobytes() == finished.flow.rows[np.isin(finished.flow.rows["k"], ks)].tobytes()
     assert len(rows["flow"]) > 5000
@@ -457,8 +492,8 @@ def test_a_run_that_was_joined_late():
 def test_without_priors():
     said, rows = Said(part(), session(priors=NO_PRIORS)), short_day.records()
     finished = short_day.run(rows[rows["ts_event"] <= PART], until=PART)
-    for table, batch in ((SIGNALS, finished.signals.rows), (TOUCHES, finished.touches.rows)):
-        assert difference(table, said.rows()[table.name], batch) is None
+    for table, its in ((SIGNALS, finished.signals.rows), (TOUCHES, finished.touches.rows)):
+        assert difference(table, said.rows()[table.name], its) is None
     assert said.lines != said_to_part().lines
 
 

@@ -48,9 +48,11 @@ def cases(draw):
         channels[name] = schema, [time for time in times if 0 < time <= length]
     sizes = [SCHEMAS[schema].dtype.itemsize for schema, _ in channels.values()]
     room = draw(st.integers(max(sizes, default=1), 2000))
-    span, clock = draw(st.integers(1, 40)), draw(st.integers(1, 40))
+    span, clock, coarse = (draw(st.integers(1, 40)) for _ in range(3))
+    begin = draw(st.one_of(st.just(0), st.integers(START - 5, START + length + 5)))
     pieces = draw(st.lists(st.integers(1, 5), min_size=1, max_size=4))
-    return Case(channels, pieces, Window(START, START + length), Cutting(span, clock, room, draw(st.integers(0, 6))))
+    cutting = Cutting(span, clock, room, draw(st.integers(0, 6)), begin, coarse)
+    return Case(channels, pieces, Window(START, START + length), cutting)
 
 
 @cache
@@ -104,7 +106,9 @@ def twin(case):
     most = min(fitting, case.cutting.most) if case.cutting.most else fitting
     told, found = start, []
     while start < end:
-        until = min(start + case.cutting.span, case.window.end)
+        begin = case.cutting.begin
+        until = min(start + case.cutting.coarse, begin) if start < begin else start + case.cutting.span
+        until = min(until, end)
         inside = [one for one in merged if start < one[0] <= until]
         if not inside and until - told >= case.cutting.clock and until < end:
             found.append(("run", until))
@@ -169,10 +173,10 @@ def test_a_frame_fits(case):
             assert message.records.nbytes <= case.cutting.room and len(message.records) <= (case.cutting.most or 2**62)
 
 
-def one(times, span, clock=1000, most=0, length=100, **channels):
-    """A case of trades at these times, beside other channels."""
+def one(times, span, clock=1000, most=0, begin=0, length=100, **channels):
+    """A case of trades at these times, beside other channels; up to `begin` ns after START in spans of 40 ns."""
     sources = {"futures_trades": ("trades", times)} | {name: (CARRIED[name][0], its) for name, its in channels.items()}
-    return Case(sources, [3], Window(START, START + length), Cutting(span, clock, 1 << 16, most))
+    return Case(sources, [3], Window(START, START + length), Cutting(span, clock, 1 << 16, most, START + begin, 40))
 
 
 def told(case):
@@ -196,6 +200,7 @@ TRADES = "futures_trades"
         (one([10, 11], 10), [(TRADES, 1, 10), (TRADES, 1, 20), ("clock", 0, 100)]),  # a span holds its end
         (one([15], 10, clock=30), [(TRADES, 1, 20), ("clock", 0, 50), ("clock", 0, 80), ("clock", 0, 100)]),
         (one([99], 60), [(TRADES, 1, 100), ("clock", 0, 100)]),  # the last span is shorter
+        (one([5, 12, 41, 60, 61], 10, begin=55), [(TRADES, 2, 40), (TRADES, 1, 55), (TRADES, 2, 65), ("clock", 0, 100)]),
         (one([5, 3, 8], 10, most=2), [(TRADES, 2, 7), (TRADES, 1, 10), ("clock", 0, 100)]),
         (one([5, 5, 5], 10, most=2), [(TRADES, 2, 4), (TRADES, 1, 10), ("clock", 0, 100)]),  # records of a moment are parted
         (one([25, 4, 31], 10), [(TRADES, 2, 30), (TRADES, 1, 40), ("clock", 0, 100)]),  # a late record counts when it came
@@ -241,11 +246,12 @@ def test_the_cases_are_rich():
                 "ties": len(set().union(*moments)) < sum(map(len, moments)),
                 "late": any(b < a for _, times in case.channels.values() for a, b in pairwise(times)),
                 "clocks": sum(isinstance(message, Clock) for message in messages) > 1,
-                "cuts": any(isinstance(m, Frame) and (m.watermark - START) % case.cutting.span for m in messages),
+                "cuts": any(isinstance(m, Frame) and m.watermark not in case.cutting.ends(case.window) for m in messages),
                 "channels": len(case.channels) > 3,
                 "nothing": not case.channels,
+                "coarse": START < case.cutting.begin < case.window.end,
             }.items() if holds
         )  # fmt: skip
 
     look()
-    assert seen == {"ties", "late", "clocks", "cuts", "channels", "nothing"}
+    assert seen == {"ties", "late", "clocks", "cuts", "channels", "nothing", "coarse"}

@@ -46,7 +46,9 @@ def frame(schema="mbp-10", count=5, channel="futures_mbp10"):
 
 def session(count=144):
     priors = noise(PRIORS.dtype, count)
-    return Session("2025-06-03.1", "2025-06-03", "ESM5 by volume", TIME, 60_000_000_000, 0, "0123456789abcdef", "cafe", priors)
+    return Session(
+        "2025-06-03.1", "2025-06-03", "ESM5 by volume", TIME, 60_000_000_000, TIME + 9, 0, "0123456789abcdef", "cafe", priors
+    )
 
 
 CLOCK = Clock("2025-06-03.1", TIME + 61)
@@ -136,13 +138,13 @@ def refused(subject, headers, data):
 NEEDED = {
     "frame": ("Version", "Run", "Schema", "First", "Count", "Watermark", "Hash"),
     "session": (
-        "Version", "Run", "Date", "Contract", "Complete-From", "Frame-Span", "Frame-Records", "Inputs", "Config", "Schema", "Count",
-        "Hash",
+        "Version", "Run", "Date", "Contract", "Complete-From", "Frame-Span", "Paced-From", "Frame-Records", "Inputs", "Config",
+        "Schema", "Count", "Hash",
     ),
     "clock": ("Version", "Run", "Watermark", "Hash"),
 }  # fmt: skip
 NUMBERS = {
-    "frame": ("First", "Count", "Watermark"), "session": ("Complete-From", "Frame-Span", "Frame-Records", "Count"),
+    "frame": ("First", "Count", "Watermark"), "session": ("Complete-From", "Frame-Span", "Paced-From", "Frame-Records", "Count"),
     "clock": ("Watermark",),
 }  # fmt: skip
 

@@ -1,7 +1,7 @@
 """Live equals batch: what a run says on the bus is Dagster's Silver, byte for byte, whatever happens on the way.
 
-The quick tests replay a small date and the genuine hour. The slow ones (`make test-slow`) replay whole dates of three seeds, cut into
-frames of all sizes, paced, and with processes killed at random moments.
+The quick tests replay a small date and the genuine hour. The slow ones (`make test-slow`) replay whole dates of three seeds, cut
+into frames of all sizes, paced, and with processes killed at random moments.
 """
 
 import datetime as dt
