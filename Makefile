@@ -1,6 +1,7 @@
 # make demo   everything set up, simulated dates from landing to the last stage that exists, a summary
 # make test   the test suite            make check  lint, types, import contract
 # make dev    the Dagster UI            make bench  the table of stages
+# make live   a replay over the bus, with the engine
 PYTHON ?= python3
 BIN := .venv/bin
 export SPYMASTER_DATA ?= $(CURDIR)/data
@@ -10,7 +11,10 @@ DEMO_FROM ?= 2025-06-02
 DEMO_LAST ?= 2025-06-09
 DEMO_EVENTS ?= 1000000
 
-.PHONY: demo test test-slow check dev bench docs clean
+LIVE_SPEED ?= 10
+LIVE_FROM ?= 09:25
+
+.PHONY: demo test test-slow check dev live bench docs clean
 
 # The stamp files say which dependencies the environment has; they are renewed when pins or project settings change.
 .venv/base: constraints.txt pyproject.toml
@@ -51,13 +55,19 @@ check: .venv/dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/spymaster docs --check
+	$(BIN)/python -m spymaster_live docs --check
 
 docs: .venv/base
 	$(BIN)/spymaster docs
+	$(BIN)/python -m spymaster_live docs
 
 dev: .venv/base
 	mkdir -p $(DAGSTER_HOME) && cp dagster.yaml $(DAGSTER_HOME)/
 	$(BIN)/dagster dev -w workspace.yaml -p 3000
+
+# The latest date in landing, replayed over a NATS server of its own; Ctrl-C ends it.
+live: .venv/base
+	$(BIN)/python -m spymaster_live all --speed $(LIVE_SPEED) --from $(LIVE_FROM)
 
 # nautilus_trader, a peer, needs other versions than ours: an environment of its own.
 .venv/peer/done:

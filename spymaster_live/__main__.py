@@ -181,6 +181,19 @@ def control(url: str, do: str, value: str | None) -> None:
     click.echo(orjson.dumps(_run(work), option=orjson.OPT_INDENT_2).decode())
 
 
+@main.command()
+@click.option("--check", is_flag=True, help="Only say whether it is up to date.")
+def docs(check: bool) -> None:
+    """Write docs/live.md."""
+    from spymaster_live.reference import markdown
+
+    page, text = Path(__file__).parents[1] / "docs" / "live.md", markdown()
+    if not check:
+        page.write_text(text)
+    elif not page.exists() or page.read_text() != text:
+        raise click.ClickException(f"{page} is not what spymaster_live says; run `make docs`")
+
+
 @main.command("all")
 @trading_date
 @click.option(
