@@ -96,9 +96,17 @@ def provision(url: str) -> None:
 @click.option("--from", "begin", metavar="HH:MM", help="New York time from which on it is paced; what lies before runs at once.")
 @click.option("--join", metavar="HH:MM", help="As if one had joined late: nothing before this New York time is sent.")
 @click.option("--paused", is_flag=True, help="Wait for `control start` (after --from).")
+@click.option("--quiet", is_flag=True, help="No progress bar.")
 @click.option("--frame-records", default=0, type=click.IntRange(0), help="Records in a frame at most (0: as many as fit).")
 def feed(
-    url: str, date: dt.datetime | None, speed: float, begin: str | None, join: str | None, paused: bool, frame_records: int
+    url: str,
+    date: dt.datetime | None,
+    speed: float,
+    begin: str | None,
+    join: str | None,
+    paused: bool,
+    quiet: bool,
+    frame_records: int,
 ) -> None:
     """Replay a trading date's landing files. Killed, it goes on where it was."""
     from spymaster_live.feed import Pace, Replay, moment, plan
@@ -108,7 +116,7 @@ def feed(
         day = _date(lake, date)
         start = 0 if begin is None else moment(begin, day, lake.config)
         joined = None if join is None else moment(join, day, lake.config)
-        planned = plan(lake, day, speed, frame_records, start, joined, terminal())
+        planned = plan(lake, day, speed, frame_records, start, joined, None if quiet else terminal())
         pace = Pace(speed, free=start, paused=paused)
         async with bus.connected(url, "feed") as client:
             return await Replay(client, planned, pace, lake.config.live.window).run()

@@ -9,12 +9,13 @@ A reader holds the sequence up to which it has read, and asks again from there a
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import nats
 import nats.errors
@@ -36,6 +37,7 @@ ACK_SECONDS: Final = 10.0  # a message that is not acknowledged within is sent a
 TROUBLE: Final = (nats.errors.Error, nats.js.errors.Error, asyncio.TimeoutError, OSError)
 _WRONG_SEQUENCE, _FULL = 10071, 10077  # JetStream's error codes
 
+Answer = TypeVar("Answer")
 log = logging.getLogger("spymaster.live")
 
 
@@ -79,10 +81,15 @@ async def provision(client: Client, config: Config) -> None:
     manager = client.jsm()
     for wanted in streams(config):
         try:
+            await manager.stream_info(str(wanted.name))
+        except nats.js.errors.NotFoundError:
             await manager.add_stream(wanted)
-        except nats.js.errors.BadRequestError:  # it is there with other settings
+        else:
             await manager.update_stream(wanted)
-    await client.jetstream().create_key_value(bucket=STATE, history=1, direct=True)
+    try:
+        await client.jetstream().key_value(STATE)
+    except nats.js.errors.NotFoundError:
+        await client.jetstream().create_key_value(bucket=STATE, history=1, direct=True)
 
 
 async def last(client: Client, stream: str, subject: str) -> api.RawStreamMsg | None:
@@ -96,6 +103,16 @@ async def last(client: Client, stream: str, subject: str) -> api.RawStreamMsg | 
 async def last_sequence(client: Client, stream: str) -> int:
     """The sequence of the latest message that was ever stored."""
     return (await client.jsm().stream_info(stream)).state.last_seq
+
+
+async def patiently(ask: Callable[[], Awaitable[Answer]]) -> Answer:
+    """Ask until there is an answer: a server that is away is waited for."""
+    while True:
+        try:
+            return await ask()
+        except TROUBLE as error:
+            log.warning("asking again: %s", error or type(error).__name__)
+            await asyncio.sleep(0.5)
 
 
 @dataclass
@@ -270,11 +287,29 @@ class Reader:
         await self._drop()
 
 
+async def ids_of(client: Client, stream: str, run: str, since: dt.datetime) -> set[str]:
+    """The ids of a run's messages that a stream holds from a moment of the server's clock on; headers alone are read."""
+    end = await last_sequence(client, stream)
+    consumer = api.ConsumerConfig(
+        deliver_policy=api.DeliverPolicy.BY_START_TIME, opt_start_time=since, ack_policy=api.AckPolicy.NONE, headers_only=True,
+        inactive_threshold=60, mem_storage=True,
+    )  # fmt: skip
+    subscription = await client.jetstream().pull_subscribe(">", stream=stream, config=consumer)
+    found: set[str] = set()
+    at = 0
+    try:
+        while at < end and (await subscription.consumer_info()).num_pending:
+            for message in await subscription.fetch(1000, timeout=5):
+                at, headers = message.metadata.sequence.stream, message.headers or {}
+                if headers.get("Run") == run:
+                    found.add(headers["Nats-Msg-Id"])
+    finally:
+        await subscription.unsubscribe()
+    return found
+
+
 async def bury(publisher: Publisher, sequence: int, message: Msg, reason: str) -> None:
     """A message that cannot be read, as it came, with the reason, to dlq.SUBJECT."""
     log.error("message %d on %s: %s", sequence, message.subject, reason)
     headers = {**(message.headers or {}), "Nats-Msg-Id": f"dead:{sequence}", "Reason": reason, "Stream-Sequence": str(sequence)}
     await publisher.put(Message(f"{DEAD}.{message.subject}", headers, message.data))
-
-
-Trouble = Callable[[str], None]

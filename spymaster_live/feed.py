@@ -32,7 +32,7 @@ from spymaster_assets.progress import Progress
 from spymaster_assets.sessions import Window, calendar, wall
 from spymaster_assets.tables import BRONZE, DAY_SUMMARY, FUTURES_MBP10
 from spymaster_live import messages
-from spymaster_live.bus import MARKET, Publisher, last, last_sequence
+from spymaster_live.bus import MARKET, Publisher, last, last_sequence, patiently
 from spymaster_live.frames import Cutting, Source, frames
 from spymaster_live.messages import CHANNELS, Clock, Frame, Message, Session
 
@@ -182,13 +182,13 @@ class Replay:
         """Publish the date; goes on with an unfinished run of the same plan. The run's id."""
         control = await self.client.subscribe(messages.CONTROL, cb=self._control)
         try:
-            run, base, done = await self._where()
+            run, base, done = await patiently(self._where)
             while True:
                 try:
                     await self._publish(run, base, done)
                     return run
                 except Restart:
-                    base, done = await last_sequence(self.client, MARKET), 0
+                    base, done = await patiently(lambda: last_sequence(self.client, MARKET)), 0
                     run = self._new(base)
         finally:
             await control.unsubscribe()
@@ -242,7 +242,7 @@ class Replay:
 
     async def _same(self, message: Message, sequence: int) -> None:
         """Whether the stream's last message is the one that we cut there. RuntimeError if not: the inputs changed."""
-        held = (await self.client.jsm().get_msg(MARKET, seq=sequence)).headers or {}
+        held = (await patiently(lambda: self.client.jsm().get_msg(MARKET, seq=sequence))).headers or {}
         if (held.get("Nats-Msg-Id"), held.get("Hash")) != (message.id, message.headers["Hash"]):
             raise RuntimeError(
                 f"{MARKET} message {sequence} is {held.get('Nats-Msg-Id')}, expected {message.id}: the inputs changed"

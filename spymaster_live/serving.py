@@ -1,12 +1,13 @@
 """The process around the engine: messages from MARKET to the engine, what it says to LEVELS, trouble to levels.status.
 
 It keeps no state on disk. Started again, it reads the run's messages from the first on; what it says again carries the same ids, so
-that the stream holds it once. Up to the snap that was published last it does not even say it again.
+that the stream holds it once; what the stream is known to hold is not even sent.
 """
 
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import logging
 import time
 from collections import deque
@@ -19,7 +20,7 @@ from nats.aio.msg import Msg
 
 from spymaster_assets.config import Config
 from spymaster_live import messages
-from spymaster_live.bus import DLQ, LEVELS, MARKET, STATE, TROUBLE, Publisher, Reader, bury, last, last_sequence
+from spymaster_live.bus import DLQ, LEVELS, MARKET, STATE, TROUBLE, Publisher, Reader, bury, ids_of, last, last_sequence, patiently
 from spymaster_live.engine import Engine
 from spymaster_live.messages import VERSION, BadMessage, Message, Session, read
 
@@ -36,8 +37,7 @@ class Serving:
         self._out = Publisher(client, LEVELS, window=config.live.window)
         self._dead = Publisher(client, DLQ, window=16)
         self._reader: Reader | None = None
-        self._published = ""  # the id of levels.signals that was published last when we started
-        self._quiet = False
+        self._known: set[str] = set()  # ids that the stream held when we started
         self._state: bytes | None = None
         self._told = self._stated = 0.0
         self._seconds: deque[float] = deque(maxlen=10_000)  # of work per closed snap
@@ -48,7 +48,7 @@ class Serving:
 
     async def run(self, until_done: bool = False) -> None:
         """Serve until stopped; `until_done`: or until the run's date is over and everything is stored."""
-        first = await self._start()
+        first = await patiently(self._start)
         self._reader = Reader(self.client, MARKET, first)
         await self._tell("started")
         try:
@@ -70,11 +70,10 @@ class Serving:
     async def _start(self) -> int:
         """Where to begin: with the latest session, else with whatever comes."""
         session = await last(self.client, MARKET, messages.SESSION)
-        said = await last(self.client, LEVELS, messages.LEVELS_SIGNALS)
-        if session is None or session.seq is None:
+        if session is None or session.seq is None or session.time is None:
             return await last_sequence(self.client, MARKET) + 1
-        if said is not None and (said.headers or {}).get("Run") == (session.headers or {}).get("Run"):
-            self._published, self._quiet = (said.headers or {})["Nats-Msg-Id"], True
+        begun = session.time - dt.timedelta(seconds=1)
+        self._known = await ids_of(self.client, LEVELS, (session.headers or {})["Run"], begun)
         return session.seq
 
     async def _take(self, sequence: int, message: Msg) -> None:
@@ -98,13 +97,13 @@ class Serving:
             await self._say(one)
 
     async def _say(self, message: Message) -> None:
-        """Publish, unless it was published before we started."""
+        """Publish, unless the stream held it before we started."""
         if message.subject == messages.LEVELS_SIGNALS:
             self._state = message.data
-        if self._quiet:
-            self._quiet = message.id != self._published  # the rows and the flow of this snap may be missing: they follow
-            return
-        await self._out.put(message)
+        if message.id in self._known:
+            self._known.discard(message.id)
+        else:
+            await self._out.put(message)
 
     async def _regularly(self) -> None:
         """The state for those who connect, and how things stand."""
@@ -152,7 +151,7 @@ class Serving:
             "market_full": full,
             "lost": reader.lost if reader else 0,
             "consumers": reader.restarts + 1 if reader else 0,
-            "recovering": self._quiet,
+            "recovering": bool(self._known),
             "trouble": self._out.trouble or self._dead.trouble,
             "microseconds_a_snap": _quantiles(self._seconds),
         }

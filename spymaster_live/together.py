@@ -15,6 +15,7 @@ from typing import Any
 
 import click
 import orjson
+from nats.aio.client import Client
 from nats.aio.msg import Msg
 from tqdm import tqdm
 
@@ -72,7 +73,7 @@ def together(lake: Lake, date: dt.date, speed: float, begin: str | None, port: i
     kept = [
         Kept("nats-server", lambda: server.start(port, lake.root / "nats"), once=False),
         Kept("engine", _part(lake, url, "engine"), once=False),
-        Kept("feed", _part(lake, url, "feed", "--date", str(date), "--speed", str(speed), *pacing), once=True),
+        Kept("feed", _part(lake, url, "feed", "--date", str(date), "--speed", str(speed), *pacing, "--quiet"), once=True),
     ]
     try:
         return asyncio.run(_watch(lake, kept, url, port, until_done))
@@ -94,7 +95,7 @@ async def _watch(lake: Lake, kept: list[Kept], url: str, port: int, until_done: 
         shown = _Shown()
         await client.subscribe(messages.LEVELS_STATUS, cb=shown.status)
         click.echo(f"bus {url}; subjects and payloads: docs/live.md; steer: python -m spymaster_live control pause --nats {url}")
-        while not ended.is_set() and not (until_done and shown.done):
+        while not ended.is_set() and not (until_done and await _over(client, kept[-1], shown)):
             for one in kept:
                 one.look_after()
             try:
@@ -102,10 +103,18 @@ async def _watch(lake: Lake, kept: list[Kept], url: str, port: int, until_done: 
             except TimeoutError:
                 continue
         shown.bar.close()
-        return await _compare(lake, client, shown) if shown.done and until_done else 0
+        return 0 if ended.is_set() else await _compare(lake, client, shown)
 
 
-async def _compare(lake: Lake, client: Any, shown: _Shown) -> int:
+async def _over(client: Client, feed: Kept, shown: _Shown) -> bool:
+    """Whether the feed has published its run, and the engine has worked on all of it."""
+    if feed.process is None or feed.process.poll() != 0 or not shown.done:
+        return False
+    session = await bus.patiently(lambda: bus.last(client, bus.MARKET, messages.SESSION))
+    return session is not None and (session.headers or {}).get("Run") == shown.status_now["run"]
+
+
+async def _compare(lake: Lake, client: Client, shown: _Shown) -> int:
     """The run beside Dagster's Silver, if the date was materialized."""
     run, date = shown.status_now["run"], dt.date.fromisoformat(shown.status_now["date"])
     if any(lake.manifest(table, date) is None for table in messages.ROWS):
