@@ -292,11 +292,14 @@ class Replay:
 def moment(said: Any, date: dt.date, config: Config) -> int:
     """ns UTC of ns UTC, or of "HH:MM[:SS]" New York time on the trading date. ValueError outside of the date."""
     window = calendar(config).session(date).bronze
-    if isinstance(said, str) and ":" in said:
-        hours, minutes, *seconds = said.split(":")
-        found = wall(date, f"{hours}:{minutes}", config.sessions.market_zone) + int(seconds[0] if seconds else 0) * NS
-    else:
-        found = int(said)
+    try:
+        if isinstance(said, str) and ":" in said:
+            hours, minutes, *seconds = said.split(":")
+            found = wall(date, f"{hours}:{minutes}", config.sessions.market_zone) + int(seconds[0] if seconds else 0) * NS
+        else:
+            found = int(said)
+    except ValueError as error:
+        raise ValueError(f"{said!r}: expected HH:MM or HH:MM:SS of New York time, or ns UTC") from error
     if not window.start <= found <= window.end:
         raise ValueError(f"{said!r} lies outside of the trading date {date}")
     return found

@@ -23,6 +23,7 @@ from spymaster_assets.lake import Lake
 from spymaster_live import bus, messages, server
 from spymaster_live.parity import differences, said
 
+CANNOT = 1  # exit code of a part that started again would say the same: a missing file, a date without a session
 AGAIN_SECONDS = 1.0  # between a process's death and its next start
 
 
@@ -46,6 +47,8 @@ class Kept:
         code = self.process.poll()
         if code is None or (code == 0 and self.once):
             return
+        if code == CANNOT:
+            raise RuntimeError(f"{self.name} cannot go on; it said why")
         self.deaths, self.died, self.process = self.deaths + 1, time.monotonic(), None
         click.echo(f"{self.name} ended with {code}; starting it again", err=True)
         if self.deaths >= 20:
@@ -77,6 +80,9 @@ def together(lake: Lake, date: dt.date, speed: float, begin: str | None, port: i
     ]
     try:
         return asyncio.run(_watch(lake, kept, url, port, until_done))
+    except RuntimeError as error:
+        click.echo(f"Error: {error}", err=True)
+        return 1
     except KeyboardInterrupt:
         return 0
     finally:

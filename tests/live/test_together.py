@@ -1,0 +1,85 @@
+"""`python -m spymaster_live all`: one command, real processes, twice in the same folder; and what stands beside it."""
+
+import datetime as dt
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from spymaster_assets.config import Config
+from spymaster_assets.ingest import Intake, ingest_date
+from spymaster_assets.lake import Lake
+from spymaster_assets.landing import Landing
+from spymaster_assets.maker import Maker
+from spymaster_assets.silver import SILVER_STAGES
+from spymaster_assets.simulator.write import simulate
+from spymaster_live import server
+from spymaster_live.reference import markdown
+
+DATE = dt.date(2025, 6, 3)
+ROOT = Path(__file__).parents[2]
+
+
+def live(data: Path, *words: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "spymaster_live", "--data", str(data), *words]
+    return subprocess.run(command, cwd=ROOT, env={**os.environ, **settings}, capture_output=True, text=True, timeout=300)
+
+
+@pytest.fixture(scope="module")
+def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("lake")
+    simulate(root / "landing", [DATE], events_per_session=5_000, seed=5, config=Config())
+    made = Lake(root, Config())
+    ingest_date(Intake(DATE, made, Landing(root / "landing", made.config)))
+    return root
+
+
+def test_one_command_twice_and_what_it_says_without_and_with_silver(lake: Path) -> None:
+    port = str(server.free_port())
+    done = live(lake, "all", "--speed", "0", "--until-done", "--port", port)
+    assert done.returncode == 0, done.stderr
+    assert "has no Silver to compare with: spymaster day 2025-06-03" in done.stdout
+    maker = Maker(DATE, Lake(lake, Config()))
+    for stage in SILVER_STAGES:
+        maker.make(stage)
+    done = live(lake, "all", "--date", str(DATE), "--speed", "0", "--until-done", "--port", port)
+    assert done.returncode == 0, done.stderr
+    assert "the same bytes as Dagster's Silver" in done.stdout
+    planted = lake / "planted.toml"
+    planted.write_text("[tape]\ntape_band = 2.0\n")
+    done = live(lake, "all", "--speed", "0", "--until-done", "--port", port, SPYMASTER_CONFIG=str(planted))
+    assert done.returncode == 1 and "DIFFERENT from" in done.stdout and "silver/signals row" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("all", "--date", "2025-06-07"), "2025-06-07 is a weekend"),
+        (("all", "--date", "2025-06-10"), "no futures_mbp10"),
+        (("feed", "--date", "2025-06-10"), "no futures_mbp10"),
+        (("feed", "--date", "2025-06-03", "--from", "25:00"), "25:00"),
+        (("feed", "--date", "2025-06-03", "--from", "17:30"), "outside of the trading date"),
+    ],
+)
+def test_trouble_is_one_sentence(lake: Path, words: tuple[str, ...], told: str) -> None:
+    done = live(lake, *words)
+    assert done.returncode == 1 and told in done.stderr and "Traceback" not in done.stderr
+
+
+def test_an_empty_landing_says_what_to_do(tmp_path: Path) -> None:
+    done = live(tmp_path, "all")
+    assert done.returncode == 1 and "make demo" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_the_servers_configuration_is_valid(tmp_path: Path) -> None:
+    done = subprocess.run([*server.command(4222, tmp_path), "-t"], capture_output=True, text=True)
+    assert done.returncode == 0 and "is valid" in done.stderr
+
+
+def test_the_page_names_every_subject_and_header() -> None:
+    from spymaster_live.messages import CHANNELS, HEADERS
+
+    text = markdown()
+    assert all(f"`{name}`" in text for name in (*CHANNELS.values(), *HEADERS))
