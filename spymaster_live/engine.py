@@ -14,16 +14,19 @@ from typing import Any, Final
 import numpy as np
 
 from spymaster_assets import dbn
+from spymaster_assets.compute.clock import BUCKETS
+from spymaster_assets.compute.grid import FARTHEST
 from spymaster_assets.compute.growing import Growing
 from spymaster_assets.compute.stream import Day
 from spymaster_assets.config import Config
 from spymaster_assets.schema import Table
 from spymaster_assets.sessions import calendar
-from spymaster_assets.tables import FEATURE_ROWS, FLOW, LEVELS, SIGNALS, SNAPS, TOUCHES
+from spymaster_assets.tables import FEATURE_ROWS, FLOW, FUTURES_MBP10, LEVELS, SIGNALS, SNAPS, TOUCHES
 from spymaster_live import messages
-from spymaster_live.messages import FLOWS, ROWS, VERSION, BadMessage, Clock, Frame, Message, Session, pack
+from spymaster_live.messages import FLOWS, ROWS, SCHEMAS, VERSION, BadMessage, Clock, Frame, Message, Session, pack
 from spymaster_live.payload import lines
 
+BOOK: Final = FUTURES_MBP10.name  # the channel that the tables are made from
 SNAPS_A_MESSAGE: Final = 128
 
 
@@ -59,13 +62,35 @@ class Engine:
         if self.session is None or message.run != self.session.run:
             here = f"the session is of run {self.session.run}" if self.session else "no session has begun"
             raise BadMessage(f"run {message.run}: {here}")
+        self._check(message)
         if isinstance(message, Frame):
             self._feed(message)
         return self._close(message.watermark)
 
+    def _check(self, message: Frame | Clock) -> None:
+        """Whether a message can belong to the session's date, before anything of it is used."""
+        end = self.day.clock.globex_end
+        if message.watermark > end:
+            raise BadMessage(f"watermark {message.watermark} lies after the end of the date, {end}")
+        if not isinstance(message, Frame):
+            return
+        if message.schema not in SCHEMAS[message.channel]:
+            expected = ", ".join(SCHEMAS[message.channel])
+            raise BadMessage(f"schema {message.schema} on channel {message.channel}; expected {expected}")
+        if message.channel != BOOK:
+            return
+        if int(message.records["ts_event"].max()) > end:
+            raise BadMessage(f"a record lies after the end of the date, {end}")
+        levels, farthest = message.records["levels"], FARTHEST * self.config.instrument.tick
+        for prices in (message.records["price"], levels["bid_px"], levels["ask_px"]):
+            if (((prices > farthest) & (prices != dbn.UNDEF_PRICE)) | (prices < -farthest)).any():
+                raise BadMessage(f"a price lies farther than {FARTHEST} ticks from zero")
+
     def _begin(self, session: Session) -> list[Message]:
         if self.session is not None and session.run == self.session.run:
             return []  # the feed was started again
+        if len(session.priors) not in (0, BUCKETS):
+            raise BadMessage(f"{len(session.priors)} rows of priors; expected {BUCKETS}, or none")
         try:
             date = dt.date.fromisoformat(session.date)
             day = Day(
@@ -76,6 +101,7 @@ class Engine:
         self.session, self.day, self.tally, self.watermark = session, day, Tally(), 0
         self._next: Counter[str] = Counter()
         self._told = self._flowed = -1  # the last snap that was told about, and the last whose flow was
+        self._seconds = np.zeros(0, np.int64)  # last snaps of seconds that are told about and not complete
         self._seen = dict.fromkeys((table.name for table in ROWS), 0)
         self._partial = session.complete_from > day.clock.open
         return []
@@ -88,9 +114,7 @@ class Engine:
         self.tally.repeated += len(frame.records) - len(fresh)
         if not len(fresh):
             return
-        if frame.channel == "futures_mbp10":
-            if int(fresh["ts_event"].max()) > self.day.clock.globex_end:
-                raise BadMessage(f"records after the end of {self.session and self.session.date}")
+        if frame.channel == BOOK:
             self.day.take(np.array(fresh))  # writable: the kernels are compiled for that
         self.tally.missing += max(0, frame.first - expected)
         self.tally.records[frame.channel] += len(fresh)
@@ -101,9 +125,8 @@ class Engine:
         if watermark <= self.watermark:
             return []
         self.watermark = watermark
-        before = self.day.closed
         self.day.step(_NOTHING, watermark)
-        told = self._tell() if self.day.closed > before else []
+        told = self._tell()
         return [*told, *self._rest()] if self.done else told
 
     def _tell(self) -> list[Message]:
@@ -119,7 +142,7 @@ class Engine:
             said += self._messages(ks[start : start + SNAPS_A_MESSAGE], self._new(int(ks[start : start + SNAPS_A_MESSAGE][-1])))
         if len(ks):
             self._see(int(ks[-1]))
-        return said
+        return said or self._flow(ks)
 
     def _rest(self) -> list[Message]:
         """What came after the last snap that was told about: levels of the afternoon."""
@@ -164,21 +187,22 @@ class Engine:
         return [
             Message(messages.LEVELS_SIGNALS, self._headers("signals", span, ""), text),
             *self._rows(rows, span),
-            *self._flow(ks, span),
+            *self._flow(ks),
         ]
 
-    def _flow(self, ks: np.ndarray, span: str) -> list[Message]:
+    def _flow(self, ks: np.ndarray) -> list[Message]:
         """Books and flow of the whole seconds that are told about, each once it is complete."""
-        day, second, last = self.day, self.day.clock.second, int(ks[-1])
-        ends = np.unique((ks + second - 1) // second) * second
+        day, second = self.day, self.day.clock.second
+        ends = np.union1d(self._seconds, (ks + second - 1) // second * second)
+        ends, self._seconds = ends[ends <= day.closed], ends[ends > day.closed]
         wanted = (ends[:, None] + np.arange(1 - second, 1)).ravel()
-        wanted = wanted[(wanted > self._flowed) & (np.repeat(ends, second) <= last)]
+        wanted = wanted[wanted > self._flowed]
         if not len(wanted):
             return []
-        self._flowed = int(wanted[-1])
-        flow = day.flow.rows[int(day.snaps["flow_rows"][wanted[0] - 1]) : int(day.snaps["flow_rows"][self._flowed])]
+        first, self._flowed = int(wanted[0]), int(wanted[-1])
+        flow = day.flow.rows[int(day.snaps["flow_rows"][first - 1]) : int(day.snaps["flow_rows"][self._flowed])]
         counts, data = pack(FLOWS, {SNAPS.name: day.snaps[wanted], FLOW.name: flow[np.isin(flow["k"], wanted)]})
-        return [Message(messages.LEVELS_FLOW, self._headers("flow", span, counts), data)]
+        return [Message(messages.LEVELS_FLOW, self._headers("flow", f"{first}-{self._flowed}", counts), data)]
 
     def _rows(self, rows: dict[str, np.ndarray], span: str) -> list[Message]:
         """New rows, if there are any."""

@@ -7,6 +7,7 @@ that a missing or repeated one shows. No message holds a wall-clock time.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -27,6 +28,13 @@ CHANNELS: Final[Mapping[str, str]] = {
     "option_trades": "market.options.trades",
     "futures_mbp10": "market.futures.mbp10",
     "futures_trades": "market.futures.trades",
+}
+SCHEMAS: Final[Mapping[str, tuple[str, ...]]] = {  # what a channel's records may be
+    "definitions": ("definition",),
+    "option_quotes": ("tbbo", "bbo-1s", "bbo-1m"),
+    "option_trades": ("trades",),
+    "futures_mbp10": ("mbp-10",),
+    "futures_trades": ("trades",),
 }
 SESSION: Final = "market.session"
 CLOCK: Final = "market.clock"
@@ -217,7 +225,7 @@ def _text(headers: Mapping[str, str], name: str) -> str:
 
 def _number(headers: Mapping[str, str], name: str) -> int:
     text = _text(headers, name)
-    if not text.lstrip("-").isdecimal():
+    if not re.fullmatch(r"-?[0-9]{1,19}", text, re.ASCII):
         raise BadMessage(f"header {name} is {text!r}; expected a whole number")
     return int(text)
 
@@ -230,10 +238,13 @@ def pack(tables: tuple[Table, ...], rows: Mapping[str, np.ndarray]) -> tuple[str
 
 def unpack(tables: tuple[Table, ...], counts: str, data: bytes) -> dict[str, np.ndarray]:
     """The rows of each table. BadMessage if the data does not hold what the header says."""
-    told = dict(part.split("=") for part in counts.split())
+    expected = " ".join(f"{table.name}=([0-9]{{1,9}})" for table in tables)
+    found = re.fullmatch(expected, counts, re.ASCII)
+    if found is None:
+        raise BadMessage(f"header Rows is {counts!r}; expected a count for each of {', '.join(table.name for table in tables)}")
     rows, at = {}, 0
-    for table in tables:
-        size = int(told[table.name]) * table.dtype.itemsize
+    for table, count in zip(tables, found.groups(), strict=True):
+        size = int(count) * table.dtype.itemsize
         if at + size > len(data):
             raise BadMessage(f"{len(data)} bytes; expected {counts} of {', '.join(table.name for table in tables)}")
         rows[table.name] = np.frombuffer(data[at : at + size], table.dtype)

@@ -9,7 +9,7 @@ from spymaster_assets.config import Config
 from spymaster_assets.schema import Table
 from spymaster_live import bus, messages, payload
 from spymaster_live.engine import SNAPS_A_MESSAGE
-from spymaster_live.messages import CHANNELS, FLOWS, HEADERS, ROWS
+from spymaster_live.messages import CHANNELS, FLOWS, HEADERS, ROWS, SCHEMAS
 
 MARKET_HEADERS = ("Version", "Run", "Schema", "First", "Count", "Start", "End", "Watermark", "Hash", "Nats-Msg-Id")
 SESSION_HEADERS = (
@@ -64,11 +64,7 @@ def _subjects() -> list[str]:
 
 
 def _schemas(channel: str) -> str:
-    sizes = {
-        "futures_mbp10": ("mbp-10",), "futures_trades": ("trades",), "definitions": ("definition",), "option_trades": ("trades",),
-        "option_quotes": ("tbbo", "bbo-1s", "bbo-1m"),
-    }  # fmt: skip
-    return ", ".join(f"`{name}` ({dbn.SCHEMAS[name].dtype.itemsize} bytes)" for name in sizes[channel])
+    return ", ".join(f"`{name}` ({dbn.SCHEMAS[name].dtype.itemsize} bytes)" for name in SCHEMAS[channel])
 
 
 def _named(tables: tuple[Table, ...]) -> str:

@@ -188,6 +188,7 @@ CHANGES: Mapping[str, Mapping[str, object]] = {
     "labels": {"half_life_seconds": 500.0},
     "priors": {"min_dates": 2},
     "sequences": {"depth_ticks": 5},
+    "live": {"frame_ms": 40.0},
 }
 SILVER_GOLD = {*BOOK, "option_flow", "priors", *TOUCHED}
 OWN: Mapping[str, set[str]] = {  # the tables that read a group of parameters themselves
@@ -206,6 +207,7 @@ OWN: Mapping[str, set[str]] = {  # the tables that read a group of parameters th
     "labels": {"day_summary", "touches", "labels", "training"},
     "priors": {"day_summary", "priors", "touches", "features", "signals"},
     "sequences": {"sequences"},
+    "live": set(),
 }
 ALL: Mapping[str, set[str]] = {  # and those that follow, of a date with earlier ones
     "instrument": {*NAMES},
@@ -223,6 +225,7 @@ ALL: Mapping[str, set[str]] = {  # and those that follow, of a date with earlier
     "labels": {"day_summary", "priors", *TOUCHED},
     "priors": {"day_summary", "priors", *TOUCHED},
     "sequences": {"sequences"},
+    "live": set(),
 }
 
 

@@ -288,7 +288,9 @@ def test_messages(name):
         assert message.headers["Snaps"] == f"{ks[0]}-{ks[-1]}" and ks == list(range(ks[0], ks[-1] + 1))
         spans.append((message.headers["Snaps"], len(ks)))
     assert max(count for _, count in spans) == SNAPS_A_MESSAGE == 128
-    assert {message.headers["Snaps"] for message in said.of("levels.flow")} <= {span for span, _ in spans} | {"end"}
+    for message in said.of("levels.flow"):
+        ks = unpack(FLOWS, message.headers["Rows"], message.data)["snaps"]["k"]
+        assert message.headers["Snaps"] == f"{ks[0]}-{ks[-1]}"
     *told, end = said.of("levels.rows")
     assert {message.headers["Snaps"] for message in told} <= {span for span, _ in spans} and end.headers["Snaps"] == "end"
     before = -1
@@ -356,7 +358,7 @@ def twin(finished, k):
     snap, touches = finished.snaps[k], finished.touches.rows
     ts, spot = int(snap["ts"]), known(SNAPS, "last", snap)
     two_sided = known(SNAPS, "mid2", snap) is not None
-    force = [level for level in finished.levels.rows if level["valid_from"] < ts <= level["valid_to"]]
+    force = finished.levels.rows[(finished.levels.rows["valid_from"] < ts) & (finished.levels.rows["valid_to"] >= ts)]
     scored = {int(touches[row["touch"]]["kind"]): row for row in finished.signals.rows[finished.signals.rows["k"] == k]}
     levels = []
     for level in force:
@@ -446,6 +448,24 @@ def assert_note(note, level):
         way = {0: None, 1: "toward the break", -1: "away from the break"}[level["tape"]["sweep"]]
         assert ("sweep" in note) == (way is not None) and (way or "") in note
         assert ("wall" in note) == (level["barrier"]["state"] in ("WALL", "CONSUMED", "ABSORPTION", "WEAK"))
+
+
+def test_at_the_edges():
+    """Prices right at the limits of nearness and band and a unit beyond, and values that are unknown."""
+    finished, k = pickle.loads(pickle.dumps(day())), int(day().touches.rows["k"][5])
+    ts, spot = int(finished.snaps["ts"][k]), int(finished.snaps["last"][k]) * TICK
+    force = finished.levels.rows[(finished.levels.rows["valid_from"] < ts) & (finished.levels.rows["valid_to"] >= ts)].copy()
+    force["price"] = [spot, spot + BAND, spot - BAND - 1, spot + NEAR, spot + NEAR + 1, spot + 2 * NEAR]
+    finished.levels = Growing.of(force)
+    scored = finished.signals.rows["k"] == k
+    for name, unknown in (("signal", -1), ("confidence", -1), ("fuel_effect", -1), ("break_score_smooth", np.nan)):
+        finished.signals.rows[name][scored] = unknown
+    (payload,) = map(strict, lines(finished, np.array([k]), finished.signals.rows[scored], 0, False).splitlines())
+    assert [level.pop("note") is None for level in payload["levels"]].count(False) == scored.sum() > 0
+    assert payload == twin(finished, k)
+    assert [len(level["kinds"]) for level in payload["levels"]] == [4, 5, 3, 5, 4, 3]
+    assert [level["in_band"] for level in payload["levels"]] == [True, True, False, False, False, False]
+    assert [level["distance"] for level in payload["levels"]][:2] == [0, 0.25]
 
 
 def test_every_scored_touch_is_told():
@@ -542,6 +562,7 @@ def test_repetitions_do_not_show(kind):
     assert len(said.lines) > 4000
     tally, plain = said.engine.tally, said_to_part().engine.tally
     assert (tally.repeated, tally.missing, tally.records) == (count, 0, plain.records)
+    assert said.engine.watermark == PART
 
 
 def test_a_frame_that_never_came():
