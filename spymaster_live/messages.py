@@ -193,7 +193,9 @@ def read(subject: str, headers: Mapping[str, str] | None, data: bytes) -> Frame 
     channel = next((name for name, its in CHANNELS.items() if its == subject), None)
     if channel is None:
         raise BadMessage(f"subject {subject} is not one of {', '.join((*CHANNELS.values(), SESSION, CLOCK))}")
-    schema, count = _text(facts, "Schema"), _number(facts, "Count")
+    schema, first, count = _text(facts, "Schema"), _number(facts, "First"), _number(facts, "Count")
+    if first < 0:
+        raise BadMessage(f"header First is {first}; records are numbered from 0")
     if schema not in dbn.SCHEMAS:
         raise BadMessage(f"schema {schema} is unknown")
     layout = dbn.SCHEMAS[schema]
@@ -202,7 +204,7 @@ def read(subject: str, headers: Mapping[str, str] | None, data: bytes) -> Frame 
     records = np.frombuffer(data, layout.dtype)
     if not ((records["rtype"] == layout.rtype) & (records["length"] == layout.dtype.itemsize // 4)).all():
         raise BadMessage(f"a record is not of rtype {layout.rtype} with {layout.dtype.itemsize} bytes")
-    return Frame(run, channel, schema, _number(facts, "First"), records, _number(facts, "Watermark"))
+    return Frame(run, channel, schema, first, records, _number(facts, "Watermark"))
 
 
 def _session(run: str, facts: Mapping[str, str], data: bytes) -> Session:

@@ -30,7 +30,6 @@ from tests import short_day, test_chunks
 S, NS = short_day.SESSION, 1_000_000_000
 RUN = "2025-06-03.7741"
 SPANS = {"250 ms": NS // 4, "1 s": NS, "60 s": 60 * NS}
-SIZES = (7, 64, 512, 0)
 PART = short_day.at("09:50")  # where the day is cut off for tests that need not see all of it
 
 
@@ -174,7 +173,7 @@ def assert_is_the_day(said, name="simulated"):
     assert said.engine.done and said.engine.tally.missing == said.engine.tally.repeated == 0
 
 
-@pytest.mark.parametrize("most", SIZES)
+@pytest.mark.parametrize("most", [512, 0])
 def test_any_frames(most):
     assert_is_the_day(whole() if most == 512 else Said(cut(most, "60 s")))
 
@@ -191,17 +190,19 @@ def test_part_of_a_day():
         assert len(by_then) and difference(table, rows[table.name], by_then) is None
 
 
-@pytest.mark.parametrize("most, span, until", [(7, "250 ms", "09:45"), (512, "250 ms", "09:40"), (64, "1 s", "09:50")])
-def test_short_spans(most, span, until):
+@pytest.mark.parametrize(
+    "most, span, until", [(7, "60 s", "09:50"), (64, "1 s", "09:50"), (7, "250 ms", "09:45"), (512, "250 ms", "09:40")]
+)
+def test_small_frames(most, span, until):
     """From before the signals begin."""
     assert_same(Said(spliced(most, span, short_day.at("09:29"), short_day.at(until))), said_to_part())
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", test_chunks.DAYS)
-@pytest.mark.parametrize("span", ["250 ms", "1 s"])
-@pytest.mark.parametrize("most", SIZES)
-def test_short_spans_all_day(most, span, name):
+@pytest.mark.parametrize("span", SPANS)
+@pytest.mark.parametrize("most", [7, 64, 512, 0])
+def test_any_frames_all_day(most, span, name):
     assert_is_the_day(Said(cut(most, span, name)), name)
 
 

@@ -23,7 +23,7 @@ CARRIED = {
     "definitions": ["definition"], "option_quotes": ["tbbo", "bbo-1s"], "option_trades": ["trades"], "futures_mbp10": ["mbp-10"],
     "futures_trades": ["trades"],
 }  # fmt: skip
-fast = settings(max_examples=150, deadline=None, derandomize=True, database=None)
+fast = settings(max_examples=100, deadline=None, derandomize=True, database=None)
 
 
 class Case(NamedTuple):

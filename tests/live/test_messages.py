@@ -291,3 +291,7 @@ def test_counts_that_cannot_be_read(told):
 
 
 assert {SNAPS, FLOW} == set(FLOWS) and LEVELS in ROWS
+
+
+def test_a_first_record_before_the_first():
+    assert refused(*changed(EVERY["frame"], First="-5")) == "header First is -5; records are numbered from 0"
