@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import nats.errors
 import orjson
 from nats.aio.client import Client
 
@@ -134,7 +135,11 @@ class Rig:
 
     def control(self, **wanted: Any) -> dict[str, Any]:
         async def order(client: Client) -> dict[str, Any]:
-            return dict(orjson.loads((await client.request(messages.CONTROL, orjson.dumps(wanted), timeout=10)).data))
+            while True:  # until the feed listens
+                try:
+                    return dict(orjson.loads((await client.request(messages.CONTROL, orjson.dumps(wanted), timeout=10)).data))
+                except nats.errors.NoRespondersError:
+                    await asyncio.sleep(0.2)
 
         return self.ask(order)
 

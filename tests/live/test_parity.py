@@ -5,7 +5,6 @@ into frames of all sizes, paced, and with processes killed at random moments.
 """
 
 import datetime as dt
-import os
 import random
 import shutil
 import time
@@ -169,22 +168,28 @@ sma_bars = [5, 10]
 """
 
 
-@pytest.mark.parametrize("most", [1, 64, 0])
-def test_the_genuine_hour(tmp_path: Path, most: int) -> None:
-    """An hour of real ES, with the windows of the day laid into it."""
-    named = os.environ.get("SPYMASTER_REAL_DATA")
-    if named is None:
-        pytest.skip("SPYMASTER_REAL_DATA is not set: the genuine samples are not at hand")
-    date, config = dt.date(2023, 12, 26), tmp_path / "hour.toml"
+HOUR_DATE = dt.date(2023, 12, 26)
+
+
+@pytest.fixture(scope="module")
+def hour(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A lake with an hour of real ES, and the configuration that lays the windows of the day into it."""
+    folder = tmp_path_factory.mktemp("hour")
+    config, landing = folder / "hour.toml", folder / "lake" / "landing"
     config.write_text(HOUR)
-    landing = tmp_path / "lake" / "landing"
     landing.mkdir(parents=True)
-    for path in (Path(named) / "glbx").glob("esh4-20231225.*"):
+    for path in real_data.glob("esh4-20231225.*"):
         shutil.copy(path, landing / path.name)
-    root = materialized(tmp_path / "lake", date, config)
-    with rig(root, tmp_path / "live", {"": config}) as live:
+    return materialized(folder / "lake", HOUR_DATE, config), config
+
+
+@pytest.mark.parametrize("most", [1, 64, 0])
+def test_the_genuine_hour(hour: tuple[Path, Path], tmp_path: Path, most: int) -> None:
+    root, config = hour
+    with rig(root, tmp_path, {"": config}) as live:
         live.engine()
-        live.feed(date, "--speed", "0", "--frame-records", str(most))
+        live.feed(HOUR_DATE, "--speed", "0", "--frame-records", str(most))
         live.finish()
-        counts = live.compared(date)
+        counts = live.compared(HOUR_DATE)
     assert min(counts.values()) > 0
+    print(most, counts)
