@@ -216,7 +216,7 @@ class Replay:
     async def _publish(self, run: str, base: int, done: int) -> None:
         """Publish the messages of a run behind the `done` that the stream holds."""
         publisher = Publisher(self.client, MARKET, base=base + done, window=self.window)
-        self.published, previous = done, None
+        self.published, previous, self.pace.position = done, None, self.plan.window.start
         for number, item in enumerate(self.plan.messages(run)):
             if number < done:
                 previous = item if number == done - 1 else None
@@ -232,7 +232,7 @@ class Replay:
                 await publisher.flush()
                 to, self.restart = self.restart, None
                 self.plan = self.plan.begun_at(to)
-                self.pace.change(free=to, position=0, allowed=0)
+                self.pace.change(free=to, allowed=0)
                 raise Restart
             await publisher.put(item.message())
             self.published = number + 1

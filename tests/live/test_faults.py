@@ -276,6 +276,14 @@ def test_the_replay_is_steered(live: Rig) -> None:
     assert min(live.compared(DATE).values()) > 0
 
 
+def test_a_paced_replay_begins_at_once_and_keeps_its_pace(live: Rig) -> None:
+    """Without a moment to begin at it is paced from the session's first record time on."""
+    live.feed(DATE, "--speed", "500")
+    first = live.control(do="state")["position"]
+    time.sleep(4)
+    assert live.control(do="state")["position"] - first == pytest.approx(4 * 500e9, rel=0.4)
+
+
 def still(live: Rig) -> int:
     """Where the replay stands, once it stands still."""
     before, now = -1, 0
