@@ -1,4 +1,4 @@
-"""Live on real processes: `python -m benchmarks.live --data LAKE --date D [--seconds N]`.
+"""Live on real processes: `python -m benchmarks.live --data LAKE --date D [--seconds N] [--paced]`.
 
 Three measurements with a server, a feed and an engine, acknowledged and on the disk:
 1. a date as fast as possible: records a second that the engine has worked on, and the CPU of each process;
@@ -91,6 +91,8 @@ async def measure(lake: Lake, date: dt.date, words: list[str], seconds: float | 
                 else:
                     while not ear.seconds:
                         await asyncio.sleep(0.2)
+                    await asyncio.sleep(5)  # what came before is caught up with
+                    ear.seconds.clear()
                     await asyncio.sleep(seconds)
                     _latency(ear, words)
         finally:
@@ -129,12 +131,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--date", type=dt.date.fromisoformat, required=True)
-    parser.add_argument("--seconds", type=float, default=60.0, help="of the paced measurements")
+    parser.add_argument("--seconds", type=float, default=60.0, help="of the paced measurements; 0: none")
+    parser.add_argument("--paced", action="store_true", help="only those")
     options = parser.parse_args()
     lake = Lake(options.data.absolute(), load())
     since = calendar(lake.config).session(options.date).opening_range.end
-    asyncio.run(measure(lake, options.date, ["--speed", "0"], None))
-    for speed in ("1", "10"):
+    if not options.paced:
+        asyncio.run(measure(lake, options.date, ["--speed", "0"], None))
+    for speed in ("1", "10") if options.seconds else ():
         asyncio.run(measure(lake, options.date, ["--speed", speed, "--from", "09:45"], options.seconds, since))
 
 
