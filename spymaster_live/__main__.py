@@ -150,7 +150,7 @@ def engine(url: str, name: str, until_done: bool) -> None:
 @click.option("--run", help="The run (default: the latest).")
 def parity(url: str, date: dt.datetime | None, run: str | None) -> None:
     """Compare what a run said with what Dagster stored, byte for byte."""
-    from spymaster_live.parity import differences, said
+    from spymaster_live.parity import differences, said, verdict
 
     async def work() -> tuple[str, list[str], dict[str, int]]:
         async with bus.connected(url, "parity") as client:
@@ -165,10 +165,7 @@ def parity(url: str, date: dt.datetime | None, run: str | None) -> None:
     if found is None:
         return
     name, told, counts = found
-    for line in told:
-        click.echo(line)
-    rows = ", ".join(f"{count:,} {table}" for table, count in counts.items())
-    click.echo(f"run {name}: {'DIFFERENT from' if told else 'the same bytes as'} Dagster's Silver: {rows}")
+    click.echo(verdict(name, told, counts))
     sys.exit(1 if told else 0)
 
 

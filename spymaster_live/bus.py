@@ -35,7 +35,7 @@ URL: Final = "nats://127.0.0.1:4222"
 DAY_SECONDS: Final = 86_400.0
 ACK_SECONDS: Final = 10.0  # a message that is not acknowledged within is sent again
 TROUBLE: Final = (nats.errors.Error, nats.js.errors.Error, asyncio.TimeoutError, OSError)
-_WRONG_SEQUENCE, _FULL = 10071, 10077  # JetStream's error codes
+_FULL: Final = 10077  # JetStream's error code of a stream that has reached its limit
 
 Answer = TypeVar("Answer")
 log = logging.getLogger("spymaster.live")
@@ -125,7 +125,7 @@ class Publisher:
     """Publishes in order, a window ahead of the acknowledgements; from the first that fails on, everything again.
 
     `base`: the stream's last sequence before the first message, if this is its only publisher: message n then has sequence
-    base + 1 + n or is refused. Without `base` messages are told apart by their ids. `on_trouble` hears why it has to wait.
+    base + 1 + n or is refused. Without `base` messages are told apart by their ids. `trouble`: why it has to wait, or None.
     """
 
     def __init__(self, client: Client, stream: str, *, base: int | None = None, window: int = 256) -> None:
@@ -135,10 +135,6 @@ class Publisher:
         self._latest: str | None = None  # the id of the last of them
         self._waiting: deque[_Sent] = deque()
         self.trouble: str | None = None
-
-    @property
-    def acked(self) -> int:
-        return self._acked
 
     async def put(self, message: Message) -> None:
         """Send a message; waits while the window is full. Raises Fenced if somebody else publishes to our stream."""

@@ -22,6 +22,7 @@ import orjson
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
+from spymaster_assets import dbn
 from spymaster_assets.compute.summary import priors
 from spymaster_assets.config import Config
 from spymaster_assets.ingest import Intake
@@ -69,7 +70,7 @@ class Plan:
 
     def _records(self, name: str) -> Iterator[np.ndarray]:
         for records in self.intake.records(_TABLES[name]):
-            fresh = records if self.join <= self.window.start else records[records["ts_event"].view("i8") > self.join]
+            fresh = records if self.join <= self.window.start else dbn.pick(records, records["ts_event"].view("i8") > self.join)
             if len(fresh):
                 yield fresh
 
@@ -169,7 +170,7 @@ class Restart(Exception):
 
 @dataclass
 class Replay:
-    """One date on its way to the bus. `begin`: ns UTC from which on it is paced."""
+    """One date on its way to the bus. `window`: messages ahead of their acknowledgements; `restart`: ns UTC of a seek."""
 
     client: Client
     plan: Plan

@@ -80,7 +80,7 @@ class BadMessage(ValueError):
 
 @dataclass(frozen=True)
 class Message:
-    """A message to publish: subject, headers without the run's, data."""
+    """A message to publish."""
 
     subject: str
     headers: Mapping[str, str]

@@ -89,3 +89,9 @@ def differences(lake: Lake, date: dt.date, live: Said) -> tuple[list[str], dict[
     if repeated:
         found.append(f"{repeated} messages of levels.* stand in the stream more than once")
     return found, counts
+
+
+def verdict(run: str, found: list[str], counts: Mapping[str, int]) -> str:
+    """The outcome as lines for a reader: every difference, then what was compared."""
+    rows = ", ".join(f"{count:,} {table}" for table, count in counts.items())
+    return "\n".join([*found, f"run {run}: {'DIFFERENT from' if found else 'the same bytes as'} Dagster's Silver: {rows}"])

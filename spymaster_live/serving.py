@@ -6,7 +6,6 @@ that the stream holds it once; what the stream is known to hold is not even sent
 
 from __future__ import annotations
 
-import asyncio
 import datetime as dt
 import logging
 import time
@@ -41,18 +40,14 @@ class Serving:
         self._state: bytes | None = None
         self._told = self._stated = 0.0
         self._seconds: deque[float] = deque(maxlen=10_000)  # of work per closed snap
-        self._stop = asyncio.Event()
-
-    def stop(self) -> None:
-        self._stop.set()
 
     async def run(self, until_done: bool = False) -> None:
-        """Serve until stopped; `until_done`: or until the run's date is over and everything is stored."""
+        """Serve until cancelled; `until_done`: or until the run's date is over and everything is stored."""
         first = await patiently(self._start)
         self._reader = Reader(self.client, MARKET, first)
         await self._tell("started")
         try:
-            while not self._stop.is_set():
+            while True:
                 found = await self._reader.read(min(1.0, self.config.live.status_seconds))
                 for sequence, message in found:
                     await self._take(sequence, message)
@@ -162,10 +157,3 @@ def _quantiles(seconds: deque[float]) -> dict[str, float] | None:
         return None
     p50, p99 = np.quantile(np.array(seconds), [0.5, 0.99]) * 1e6
     return {"p50": round(float(p50), 1), "p99": round(float(p99), 1), "snaps": len(seconds)}
-
-
-def warm(config: Config) -> None:
-    """Compile, or load, every kernel, so that no message waits for that: a date of no records, and one touch of nothing."""
-    from spymaster_live.rehearsal import rehearse
-
-    rehearse(config)

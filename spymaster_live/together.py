@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from spymaster_assets.lake import Lake
 from spymaster_live import bus, messages, server
-from spymaster_live.parity import differences, said
+from spymaster_live.parity import differences, said, verdict
 
 CANNOT = 1  # exit code of a part that started again would say the same: a missing file, a date without a session
 AGAIN_SECONDS = 1.0  # between a process's death and its next start
@@ -127,10 +127,7 @@ async def _compare(lake: Lake, client: Client, shown: _Shown) -> int:
         click.echo(f"run {run} is over; {date} has no Silver to compare with: spymaster day {date}")
         return 0
     found, counts = differences(lake, date, await said(client, run))
-    for line in found:
-        click.echo(line)
-    rows = ", ".join(f"{count:,} {table}" for table, count in counts.items())
-    click.echo(f"run {run}: {'DIFFERENT from' if found else 'the same bytes as'} Dagster's Silver: {rows}")
+    click.echo(verdict(run, found, counts))
     return 1 if found else 0
 
 

@@ -19,7 +19,12 @@ import orjson
 from nats.aio.client import Client
 
 from spymaster_assets.config import Config, load
+from spymaster_assets.ingest import Intake, ingest_date
 from spymaster_assets.lake import Lake
+from spymaster_assets.landing import Landing
+from spymaster_assets.maker import Maker
+from spymaster_assets.silver import SILVER_STAGES
+from spymaster_assets.simulator.write import simulate
 from spymaster_live import bus, messages, server
 from spymaster_live.parity import Said, differences, said
 
@@ -148,6 +153,21 @@ class Rig:
             if process.poll() is None:
                 process.send_signal(signal.SIGKILL)
                 process.wait()
+
+
+def small_lake(root: Path, date: dt.date, events: int) -> Path:
+    """A lake with a simulated date in landing and Bronze, made without Dagster."""
+    simulate(root / "landing", [date], events_per_session=events, seed=5, config=Config())
+    lake = Lake(root, Config())
+    ingest_date(Intake(date, lake, Landing(root / "landing", lake.config)))
+    return root
+
+
+def make_silver(root: Path, date: dt.date) -> None:
+    """Silver of a date whose Bronze is there."""
+    maker = Maker(date, Lake(root, Config()))
+    for stage in SILVER_STAGES:
+        maker.make(stage)
 
 
 @contextmanager

@@ -13,19 +13,13 @@ import numpy as np
 import pytest
 from nats.aio.client import Client
 
-from spymaster_assets.config import Config
-from spymaster_assets.ingest import Intake, ingest_date
 from spymaster_assets.lake import Lake
-from spymaster_assets.landing import Landing
-from spymaster_assets.maker import Maker
-from spymaster_assets.silver import SILVER_STAGES
-from spymaster_assets.simulator.write import simulate
 from spymaster_assets.tables import LEVELS
 from spymaster_live import bus, messages
 from spymaster_live.feed import plan
 from spymaster_live.messages import Clock, Frame, Message, Session
 from spymaster_live.parity import differences
-from tests.live.rig import Rig, rig
+from tests.live.rig import Rig, make_silver, rig, small_lake
 
 DATE = dt.date(2025, 6, 3)
 Item = Session | Frame | Clock
@@ -34,13 +28,8 @@ Item = Session | Frame | Clock
 @pytest.fixture(scope="module")
 def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small date with its Silver."""
-    root = tmp_path_factory.mktemp("lake")
-    simulate(root / "landing", [DATE], events_per_session=20_000, seed=5, config=Config())
-    made = Lake(root, Config())
-    ingest_date(Intake(DATE, made, Landing(root / "landing", made.config)))
-    maker = Maker(DATE, made)
-    for stage in SILVER_STAGES:
-        maker.make(stage)
+    root = small_lake(tmp_path_factory.mktemp("lake"), DATE, 20_000)
+    make_silver(root, DATE)
     return root
 
 

@@ -8,15 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from spymaster_assets.config import Config
-from spymaster_assets.ingest import Intake, ingest_date
-from spymaster_assets.lake import Lake
-from spymaster_assets.landing import Landing
-from spymaster_assets.maker import Maker
-from spymaster_assets.silver import SILVER_STAGES
-from spymaster_assets.simulator.write import simulate
 from spymaster_live import server
 from spymaster_live.reference import markdown
+from tests.live.rig import make_silver, small_lake
 
 DATE = dt.date(2025, 6, 3)
 ROOT = Path(__file__).parents[2]
@@ -29,11 +23,7 @@ def live(data: Path, *words: str, **settings: str) -> subprocess.CompletedProces
 
 @pytest.fixture(scope="module")
 def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("lake")
-    simulate(root / "landing", [DATE], events_per_session=5_000, seed=5, config=Config())
-    made = Lake(root, Config())
-    ingest_date(Intake(DATE, made, Landing(root / "landing", made.config)))
-    return root
+    return small_lake(tmp_path_factory.mktemp("lake"), DATE, 5_000)
 
 
 def test_one_command_twice_and_what_it_says_without_and_with_silver(lake: Path) -> None:
@@ -41,9 +31,7 @@ def test_one_command_twice_and_what_it_says_without_and_with_silver(lake: Path) 
     done = live(lake, "all", "--speed", "0", "--until-done", "--port", port)
     assert done.returncode == 0, done.stderr
     assert "has no Silver to compare with: spymaster day 2025-06-03" in done.stdout
-    maker = Maker(DATE, Lake(lake, Config()))
-    for stage in SILVER_STAGES:
-        maker.make(stage)
+    make_silver(lake, DATE)
     done = live(lake, "all", "--date", str(DATE), "--speed", "0", "--until-done", "--port", port)
     assert done.returncode == 0, done.stderr
     assert "the same bytes as Dagster's Silver" in done.stdout
