@@ -28,12 +28,17 @@ def _sample(stage: int, which: str, root: Path) -> Sample:
     return Sample(**json.loads(done.stdout.splitlines()[-1]))
 
 
-def _row(name: str, samples: list[Sample], floor: float, peer: float) -> str:
+def _medians(samples: list[Sample]) -> tuple[float, float]:
+    """CPU and wall seconds a record."""
     cpu = statistics.median(sample.cpu / sample.records for sample in samples)
-    wall = statistics.median(sample.wall / sample.records for sample in samples)
+    return cpu, statistics.median(sample.wall / sample.records for sample in samples)
+
+
+def _row(name: str, samples: list[Sample], floor: tuple[float, float] | None, peer: tuple[float, float] | None) -> str:
+    cpu, wall = _medians(samples)
     peak = statistics.median(sample.peak for sample in samples)
     each = f"{samples[0].written / samples[0].records:.1f}" if samples[0].written else ""
-    ratios = f"{f'{cpu / floor:.2f}' if floor else ''} | {f'{peer / cpu:.2f}' if peer else ''}"
+    ratios = f"{f'{cpu / floor[0]:.2f}' if floor else ''} | {f'{peer[0] / cpu:.2f}, {peer[1] / wall:.2f}' if peer else ''}"
     return f"| {name} | {cpu * 1e9:,.0f} | {wall * 1e9:,.0f} | {peak / 1e6:,.0f} | {each} | {ratios} |"
 
 
@@ -49,7 +54,7 @@ def main() -> None:
         root.mkdir(parents=True, exist_ok=True)
         decoded = prepare(root, options.records)
         print(f"{decoded // 368:,} records, {os.cpu_count()} cores, {platform.machine()}, medians of {options.repeats}\n")
-        print("| stage (goal) | CPU ns/record | wall ns/record | peak MB | bytes/record | to floor | peer / this |")
+        print("| stage (goal) | CPU ns/record | wall ns/record | peak MB | bytes/record | to floor | peer / this: CPU, wall |")
         print("|---|---|---|---|---|---|---|")
         for number, stage in enumerate(STAGES):
             if options.only and options.only not in stage.name:
@@ -59,10 +64,10 @@ def main() -> None:
             for _ in tqdm(range(options.repeats), desc=stage.name, disable=None, leave=False):
                 for which in works:
                     samples[which].append(_sample(number, which, root))
-            cpu = {which: statistics.median(one.cpu / one.records for one in found) for which, found in samples.items()}
+            medians = {which: _medians(found) for which, found in samples.items()}
             for which, found in samples.items():
                 name = f"**{stage.name}** ({stage.goal})" if which == "ours" else f"{which}: {works[which].__doc__}".split(".")[0]
-                print(_row(name, found, cpu.get("floor", 0), cpu.get("peer", 0)), flush=True)
+                print(_row(name, found, medians.get("floor"), medians.get("peer")), flush=True)
 
 
 if __name__ == "__main__":

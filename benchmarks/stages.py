@@ -286,8 +286,9 @@ def silver(root: Path) -> tuple[int, int]:
     return manifests[0].rows if manifests[0] else 0, sum(one.size for one in manifests[1:] if one)
 
 
+@cache
 def _runner(root: Path) -> Any:
-    """Dagster's side of a lake, with an instance of its own."""
+    """Dagster's side of a lake, with an instance of its own; a process makes it once for all its dates."""
     import shutil
 
     from spymaster_assets.config import Config
@@ -325,7 +326,7 @@ def date_peer(root: Path) -> Sample:
 
 
 def orchestration(root: Path) -> tuple[int, int]:
-    """Ours: a date on which nothing changed, through Dagster."""
+    """Ours: a date on which nothing changed, through Dagster, in a process that did another before."""
     assert _runner(root).run(DATE).succeeded
     return 1, 0
 

@@ -304,28 +304,68 @@ def test_the_same_question_is_not_read_again(home: Path, monkeypatch: pytest.Mon
         assert len(asked) == 1
 
 
-def test_a_batch_that_fails_is_stored_whole_or_not_at_all(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Dagster then stores its events one by one; none is doubled."""
-    with opened(home) as kept:
-        gone = run(kept, "a").run_id
-        entries = [entry for entry in kept.all_logs(gone) if entry.is_dagster_event and entry.get_dagster_event().is_step_event]
-        entries = [entry for entry in entries if entry.dagster_event_type is not dg.DagsterEventType.ASSET_CHECK_EVALUATION]
-        before = stored(home)
-        original, left = SqliteEventLogStorage.store_event, [len(entries) - 1]
+def outputs(instance: dg.DagsterInstance, run_id: str) -> list[dg.EventLogEntry]:
+    """A run's events that may wait, and nothing else."""
+    return [entry for entry in instance.all_logs(run_id) if entry.dagster_event_type is dg.DagsterEventType.STEP_OUTPUT]
 
-        def full(self: SqliteEventLogStorage, event: dg.EventLogEntry) -> None:
+
+def in_file(home: Path, run_id: str) -> int:
+    """How many events of a run another process would find."""
+    with closing(sqlite3.connect(home / "history" / "runs" / f"{run_id}.db")) as connection:
+        return int(connection.execute("select count(*) from event_logs").fetchone()[0])
+
+
+def test_a_batch_that_fails_is_stored_whole_or_not_at_all(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Dagster then stores its events one by one; none is doubled, and what waited before is not lost."""
+    with opened(home) as kept:
+        run_id = run(kept, "a").run_id
+        waiting = outputs(kept, run_id)
+        kind = dg.DagsterEventType.ASSET_MATERIALIZATION
+        entries = [entry for entry in kept.all_logs(run_id) if entry.dagster_event_type is kind]
+        assert len(waiting) == 5 and len(entries) == 2
+        before, events = stored(home), in_file(home, run_id)
+        original, left = SqliteEventLogStorage._store_asset_event, [1]
+
+        def full(self: SqliteEventLogStorage, *args: object) -> None:
             left[0] -= 1
             if left[0] < 0:
                 raise OSError("no space left on device")
-            original(self, event)
+            original(self, *args)  # type: ignore[arg-type]
 
-        monkeypatch.setattr(SqliteEventLogStorage, "store_event", full)
-        with pytest.raises(OSError, match="no space"):
-            kept.event_log_storage.store_event_batch(entries)
-        assert stored(home) == before
+        monkeypatch.setattr(SqliteEventLogStorage, "_store_asset_event", full)
+        for entry in waiting:
+            kept.event_log_storage.store_event(entry)
+        for _ in range(2):
+            left[0] = 1
+            with pytest.raises(OSError, match="no space"):
+                kept.event_log_storage.store_event_batch(entries)
+            assert stored(home) == before
         left[0] = len(entries)
         kept.event_log_storage.store_event_batch(entries)
-        assert (stored(home) - before).total() > len(entries)
+        assert in_file(home, run_id) == events + len(waiting) + len(entries)
+
+
+def test_what_waits_is_stored_before_anyone_here_asks_and_with_what_follows(home: Path) -> None:
+    with opened(home) as kept:
+        run_id, other = run(kept, "a").run_id, run(kept, "b").run_id
+        before, waiting = len(kept.all_logs(run_id)), outputs(kept, run_id)
+        kept.event_log_storage.store_event_batch(waiting)
+        assert in_file(home, run_id) == before
+        assert len(kept.all_logs(run_id)) == before + len(waiting) == in_file(home, run_id)
+        kept.event_log_storage.store_event_batch(waiting)
+        kept.report_engine_event("of another run", kept.get_run_by_id(other))
+        assert in_file(home, run_id) == before + 2 * len(waiting)
+        for _ in range(30):
+            kept.event_log_storage.store_event_batch(waiting)
+        assert in_file(home, run_id) >= before + 100  # they wait by the hundred, not for ever
+        kept.event_log_storage.store_event_batch(waiting)
+    assert in_file(home, run_id) == before + 33 * len(waiting)  # the instance was closed
+
+
+def test_a_check_told_without_a_run_does_not_wait(home: Path) -> None:
+    with opened(home) as kept:
+        kept.report_runless_asset_event(dg.AssetCheckEvaluation(FIRST, "passes", True, {}, partition="a"))
+        assert in_file(home, "") == 1
 
 
 # Processes
