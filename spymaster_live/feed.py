@@ -31,7 +31,7 @@ from spymaster_assets.landing import Landing
 from spymaster_assets.maker import Maker
 from spymaster_assets.progress import Progress
 from spymaster_assets.sessions import Window, calendar, wall
-from spymaster_assets.tables import BRONZE, DAY_SUMMARY, FUTURES_MBP10
+from spymaster_assets.tables import BRONZE, DAY_SUMMARY, DEFINITIONS, FUTURES_MBP10
 from spymaster_live import messages
 from spymaster_live.bus import MARKET, Publisher, last, last_sequence, patiently
 from spymaster_live.frames import Cutting, Source, frames
@@ -44,7 +44,7 @@ log = logging.getLogger("spymaster.live")
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run is cut from, and how. `join`: ns UTC from which on there are records."""
+    """What a run is cut from, and how. `join`: ns UTC from which on there are records; definitions hold whenever sent."""
 
     session: Session
     window: Window
@@ -69,8 +69,9 @@ class Plan:
         return schema
 
     def _records(self, name: str) -> Iterator[np.ndarray]:
+        everything = self.join <= self.window.start or name == DEFINITIONS.name
         for records in self.intake.records(_TABLES[name]):
-            fresh = records if self.join <= self.window.start else dbn.pick(records, records["ts_event"].view("i8") > self.join)
+            fresh = records if everything else dbn.pick(records, records["ts_event"].view("i8") > self.join)
             if len(fresh):
                 yield fresh
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 import orjson
 
-from spymaster_assets.compute.grid import UNKNOWN
+from spymaster_assets.compute.grid import NO_ASK, NO_BID, UNKNOWN
 from spymaster_assets.compute.stream import Day
 from spymaster_assets.maker import event_id
 from spymaster_assets.sessions import utc_day
@@ -78,7 +78,7 @@ def _line(
     snap = day.snaps[k]
     tick, time, last = day.config.instrument.tick, int(snap["ts"]), int(snap["last"])
     spot = None if last == UNKNOWN else last * tick
-    best = [int(snap[side][0]) * tick if snap[shown] and snap["mid2"] != UNKNOWN else None for side, shown in _SIDES]
+    best = [None if snap[side][0] == none else int(snap[side][0]) * tick for side, none in _SIDES]
     scored = {touches[row[_AT["touch"]]].kind: row for row in rows}
     valid = [level for level in levels if level.valid_from < time <= level.valid_to]
     payload = {
@@ -96,7 +96,7 @@ def _line(
     return orjson.dumps(payload, option=orjson.OPT_APPEND_NEWLINE)
 
 
-_SIDES: Final = (("bid_ticks", "bid_shown"), ("ask_ticks", "ask_shown"))
+_SIDES: Final = (("bid_ticks", NO_BID), ("ask_ticks", NO_ASK))
 
 
 def _points(price: int | None) -> float | None:
@@ -166,7 +166,7 @@ def described() -> Iterator[tuple[str, str, str]]:
     yield from (
         ("schema", "name", f"`{SCHEMA}`"), ("date", "date", "trading date"), ("snap", "number", "k of silver/snaps"),
         ("ts", "ns UTC", "end of the snap"), ("es.spot", "points", "latest print"),
-        ("es.bid, es.ask", "points", "best bid and ask"),
+        ("es.bid, es.ask", "points", "best bid and ask, null while that side is empty"),
         ("levels[].id", "name", f"kind of the level: {', '.join(LEVEL_KINDS)}"),
         ("levels[].kinds", "names", "kinds of levels within 1 point of it, itself included"), ("levels[].price", "points", "price"),
         ("levels[].direction", "name", "UP: tested from below; of a touch, frozen"),

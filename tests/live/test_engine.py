@@ -358,7 +358,7 @@ def twin(finished, k):
     """The payload of a snap from the tables of the finished day, notes aside."""
     snap, touches = finished.snaps[k], finished.touches.rows
     ts, spot = int(snap["ts"]), known(SNAPS, "last", snap)
-    two_sided = known(SNAPS, "mid2", snap) is not None
+    best = [None if abs(int(snap[side][0])) >= 2**31 - 1 else snap[side][0] / 4 for side in ("bid_ticks", "ask_ticks")]
     force = finished.levels.rows[(finished.levels.rows["valid_from"] < ts) & (finished.levels.rows["valid_to"] >= ts)]
     scored = {int(touches[row["touch"]]["kind"]): row for row in finished.signals.rows[finished.signals.rows["k"] == k]}
     levels = []
@@ -380,10 +380,7 @@ def twin(finished, k):
         levels.append(told)
     return {
         "schema": "levels.1", "date": "2025-06-03", "snap": k, "ts": ts,
-        "es": {
-            "spot": None if spot is None else spot / 4,
-            "bid": snap["bid_ticks"][0] / 4 if two_sided else None, "ask": snap["ask_ticks"][0] / 4 if two_sided else None,
-        },
+        "es": {"spot": None if spot is None else spot / 4, "bid": best[0], "ask": best[1]},
         "levels": levels,
         "quality": {"gaps": 0, "late": int(snap["late"]), "book_ok": snap["book_ok"] == 1, "partial": False},
     }  # fmt: skip

@@ -16,8 +16,8 @@ from nats.aio.client import Client
 from spymaster_assets.lake import Lake
 from spymaster_assets.tables import LEVELS
 from spymaster_live import bus, messages
-from spymaster_live.feed import plan
-from spymaster_live.messages import Clock, Frame, Message, Session
+from spymaster_live.feed import moment, plan
+from spymaster_live.messages import CHANNELS, Clock, Frame, Message, Session
 from spymaster_live.parity import differences
 from tests.live.rig import Rig, make_silver, rig, small_lake
 
@@ -231,6 +231,18 @@ def test_joining_late_says_nothing_that_reaches_behind(live: Rig) -> None:
     assert ended(live)["partial"] is True
     whole = Lake(live.lake, live.config()).rows(LEVELS, DATE)
     assert rows.tobytes() == whole[np.isin(whole["kind"], [2, 3])].tobytes()
+
+
+def test_definitions_of_before_are_there_after_joining_late(live: Rig) -> None:
+    lake = Lake(live.lake, live.config())
+
+    def counted(join: int | None) -> dict[str, int]:
+        frames = [one for one in plan(lake, DATE, 0, join=join).messages("run") if isinstance(one, Frame)]
+        return {name: sum(len(one.records) for one in frames if one.channel == name) for name in CHANNELS}
+
+    whole, late = counted(None), counted(moment("09:00", DATE, lake.config))
+    assert late["definitions"] == whole["definitions"] > 0
+    assert 0 < late["futures_mbp10"] < whole["futures_mbp10"]
 
 
 def test_joining_after_the_open_there_is_no_touch_before_four_minutes_are_known(live: Rig) -> None:

@@ -144,6 +144,17 @@ def test_fifty_times_real_time(whole: Path, tmp_path: Path) -> None:
         print(live.compared(DATE))
 
 
+@pytest.mark.slow
+def test_a_whole_date_at_fifty_times_real_time(tmp_path: Path) -> None:
+    """Paced from the open of the evening before to the close: half an hour."""
+    root = simulated(tmp_path / "lake", 300_000, 14)
+    with rig(root, tmp_path / "live") as live:
+        live.engine()
+        live.feed(DATE, "--speed", "50")
+        live.finish(2400)
+        print(live.compared(DATE))
+
+
 def at(clock: str) -> int:
     from spymaster_assets.sessions import wall
 
