@@ -53,10 +53,11 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Task:
-    """One phase of one date."""
+    """One phase of one date. `again`: whatever the lake has; a run of it was killed and may not have told Dagster."""
 
     phase: str
     date: dt.date
+    again: bool = False
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ def _one(runner: Runner, task: Task) -> Done:
     """Do one task; trouble of any kind is the date's, not the worker's."""
     tables = PHASES[task.phase]
     try:
-        if done(runner.lake, task.date, tables):
+        if not task.again and done(runner.lake, task.date, tables):
             return Done(task, False, [])
         report = runner.run(task.date, tables)
         return Done(task, True, report.trouble)
@@ -185,12 +186,12 @@ def backfill(lake: Lake, dates: list[dt.date], workers: int) -> Outcome:
     if not present:
         return outcome
     runner = Runner(lake)  # makes the instance's tables, before the workers ask for them
-    runner.close_dead_runs()
+    killed = runner.close_dead_runs()
     pool = Pool(min(workers, len(present)), lake.root, f"{dates[0]}:{dates[-1]}")
     try:
         with tqdm(total=len(present) * len(PHASES), unit="step", disable=None, dynamic_ncols=True, smoothing=0.05) as bar:
             for phase in PHASES:
-                tasks = [Task(phase, date) for date in present if date not in outcome.bad]
+                tasks = [Task(phase, date, date in killed) for date in present if date not in outcome.bad]
                 bar.update(len(present) - len(tasks))
                 bar.set_description(phase)
                 for result in pool.run(tasks):

@@ -171,7 +171,11 @@ class Fuel(Group):
 
     w_g: float = 60.0  # seconds
     fuel_strike_range: float = 15.0  # points
+    smile_range: float = Field(50.0, gt=0)  # points from the mid: the strikes whose volatilities make the smile
     es_0dte_strike_spacing: float = 5.0  # points, unit of the bands
+    option_tick: float = Field(0.05, gt=0)  # points; of a price
+    option_large_tick: float = Field(0.25, gt=0)  # of a price from
+    option_large_from: float = Field(10.0, gt=0)  # here on
     quote_fresh_seconds: float = 60.0
     quote_last_seconds: float = 900.0
     expiry_minutes: float = 15.0  # to expiration: UNKNOWN from here

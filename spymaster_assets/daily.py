@@ -33,6 +33,7 @@ STEPS: Final = {table.name: f"bronze__{table.name}" for table in BRONZE} | {
     table.name: stage.step for stage in STAGES for table in stage.tables
 }
 PROCESS: Final = "spymaster/process"  # tag of a run: the process that does it
+PARTITION: Final = "dagster/partition"
 QUIET: Final = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
@@ -74,14 +75,14 @@ class Runner:
         os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", "1000")  # what a run intends is stored at once, not event by event
         gc.set_threshold(100_000, 50, 100)  # searching all that is loaded for cycles again and again costs a fifth of a run
 
-    def close_dead_runs(self) -> int:
-        """Runs of processes that were killed would stand as started, or about to be, for ever; how many there were."""
+    def close_dead_runs(self) -> set[dt.date]:
+        """Runs of processes that were killed would stand as started, or about to be, for ever; the dates that they were at."""
         status = dg.DagsterRunStatus
         open_runs = self._instance.get_runs(dg.RunsFilter(statuses=[status.NOT_STARTED, status.STARTING, status.STARTED]))
         dead = [run for run in open_runs if PROCESS in run.tags and not alive(int(run.tags[PROCESS]))]
         for run in dead:
             self._instance.report_run_failed(run, f"process {run.tags[PROCESS]} was killed; the lake is whole, run the date again")
-        return len(dead)
+        return {dt.date.fromisoformat(run.tags[PARTITION]) for run in dead if PARTITION in run.tags}
 
     def run(self, date: dt.date, tables: Sequence[Table] = EVERY) -> Report:
         """Make some tables of a date, or all; what is unchanged is found, not made."""

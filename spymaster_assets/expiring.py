@@ -1,33 +1,52 @@
-"""The date's 0DTE options, from definitions: single calls and puts on our future that expire, in exchange time, on it."""
+"""The date's 0DTE options, from definitions: single calls and puts on our future that expire, in exchange time, on it.
+
+Those that expire by the regular open, as the quarterly does, are over before anything is scored and are left out.
+"""
 
 from __future__ import annotations
 
-import datetime as dt
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
-from spymaster_assets.compute.option_flow import CONTRACT
-from spymaster_assets.lake import Lake
+from spymaster_assets.compute.clock import Clock
+from spymaster_assets.config import Config
 from spymaster_assets.landing import outright
-from spymaster_assets.sessions import exchange_dates
-from spymaster_assets.tables import DEFINITIONS
+from spymaster_assets.sessions import exchange_dates, utc_day
 
-_FACTS = ("raw_symbol", "security_type", "instrument_class", "user_defined_instrument", "underlying", "expiration", "strike_price")
+FACTS: Final = (
+    "instrument_id", "raw_symbol", "security_type", "instrument_class", "user_defined_instrument", "underlying", "expiration",
+    "strike_price",
+)  # fmt: skip
+KEPT: Final = "kept"
 
 
-def expiring(lake: Lake, date: dt.date) -> tuple[dict[str, int], np.ndarray]:
-    """Symbol -> row of the contracts, and the contracts in order of (strike, call)."""
-    facts = lake.arrays(DEFINITIONS, date, _FACTS)
-    keep = (facts["security_type"] == "OOF") & np.isin(facts["instrument_class"], ["C", "P"])
-    keep &= (facts["user_defined_instrument"] != "Y") & (exchange_dates(facts["expiration"], lake.config) == np.datetime64(date))
-    future = outright(lake.config)
-    keep &= np.array([bool(under) and future.fullmatch(under) is not None for under in facts["underlying"]], bool)
-    of = {
-        str(symbol): (int(strike), int(letter == "C"))
-        for symbol, strike, letter in zip(
-            facts["raw_symbol"][keep], facts["strike_price"][keep], facts["instrument_class"][keep], strict=True
-        )
-    }
-    rows = np.array(sorted(set(of.values())), CONTRACT)
-    places = {(int(row["strike"]), int(row["call"])): number for number, row in enumerate(rows)}
-    return {symbol: places[facts_] for symbol, facts_ in of.items()}, rows
+@dataclass(frozen=True)
+class Contract:
+    """One option of the date. `strike`: 1e-9 USD; `expiration`: ns UTC."""
+
+    strike: int
+    call: bool
+    expiration: int
+
+
+def sorted_out(facts: Mapping[str, np.ndarray], config: Config, clock: Clock) -> Iterator[Contract | str]:
+    """Of each definition, the contract, or why it is none of the date's. `facts`: columns named as FACTS, text as str."""
+    future, today = outright(config), np.datetime64(utc_day(clock.globex_end))
+    dates = exchange_dates(facts["expiration"], config)
+    for number, kind in enumerate(facts["security_type"].tolist()):
+        right, under = facts["instrument_class"][number], facts["underlying"][number]
+        if kind != "OOF" or right not in ("C", "P"):
+            yield "spreads and futures"
+        elif facts["user_defined_instrument"][number] == "Y":
+            yield "user-defined"
+        elif not under or future.fullmatch(under) is None:
+            yield "another underlying"
+        elif dates[number] != today:
+            yield "another expiration"
+        elif facts["expiration"][number] <= clock.regular_start:
+            yield "expired by the open"
+        else:
+            yield Contract(int(facts["strike_price"][number]), right == "C", int(facts["expiration"][number]))

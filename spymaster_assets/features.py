@@ -2,7 +2,7 @@
 
 `known`: "t0" for approach columns, which look back from the touch and never change; "t" for what moves with the moment. A reaction
 column looks forward from the touch and is null at e = 0. `mirror`: what the column becomes when book and tape are reflected
-through the level: itself, or the named column
+through the level: itself, or the named column, negated after "-"
 (sweep_notional, a value in USD, moves with the price all the same). `exact`: made of integers and
 + - x / sqrt alone, so that it has the same bytes on every machine; the others agree within 1e-12. The features table, its checks,
 tests and documentation iterate over FEATURES; those of sequences over CHANNELS.
@@ -115,6 +115,62 @@ def _tape(prefix: str, window: str, known: str, reaction: bool) -> tuple[Feature
     )  # fmt: skip
 
 
+_DEALERS = "fuel is UNKNOWN"
+
+
+def _fuel() -> tuple[Feature, ...]:
+    """Dealers' gamma in the date's options, in ES contracts that they must trade per point of the future."""
+    per_point, now = "contracts/point", "0DTE options up to t"
+
+    def one(
+        name: str, meaning: str, null: str = _DEALERS, mirror: str | None = None, unit: str = per_point,
+        low: float | None = None, window: str = now,
+    ) -> Feature:  # fmt: skip
+        return Feature(name, "fuel", unit, meaning, window, null, mirror=mirror, exact=False, low=low)
+
+    def bands(name: str, meaning: str, mirror: str) -> tuple[Feature, ...]:
+        return tuple(
+            one(f"{name}_{band}strike", meaning.format(5 * band), mirror=f"{mirror}_{band}strike") for band in (1, 2, 3)
+        )  # fmt: skip
+
+    return (
+        Feature("fuel_effect", "fuel", "state", "what dealers' hedging does to the move", now, "", categories=FUEL_EFFECTS),
+        one("gamma_exposure", "of the strikes within 15 points of the level; negative: hedging amplifies"),
+        Feature(
+            "gamma_velocity", "fuel", "contracts/point/s", "change of gamma_exposure by new trades alone", "60 s after the touch",
+            f"at e = 0; {_DEALERS}", reaction=True, exact=False,
+        ),
+        Feature(
+            "approach_gamma_velocity", "fuel", "contracts/point/s", "change of gamma_exposure by new trades alone",
+            "60 s before the touch", "fuel is UNKNOWN at the touch", "t0", exact=False,
+        ),
+        one("gex_at", "of the strike at the level"),
+        *bands("gex_above", "of the strikes up to {} points above the level", "gex_below"),
+        *bands("gex_below", "of the strikes up to {} points below the level", "gex_above"),
+        *bands("call_gex_above", "of the calls up to {} points above the level", "put_gex_below"),
+        *bands("put_gex_below", "of the puts up to {} points below the level", "call_gex_above"),
+        one("gex_asymmetry", "of the 15 points beyond the level - of the 15 points before it"),
+        one("gex_ratio", "of the 15 points beyond the level over the size of that before it", f"{_DEALERS}; 0 there", unit="ratio"),
+        one("gamma_wall_ahead", "from the mid to the most damping strike toward the break", f"{_DEALERS}; none", None, "points", 0),
+        one("gamma_wall_behind", "the same, away from the break", f"{_DEALERS}; none", None, "points", 0),
+        one("gamma_wall_ahead_size", "of that strike", f"{_DEALERS}; none", low=0),
+        one("gamma_wall_behind_size", "of that strike", f"{_DEALERS}; none", low=0),
+        one(
+            "gamma_flip", "from the mid to the price where all dealers' gamma changes sign, toward the break",
+            f"{_DEALERS}; none within 50 points", None, "points",
+        ),
+        *(
+            one(name, f"of the open interest {where}, as if dealers were long calls and short puts", f"{_IV}; {_OI}", mirror)
+            for name, where, mirror in (
+                ("gex_oi", "within 15 points of the level", "-gex_oi"),
+                ("gex_oi_above", "up to 15 points above the level", "-gex_oi_below"),
+                ("gex_oi_below", "up to 15 points below the level", "-gex_oi_above"),
+            )
+        ),
+    )  # fmt: skip
+
+
+_IV, _OI = "no mid, no smile, or 15 minutes to expiration", "no open interest reported before 09:30"
 _BOOK = "no two-sided book at t"
 _SIGMA = "volatility unknown"
 
@@ -135,9 +191,7 @@ FEATURES: Final[tuple[Feature, ...]] = (
     *_clocked("", "volume clock within 240 s after the touch", "t", True),
     *_rates("", REACTION_WINDOWS, "t", True),
     *_tape("", "60 s after the touch", "t", True),
-    Feature("fuel_effect", "fuel", "state", "what dealers' hedging does to the move", "none yet", "", categories=FUEL_EFFECTS),
-    Feature("gamma_exposure", "fuel", "contracts/point", "ES contracts that dealers must trade per point", "none yet", "always"),
-    Feature("gamma_velocity", "fuel", "contracts/point/s", "change of gamma_exposure by new trades", "none yet", "always"),
+    *_fuel(),
     Feature("position", "position", "points", "mid beyond the level, toward the break", "the book at t", _BOOK),
     *(
         Feature(

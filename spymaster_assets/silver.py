@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 import numpy as np
 
 from spymaster_assets import dbn
 from spymaster_assets.ahead import ahead
+from spymaster_assets.compute.clock import clock_of
 from spymaster_assets.compute.growing import Growing
-from spymaster_assets.compute.option_flow import CONTRACT, EVENT, OptionGrid
+from spymaster_assets.compute.option_flow import EVENT, OptionGrid
 from spymaster_assets.compute.stream import Day
 from spymaster_assets.compute.summary import priors
 from spymaster_assets.compute.transpose import Records, field_places
-from spymaster_assets.expiring import expiring
+from spymaster_assets.expiring import FACTS, KEPT, Contract, sorted_out
 from spymaster_assets.lake import to_numpy
 from spymaster_assets.maker import Maker, Rows, Stage
 from spymaster_assets.schema import Table
@@ -29,8 +30,10 @@ from spymaster_assets.tables import (
     FUTURES_MBP10,
     LABELS,
     LEVELS,
+    OPEN_INTEREST,
     OPTION_FLOW,
     OPTION_QUOTES,
+    OPTION_STATISTICS,
     OPTION_TRADES,
     PRINTS,
     PRIORS,
@@ -81,19 +84,17 @@ def _grid(maker: Maker) -> tuple[Rows, dict[str, Any]]:
 
 def _option_flow(maker: Maker) -> tuple[Rows, dict[str, Any]]:
     lake, date = maker.lake, maker.date
-    day = Day(maker.session, maker.config)
-    of, contracts = expiring(lake, date) if lake.manifest(DEFINITIONS, date) else ({}, np.zeros(0, CONTRACT))
-    grid, seen, kept = OptionGrid(contracts, day.clock), Counter[str](), Counter[str]()
+    grid = OptionGrid(clock_of(maker.session, maker.config))
+    numbers, reasons = _contracts(maker, grid)
+    kept: dict[str, Counter[str]] = {}
     for table, price, ask in ((OPTION_TRADES, "price", "price"), (OPTION_QUOTES, "bid_px_00", "ask_px_00")):
         names = ["ts_event", "ts_recv", price, ask, "size", "side", "symbol", *(["source"] if table is OPTION_QUOTES else [])]
+        told = kept[table.name] = Counter[str]()
         for batch in lake.batches(table, date, list(dict.fromkeys(names))) if lake.manifest(table, date) else ():
-            symbols = batch.column("symbol")
-            rows = np.array([of.get(symbol, -1) for symbol in symbols.dictionary.to_pylist()] or [-1], np.int64)
-            contract = np.where(
-                symbols.is_valid().to_numpy(zero_copy_only=False), rows[symbols.indices.fill_null(0).to_numpy()], -1
-            )
+            symbols = batch.column("symbol").dictionary.to_pylist()
+            places = batch.column("symbol").indices.fill_null(len(symbols)).to_numpy()
             events = np.zeros(batch.num_rows, EVENT)
-            events["contract"] = contract
+            events["contract"] = np.array([*(numbers.get(symbol, -1) for symbol in symbols), -1], np.int64)[places]
             sampled = table is OPTION_QUOTES and batch.num_rows and batch.column("source")[0].as_py() != "tbbo"
             for field, column in (
                 ("ts", "ts_recv" if sampled else "ts_event"),
@@ -103,17 +104,38 @@ def _option_flow(maker: Maker) -> tuple[Rows, dict[str, Any]]:
                 ("side", "side"),
             ):
                 events[field] = to_numpy(table[column], batch.column(column))
-            events = events[contract >= 0]
-            grid.take(events, table is OPTION_QUOTES)
-            seen[table.name] += batch.num_rows
-            kept[table.name] += len(events)
-    grid.advance(day.clock.count)
-    facts = {
-        "contracts": len(contracts),
-        **{f"{name}_read": n for name, n in seen.items()},
-        **{f"{name}_0dte": n for name, n in kept.items()},
-    }
-    return {OPTION_FLOW: grid.rows}, facts
+            grid.place(events, table is OPTION_QUOTES)
+            grid.add(events[events["contract"] >= 0])
+            for place, number in zip(*np.unique(places, return_counts=True), strict=True):
+                name = symbols[place] if place < len(symbols) else None
+                told[reasons.get(name, "not defined")] += int(number)
+    grid.advance(grid.clock.count)
+    facts = {"definitions": dict(Counter(reasons.values())), **{name: dict(told) for name, told in kept.items()}}
+    return {OPTION_FLOW: grid.flow.rows, OPEN_INTEREST: _open_interest(maker, numbers, grid)}, facts
+
+
+def _contracts(maker: Maker, grid: OptionGrid) -> tuple[dict[str, int], dict[str | None, str]]:
+    """The date's contracts: number by symbol, and of every defined symbol whether it is one, or why not."""
+    if not maker.lake.manifest(DEFINITIONS, maker.date):
+        return {}, {}
+    facts = maker.lake.arrays(DEFINITIONS, maker.date, FACTS)
+    numbers: dict[str, int] = {}
+    reasons: dict[str | None, str] = {}
+    found = sorted_out(facts, maker.config, grid.clock)
+    for symbol, one in zip(facts["raw_symbol"].tolist(), found, strict=True):
+        reasons[symbol] = one if isinstance(one, str) else KEPT
+        if isinstance(one, Contract):
+            numbers[symbol] = grid.contract(one.strike, one.call, one.expiration)
+    return numbers, reasons
+
+
+def _open_interest(maker: Maker, numbers: Mapping[str, int], grid: OptionGrid) -> np.ndarray:
+    """The last report of each contract before the open."""
+    if not maker.lake.manifest(OPTION_STATISTICS, maker.date):
+        return np.zeros(0, OPEN_INTEREST.dtype)
+    facts = maker.lake.arrays(OPTION_STATISTICS, maker.date, ("symbol", "ts_event", "stat_type", "update_action", "quantity"))
+    numbered = np.array([numbers.get(symbol, -1) for symbol in facts["symbol"].tolist()], np.int64)
+    return grid.open_interest(numbered, facts["stat_type"], facts["update_action"], facts["quantity"], facts["ts_event"])
 
 
 def _bars(maker: Maker) -> tuple[Rows, dict[str, Any]]:
@@ -129,7 +151,7 @@ def _levels(maker: Maker) -> tuple[Rows, dict[str, Any]]:
 
 
 def _day_summary(maker: Maker) -> tuple[Rows, dict[str, Any]]:
-    day = maker.day(SNAPS, PRINTS, FLOW, BARS)
+    day = maker.day(SNAPS, PRINTS, FLOW, BARS, OPTION_FLOW)
     day.advance_samples()
     return {DAY_SUMMARY: day.summary()}, {}
 
@@ -159,7 +181,7 @@ def _touches(maker: Maker) -> tuple[Rows, dict[str, Any]]:
 
 
 def _features(maker: Maker) -> tuple[Rows, dict[str, Any]]:
-    day = maker.day(SNAPS, PRINTS, FLOW, TOUCHES, PRIORS)
+    day = maker.day(SNAPS, PRINTS, FLOW, *OPTIONS, TOUCHES, PRIORS)
     day.advance_features()
     rows = _sorted(day.features)
     states = {name: _counts(FEATURE_ROWS, name, rows) for name in ("approach_barrier_state", "barrier_state")}
@@ -167,7 +189,7 @@ def _features(maker: Maker) -> tuple[Rows, dict[str, Any]]:
 
 
 def _signals(maker: Maker) -> tuple[Rows, dict[str, Any]]:
-    day = maker.day(SNAPS, PRINTS, FLOW, TOUCHES, PRIORS)
+    day = maker.day(SNAPS, PRINTS, FLOW, *OPTIONS, TOUCHES, PRIORS)
     day.advance_signals()
     rows = _sorted(day.signals)
     states = {name: _counts(SIGNALS, name, rows) for name in ("barrier_state", "trigger", "signal", "confidence", "phase")}
@@ -202,14 +224,19 @@ def _null_shares(table: Table, rows: np.ndarray) -> dict[str, float]:
     return shares
 
 
+OPTIONS: Final = (OPTION_FLOW, OPEN_INTEREST)
 PATH: Final = ("instrument", "sessions", "grid")
 SILVER_STAGES: Final = (
     Stage("grid", (SNAPS, PRINTS, FLOW), (FUTURES_MBP10,), (*PATH, "tape"), ("grid", "transpose", "clock", "growing"), _grid),
-    Stage("option_flow", (OPTION_FLOW,), (DEFINITIONS, OPTION_TRADES, OPTION_QUOTES), PATH, ("option_flow",), _option_flow),
+    Stage(
+        "option_flow", OPTIONS, (DEFINITIONS, OPTION_TRADES, OPTION_QUOTES, OPTION_STATISTICS), PATH, ("option_flow",),
+        _option_flow,
+    ),
     Stage("bars", (BARS,), (SNAPS, PRINTS), (*PATH, "levels"), ("bars",), _bars),
     Stage("levels", (LEVELS,), (SNAPS, BARS), (*PATH, "levels"), ("levels",), _levels),
     Stage(
-        "day_summary", (DAY_SUMMARY,), (SNAPS, PRINTS, FLOW, BARS), (*PATH, "levels", "barrier", "tape", "labels", "priors"),
+        "day_summary", (DAY_SUMMARY,), (SNAPS, PRINTS, FLOW, BARS, OPTION_FLOW),
+        (*PATH, "levels", "barrier", "tape", "fuel", "labels", "priors"),
         ("summary", "volatility"), _day_summary,
     ),
     Stage("priors", (PRIORS,), (), (*PATH, "priors"), ("summary",), _priors, earlier=True),
@@ -218,11 +245,11 @@ SILVER_STAGES: Final = (
         ("touches", "references", "volatility"), _touches,
     ),
     Stage(
-        "features", (FEATURE_ROWS,), (SNAPS, PRINTS, FLOW, TOUCHES, PRIORS),
+        "features", (FEATURE_ROWS,), (SNAPS, PRINTS, FLOW, *OPTIONS, TOUCHES, PRIORS),
         (*PATH, "touches", "barrier", "tape", "fuel", "priors"), ("features_at",), _features,
     ),
     Stage(
-        "signals", (SIGNALS,), (SNAPS, PRINTS, FLOW, TOUCHES, PRIORS),
+        "signals", (SIGNALS,), (SNAPS, PRINTS, FLOW, *OPTIONS, TOUCHES, PRIORS),
         (*PATH, "touches", "barrier", "tape", "fuel", "score", "priors"), ("score",), _signals,
     ),
     Stage("labels", (LABELS,), (SNAPS, PRINTS, TOUCHES), (*PATH, "touches", "labels"), ("labels",), _labels),

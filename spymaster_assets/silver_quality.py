@@ -23,6 +23,7 @@ from spymaster_assets.tables import (
     FUTURES_MBP10,
     LABELS,
     LEVELS,
+    OPEN_INTEREST,
     OPTION_FLOW,
     PRINTS,
     PRIORS,
@@ -185,9 +186,21 @@ def flow_identity(part: Partition) -> Outcome:
 
 
 def premium_signs(part: Partition) -> Outcome:
-    """No more lots were signed than traded, and an interval without trades has no volume."""
-    broken = {"signed_beyond_volume": "abs(signed) > volume", "volume_without_trades": "(trades = 0) <> (volume = 0)"}
+    """No more lots were signed than traded, an interval without trades has no volume, and there is no row without an event."""
+    broken = {
+        "signed_beyond_volume": "abs(signed) + unsigned > volume",
+        "volume_without_trades": "(trades = 0) <> (volume = 0)",
+        "nothing_happened": "trades = 0 and quotes = 0",
+    }
     return counted(part, broken, "{rows}", "option flow adds up", "option flow does not add up")
+
+
+def reported_once(part: Partition) -> Outcome:
+    """A contract has one number of open interest, reported by the regular open."""
+    start = clock_of(part.session, part.lake.config).regular_start
+    broken = {"late": f"ts > {start}", "doubled": "twice"}
+    source = "(select *, count(*) over (partition by strike, call) > 1 as twice from {rows})"
+    return counted(part, broken, source, "known before the open", "open interest is late or doubled")
 
 
 def bars_hold_prints(part: Partition) -> Outcome:
@@ -291,7 +304,7 @@ def volatility_known(part: Partition) -> Outcome:
 
 
 def null_policy(part: Partition) -> Outcome:
-    """Columns are null only where their declaration says: never, always, at e = 0, or for a stated reason."""
+    """Columns are null only where their declaration says: never, at e = 0, or for a stated reason."""
     well, ill = "nulls are where they are declared", "a column is null, or known, against its declaration"
     return few(counted(part, unexpected_nulls(), "{rows}", well, ill))
 
@@ -305,15 +318,16 @@ def few(outcome: Outcome) -> Outcome:
 def unexpected_nulls() -> dict[str, str]:
     """Which rows break the null policy of a feature, as SQL by name of the breach."""
     never = [f.name for f in FEATURES if not f.null]
-    always = [f.name for f in FEATURES if f.null == "always"]
     reaction = [f.name for f in FEATURES if f.reaction]
     floats = {f.name for f in FEATURES if not f.categories}
     broken = {f"{n}_unexpected_null": f"{n} is null" + (f" or isnan({n})" if n in floats else "") for n in never}
     broken |= {f"{f.name}_null_later": f"elapsed > 0 and {f.name} is null" for f in FEATURES if f.null == "at e = 0"}
-    broken |= {f"{name}_known": f"{name} is not null" for name in always}
     broken |= {f"{name}_at_e_0": f"elapsed = 0 and {name} is not null" for name in reaction}
     broken["states_without_numbers"] = "barrier_state <> 'UNOBSERVED' and barrier_turnover is null"
     broken["numbers_unobserved"] = "barrier_state = 'UNOBSERVED' and barrier_turnover is not null"
+    broken["fuel_without_numbers"] = "(fuel_effect = 'UNKNOWN') <> (gamma_exposure is null)"
+    dealers = [f.name for f in FEATURES if f.null.startswith("fuel is UNKNOWN") and f.known == "t"]
+    broken["numbers_of_unknown_fuel"] = f"fuel_effect = 'UNKNOWN' and coalesce({', '.join(dealers)}) is not null"
     return broken
 
 
@@ -440,6 +454,7 @@ _RULES: Final = {
     PRINTS: (("prints_are_trades", True, prints_are_trades),),
     FLOW: (("volume_conservation", True, volume_conservation), ("flow_identity", True, flow_identity)),
     OPTION_FLOW: (("premium_signs", False, premium_signs),),
+    OPEN_INTEREST: (("reported_once", True, reported_once),),
     BARS: (("bars_hold_prints", True, bars_hold_prints),),
     LEVELS: (("levels_are_extremes", True, levels_are_extremes),),
     TOUCHES: (("touch_rules", True, touch_rules), ("volatility_known", False, volatility_known)),

@@ -109,10 +109,10 @@ class Status:
                 yield f"not used: landing/{file.path}: {file.problem}"
 
     def disk(self) -> Iterator[str]:
-        """Bytes of each folder, and of a date."""
-        names = ("landing", "bronze", "silver", "gold", "truth", "dagster")
+        """Bytes of each folder, and of a date of the lake, whichever are shown."""
+        names = ("landing", "bronze", "silver", "gold", "truth", "dagster", "nats")
         sizes = {name: size_of(self.lake.root / name) for name in names}
-        made = len(self.dates) or 1
+        made = len(self._known_dates()) or 1
         for name, size in sizes.items():
             yield f"{name:<8} {size / 1e6:>12,.1f} MB {size / made / 1e6:>10,.1f} MB a date"
 

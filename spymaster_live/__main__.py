@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import nats.errors
 import orjson
 
 from spymaster_assets.config import data_root, load
@@ -70,6 +71,8 @@ def _run(work: Callable[[], Awaitable[Any]]) -> Any:
 
     try:
         return asyncio.run(whole())
+    except nats.errors.NoRespondersError as error:
+        raise click.ClickException("no replay is running on that bus") from error
     except (MissingInput, DbnError, LakeError, NotATradingDate, bus.Fenced, RuntimeError, ValueError) as error:
         raise click.ClickException(str(error)) from error
 
@@ -153,7 +156,7 @@ def parity(url: str, date: dt.datetime | None, run: str | None) -> None:
     from spymaster_live.parity import differences, said, verdict
 
     async def work() -> tuple[str, list[str], dict[str, int]]:
-        async with bus.connected(url, "parity") as client:
+        async with bus.connected(url, "parity", patient=False) as client:
             session = await bus.last(client, bus.MARKET, messages.SESSION)
             if session is None:
                 raise RuntimeError("no run on the bus")
@@ -179,11 +182,13 @@ def control(url: str, do: str, value: str | None) -> None:
     wanted = {"do": do} | ({names[do]: value} if value is not None and do in names else {})
 
     async def work() -> dict[str, Any]:
-        async with bus.connected(url, "control") as client:
+        async with bus.connected(url, "control", patient=False) as client:
             answer = await client.request(messages.CONTROL, orjson.dumps(wanted), timeout=5)
             return dict(orjson.loads(answer.data))
 
-    click.echo(orjson.dumps(_run(work), option=orjson.OPT_INDENT_2).decode())
+    state = _run(work)
+    if state is not None:
+        click.echo(orjson.dumps(state, option=orjson.OPT_INDENT_2).decode())
 
 
 @main.command()

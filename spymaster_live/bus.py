@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import logging
+import time
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -33,7 +34,7 @@ DLQ: Final = "DLQ"
 STATE: Final = "levels_state"  # key-value: the latest of each level
 URL: Final = "nats://127.0.0.1:4222"
 DAY_SECONDS: Final = 86_400.0
-ACK_SECONDS: Final = 10.0  # a message that is not acknowledged within is sent again
+ACK_SECONDS: Final = 5.0  # a message that is not acknowledged within is sent again
 TROUBLE: Final = (nats.errors.Error, nats.js.errors.Error, asyncio.TimeoutError, OSError)
 _FULL: Final = 10077  # JetStream's error code of a stream that has reached its limit
 
@@ -41,17 +42,39 @@ Answer = TypeVar("Answer")
 log = logging.getLogger("spymaster.live")
 
 
+class Absent(RuntimeError):
+    """There is no server, or nobody who would answer."""
+
+
+async def _silent(error: Exception) -> None:
+    """Whoever asks is told in other words."""
+
+
 class Fenced(RuntimeError):
     """Somebody else publishes to a stream that is ours."""
 
 
 @asynccontextmanager
-async def connected(url: str, name: str) -> AsyncIterator[Client]:
-    """A connection that is kept up for ever: a server that is away is waited for."""
+async def connected(url: str, name: str, patient: bool = True) -> AsyncIterator[Client]:
+    """A connection that is kept up for ever: a server that is away is waited for. Not `patient`: Absent if there is none."""
 
     async def trouble(error: Exception) -> None:
         log.warning("%s: %s", name, error or type(error).__name__)
 
+    if not patient:
+        try:
+            await (
+                await nats.connect(
+                    url,
+                    allow_reconnect=False,
+                    max_reconnect_attempts=1,
+                    reconnect_time_wait=0.1,
+                    connect_timeout=3,
+                    error_cb=_silent,
+                )
+            ).close()
+        except TROUBLE as error:
+            raise Absent(f"no NATS server at {url}: start `python -m spymaster_live all`, or name another with --nats") from error
     client = await nats.connect(
         url, name=name, max_reconnect_attempts=-1, reconnect_time_wait=0.25, ping_interval=5, max_outstanding_pings=2,
         drain_timeout=3, error_cb=trouble, pending_size=64 << 20,
@@ -119,6 +142,12 @@ async def patiently(ask: Callable[[], Awaitable[Answer]]) -> Answer:
 class _Sent:
     message: Message
     ack: asyncio.Future[api.PubAck] | None = None
+    at: float = 0.0  # when it was sent, of the monotonic clock
+
+    @property
+    def due(self) -> bool:
+        """Whether there is something to learn about it, or something to do."""
+        return self.ack is None or self.ack.done() or time.monotonic() - self.at > ACK_SECONDS
 
 
 class Publisher:
@@ -141,7 +170,7 @@ class Publisher:
         sent = _Sent(message)
         self._waiting.append(sent)
         await self._send(sent, self._acked + len(self._waiting) - 1)
-        while len(self._waiting) >= self._window:
+        while self._waiting and (len(self._waiting) >= self._window or self._waiting[0].due):
             await self._settle()
 
     async def flush(self) -> None:
@@ -153,6 +182,7 @@ class Publisher:
         headers = dict(sent.message.headers)
         if self._base is not None:
             headers["Nats-Expected-Last-Sequence"] = str(self._base + number)
+        sent.at = time.monotonic()
         try:
             sent.ack = await self._js.publish_async(sent.message.subject, sent.message.data, headers=headers)
         except TROUBLE:
@@ -164,7 +194,7 @@ class Publisher:
         try:
             if first.ack is None:
                 raise nats.errors.ConnectionClosedError
-            await asyncio.wait_for(asyncio.shield(first.ack), ACK_SECONDS)
+            await asyncio.wait_for(asyncio.shield(first.ack), max(0.05, first.at + ACK_SECONDS - time.monotonic()))
         except TROUBLE as error:
             await self._again(error)
             return
@@ -307,5 +337,6 @@ async def ids_of(client: Client, stream: str, run: str, since: dt.datetime) -> s
 async def bury(publisher: Publisher, sequence: int, message: Msg, reason: str) -> None:
     """A message that cannot be read, as it came, with the reason, to dlq.SUBJECT."""
     log.error("message %d on %s: %s", sequence, message.subject, reason)
-    headers = {**(message.headers or {}), "Nats-Msg-Id": f"dead:{sequence}", "Reason": reason, "Stream-Sequence": str(sequence)}
+    kept = {name: value for name, value in (message.headers or {}).items() if not name.startswith("Nats-")}
+    headers = {**kept, "Nats-Msg-Id": f"dead:{sequence}", "Reason": reason, "Stream-Sequence": str(sequence)}
     await publisher.put(Message(f"{DEAD}.{message.subject}", headers, message.data))

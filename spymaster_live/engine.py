@@ -23,11 +23,13 @@ from spymaster_assets.schema import Table
 from spymaster_assets.sessions import calendar
 from spymaster_assets.tables import FEATURE_ROWS, FLOW, FUTURES_MBP10, LEVELS, SIGNALS, SNAPS, TOUCHES
 from spymaster_live import messages
+from spymaster_live.chain import OptionChain
 from spymaster_live.messages import FLOWS, ROWS, SCHEMAS, VERSION, BadMessage, Clock, Frame, Message, Session, pack
 from spymaster_live.payload import lines
 
 BOOK: Final = FUTURES_MBP10.name  # the channel that the tables are made from
 SNAPS_A_MESSAGE: Final = 128
+MOST_MISSING: Final = 1_000_000_000  # records: more than a date has; a header that says so is wrong
 
 
 @dataclass
@@ -74,6 +76,8 @@ class Engine:
             raise BadMessage(f"watermark {message.watermark} lies after the end of the date, {end}")
         if not isinstance(message, Frame):
             return
+        if (gap := message.first - self._next[message.channel]) > MOST_MISSING:
+            raise BadMessage(f"header First is {message.first}: {gap} records of {message.channel} would be missing")
         if message.schema not in SCHEMAS[message.channel]:
             expected = ", ".join(SCHEMAS[message.channel])
             raise BadMessage(f"schema {message.schema} on channel {message.channel}; expected {expected}")
@@ -93,12 +97,15 @@ class Engine:
             raise BadMessage(f"{len(session.priors)} rows of priors; expected {BUCKETS}, or none")
         try:
             date = dt.date.fromisoformat(session.date)
+            if not 0 <= session.complete_from <= calendar(self.config).session(date).globex.end:
+                raise ValueError(f"header Complete-From is {session.complete_from}, after the date's end")
             day = Day(
                 calendar(self.config).session(date), self.config, np.array(session.priors), complete_from=session.complete_from
             )
         except ValueError as error:
             raise BadMessage(f"session of {session.date}: {error}") from error
         self.session, self.day, self.tally, self.watermark = session, day, Tally(), 0
+        self.chain = OptionChain(day)
         self._next: Counter[str] = Counter()
         self._told = self._flowed = -1  # the last snap that was told about, and the last whose flow was
         self._seconds = np.zeros(0, np.int64)  # last snaps of seconds that are told about and not complete
@@ -116,6 +123,8 @@ class Engine:
             return
         if frame.channel == BOOK:
             self.day.take(np.array(fresh))  # writable: the kernels are compiled for that
+        else:
+            self.chain.take(frame.channel, frame.schema, fresh)
         self.tally.missing += max(0, frame.first - expected)
         self.tally.records[frame.channel] += len(fresh)
         self._next[frame.channel] = behind
@@ -125,6 +134,7 @@ class Engine:
         if watermark <= self.watermark:
             return []
         self.watermark = watermark
+        self.chain.open_by(watermark)
         self.day.step(_NOTHING, watermark)
         told = self._tell()
         return [*told, *self._rest()] if self.done else told

@@ -30,7 +30,7 @@ from spymaster_assets.lake import Lake
 from spymaster_assets.landing import Landing
 from spymaster_assets.maker import Maker
 from spymaster_assets.progress import Progress
-from spymaster_assets.sessions import Window, calendar, wall
+from spymaster_assets.sessions import Window, calendar, to_datetime, wall
 from spymaster_assets.tables import BRONZE, DAY_SUMMARY, DEFINITIONS, FUTURES_MBP10
 from spymaster_live import messages
 from spymaster_live.bus import MARKET, Publisher, last, last_sequence, patiently
@@ -254,8 +254,8 @@ class Replay:
         """Answer a request on control.replay."""
         try:
             answer = self.order(orjson.loads(message.data))
-        except (ValueError, KeyError, TypeError) as error:
-            answer = {"error": str(error)}
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
+            answer = {"error": str(error) or type(error).__name__}
         if message.reply:
             await message.respond(orjson.dumps(answer))
 
@@ -277,8 +277,10 @@ class Replay:
             self._seek(moment(wanted["to"], dt.date.fromisoformat(self.plan.session.date), self.plan.intake.config))
         elif what != "state":
             raise ValueError(f"do {what!r}: expected start, pause, step, seek, speed or state")
+        zone = self.plan.intake.config.sessions.market_zone
         return {
             "date": self.plan.session.date, "position": pace.position, "of": self.plan.window.end, "speed": pace.speed,
+            "new_york": to_datetime(pace.position, zone).strftime("%Y-%m-%d %H:%M:%S"),
             "paused": pace.paused, "messages": self.published,
         }  # fmt: skip
 

@@ -24,6 +24,7 @@ VERSION: Final = 1  # of headers and payloads
 # Channels in the order in which records of one effective time count, with their subjects.
 CHANNELS: Final[Mapping[str, str]] = {
     "definitions": "market.definitions",
+    "option_statistics": "market.options.statistics",
     "option_quotes": "market.options.quotes",
     "option_trades": "market.options.trades",
     "futures_mbp10": "market.futures.mbp10",
@@ -31,6 +32,7 @@ CHANNELS: Final[Mapping[str, str]] = {
 }
 SCHEMAS: Final[Mapping[str, tuple[str, ...]]] = {  # what a channel's records may be
     "definitions": ("definition",),
+    "option_statistics": ("statistics",),
     "option_quotes": ("tbbo", "bbo-1s", "bbo-1m"),
     "option_trades": ("trades",),
     "futures_mbp10": ("mbp-10",),
@@ -229,7 +231,9 @@ def _number(headers: Mapping[str, str], name: str) -> int:
     text = _text(headers, name)
     if not re.fullmatch(r"-?[0-9]{1,19}", text, re.ASCII):
         raise BadMessage(f"header {name} is {text!r}; expected a whole number")
-    return int(text)
+    if not -(2**63) <= (number := int(text)) < 2**63:
+        raise BadMessage(f"header {name} is {text}; expected a number of 64 bits")
+    return number
 
 
 def pack(tables: tuple[Table, ...], rows: Mapping[str, np.ndarray]) -> tuple[str, bytes]:

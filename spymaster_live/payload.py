@@ -29,7 +29,7 @@ PARTS: Final[Mapping[str, Mapping[str, str]]] = {  # part of a level -> its name
         "imbalance": "tape_imbalance", "velocity": "tape_velocity", "rate": "tape_rate", "prints": "tape_prints",
         "sweep": "sweep_direction", "score": "score_tape",
     },
-    "fuel": {"effect": "fuel_effect", "score": "score_hedge"},
+    "fuel": {"effect": "fuel_effect", "exposure": "gamma_exposure", "score": "score_hedge"},
 }  # fmt: skip
 OWN: Final = ("break_score_raw", "break_score_smooth", "signal", "confidence")  # of the level itself
 LATER: Final = ("runway", "confluence", "approach", "model")  # null until there is what they are made from

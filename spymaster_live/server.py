@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import shutil
 import socket
 import subprocess
@@ -27,12 +28,27 @@ def command(port: int, folder: Path) -> list[str]:
 
 
 def start(port: int, folder: Path) -> subprocess.Popen[bytes]:
-    """Start a server; what it says goes to `folder`/nats.log, never into a pipe that may fill up."""
+    """Start a server; what it says goes to `folder`/nats.log, never into a pipe that may fill up. RuntimeError if one is there."""
     folder.mkdir(parents=True, exist_ok=True)
-    return subprocess.Popen(
-        [*command(port, folder), "-l", str(folder / "nats.log")],
-        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+    with (folder / "lock").open("w") as lock:  # the server inherits it, and holds it as long as it lives
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise RuntimeError(f"a nats-server is at work in {folder}: two would lose each other's messages") from error
+        return subprocess.Popen(
+            [*command(port, folder), "-l", str(folder / "nats.log")],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, pass_fds=[lock.fileno()],
+        )  # fmt: skip
+
+
+def make_sure(port: int) -> None:
+    """RuntimeError if something listens on the port."""
+    with socket.socket() as asked:
+        asked.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            asked.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise RuntimeError(f"port {port} is taken: choose another with --port, or use the server there with --nats") from error
 
 
 def wait(port: int, seconds: float = 20.0) -> None:

@@ -67,8 +67,10 @@ class Serving:
         session = await last(self.client, MARKET, messages.SESSION)
         if session is None or session.seq is None or session.time is None:
             return await last_sequence(self.client, MARKET) + 1
-        begun = session.time - dt.timedelta(seconds=1)
-        self._known = await ids_of(self.client, LEVELS, (session.headers or {})["Run"], begun)
+        run = (session.headers or {}).get("Run")
+        if run is None:  # no session at all: the one that counts lies somewhere before
+            return 1
+        self._known = await ids_of(self.client, LEVELS, run, session.time - dt.timedelta(seconds=1))
         return session.seq
 
     async def _take(self, sequence: int, message: Msg) -> None:

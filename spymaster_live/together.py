@@ -24,6 +24,7 @@ from spymaster_live import bus, messages, server
 from spymaster_live.parity import differences, said, verdict
 
 CANNOT = 1  # exit code of a part that started again would say the same: a missing file, a date without a session
+SAID_SECONDS = 10.0  # between lines where no terminal shows a bar
 AGAIN_SECONDS = 1.0  # between a process's death and its next start
 
 
@@ -79,6 +80,7 @@ def together(lake: Lake, date: dt.date, speed: float, begin: str | None, port: i
         Kept("feed", _part(lake, url, "feed", "--date", str(date), "--speed", str(speed), *pacing, "--quiet"), once=True),
     ]
     try:
+        server.make_sure(port)
         return asyncio.run(_watch(lake, kept, url, port, until_done))
     except RuntimeError as error:
         click.echo(f"Error: {error}", err=True)
@@ -101,6 +103,7 @@ async def _watch(lake: Lake, kept: list[Kept], url: str, port: int, until_done: 
         shown = _Shown()
         await client.subscribe(messages.LEVELS_STATUS, cb=shown.status)
         click.echo(f"bus {url}; subjects and payloads: docs/live.md; steer: python -m spymaster_live control pause --nats {url}")
+        click.echo("Ctrl-C ends everything; what has come stays in the streams")
         while not ended.is_set() and not (until_done and await _over(client, kept[-1], shown)):
             for one in kept:
                 one.look_after()
@@ -136,6 +139,7 @@ class _Shown:
 
     def __init__(self) -> None:
         self.status_now: dict[str, Any] = {}
+        self._said = 0.0
         self.bar = tqdm(desc="waiting for a session", disable=None, unit=" snaps", unit_scale=True, dynamic_ncols=True)
 
     @property
@@ -151,5 +155,10 @@ class _Shown:
         if now.get("run"):
             self.bar.total = now["of"]
             self.bar.n = max(0, now["snap"])
+            if self.bar.disable and time.monotonic() - self._said >= SAID_SECONDS:
+                self._said = time.monotonic()
+                click.echo(
+                    f"run {now['run']}: snap {now['snap']:,} of {now['of']:,}, {now['touches']} touches, {now['signals']:,} signals"
+                )
             self.bar.set_description(f"run {now['run']}")
             self.bar.set_postfix_str(f"{now['touches']} touches, {now['signals']:,} signals")

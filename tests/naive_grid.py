@@ -338,12 +338,12 @@ def defined(price):
 
 
 def naive_option_flow(trades, quotes, contracts, open_ns):
-    """Rows (k, strike, call) of the contracts in `contracts` (instrument_id -> (strike, call)) with a trade or a quote in k."""
+    """Rows (k, strike, call) with a trade or a quote in k of `contracts`: instrument_id -> (strike, call, expiration)."""
     all_trades, all_quotes = timed(trades, open_ns), timed(quotes, open_ns)
     rows = []
-    for strike, call in set(contracts.values()):
-        traded = [(k, t) for k, t in all_trades if contracts.get(t["instrument_id"]) == (strike, call)]
-        quoted = [(k, q) for k, q in all_quotes if contracts.get(q["instrument_id"]) == (strike, call)]
+    for strike, call, expiration in set(contracts.values()):
+        traded = [(k, t) for k, t in all_trades if contracts.get(t["instrument_id"]) == (strike, call, expiration)]
+        quoted = [(k, q) for k, q in all_quotes if contracts.get(q["instrument_id"]) == (strike, call, expiration)]
         for k in {k for k, _ in traded + quoted}:
             mine = [t for at, t in traded if at == k]
             trade = [t for at, t in traded if at <= k][-1:]
@@ -353,9 +353,12 @@ def naive_option_flow(trades, quotes, contracts, open_ns):
                     "k": k,
                     "strike": strike,
                     "call": call,
+                    "expiration": expiration,
                     "signed": sum({"B": t["size"], "A": -t["size"]}.get(t["side"], 0) for t in mine),
                     "volume": sum(t["size"] for t in mine),
+                    "unsigned": sum(t["size"] for t in mine if t["side"] == "N"),
                     "trades": len(mine),
+                    "quotes": len([q for at, q in quoted if at == k]),
                     "premium": sum(t["price"] * t["size"] for t in mine if defined(t["price"]) is not None),
                     "last": defined(trade[0]["price"]) if trade else None,
                     "bid": defined(quote[0]["bid_px_00"]) if quote else None,

@@ -11,6 +11,7 @@ from statistics import mean, median
 
 from spymaster_assets.features import HORIZONS
 from spymaster_assets.tables import DAY_SUMMARY
+from tests.naive_fuel import naive_gamma_thresholds
 
 SECOND = 1_000_000_000
 BUCKETS = 144
@@ -382,6 +383,7 @@ def naive_day_summary(rows, bars1, session, config):
     moves = by_bucket(returns(rows, session, config), lambda pair: pair[0], session, config)
     usual = {side: [usual_sizes(snaps[b], side) for b in range(BUCKETS)] for side in "BA"}
     consumed = consumed_share(rows, bars1, usual, session, config)
+    thresholds = naive_gamma_thresholds(rows.options) if rows.options else [None] * BUCKETS
     return [
         {
             "bucket": b,
@@ -394,7 +396,7 @@ def naive_day_summary(rows, bars1, session, config):
             "print_spacing": spacing(prints[b]),
             "diffusion": mean([value for _, value in moves[b]]) if moves[b] else None,
             "consumed_share": consumed,
-            "gamma_threshold": None,
+            "gamma_threshold": thresholds[b],
         }
         for b in range(BUCKETS)
     ]

@@ -8,6 +8,7 @@ import math
 from collections import defaultdict
 
 from spymaster_assets.features import APPROACH_WINDOWS, FEATURES, HORIZONS, REACTION_WINDOWS
+from tests import naive_fuel
 from tests.naive_labels import (
     best,
     beyond,
@@ -53,10 +54,10 @@ SCORE_INPUTS = (
 
 
 class Rows:
-    """The plain rows of a date, with prints and flow found by snap."""
+    """The plain rows of a date, with prints and flow found by snap. `options`: of naive_fuel, None without any."""
 
-    def __init__(self, snaps, prints, flow):
-        self.snaps, self.prints, self.flow = snaps, prints, flow
+    def __init__(self, snaps, prints, flow, options=None):
+        self.snaps, self.prints, self.flow, self.options = snaps, prints, flow, options
         self._flow, self._numbers = defaultdict(list), defaultdict(list)
         for row in flow:
             self._flow[row["k"]].append(row)
@@ -379,6 +380,24 @@ def reaction_rates(rows, touch, k, config):
     return values
 
 
+def fuel_columns(rows, touch, k, priors):
+    """Fuel at a snap; of a date without options nothing is known."""
+    if rows.options is None:
+        return dict.fromkeys(naive_fuel.COLUMNS) | {"fuel_effect": "UNKNOWN"}
+    return naive_fuel.naive_fuel(rows.options, touch, k, priors)
+
+
+def fuel_of_score(rows, touch, k, session, config, priors):
+    """What the score knows of fuel: as at t0 for the first 5 s."""
+    if rows.options is None:
+        return {"fuel_effect": "UNKNOWN", "gamma_exposure": None}
+    k = touch["k"] if k - touch["k"] < snaps_in(config.score.reaction_seconds, config) else k
+    known = naive_fuel.fuel_known(rows.options, touch["price"], k)
+    total = naive_fuel.exposure(rows.options, touch["price"], k) if known else None
+    usual = naive_fuel.threshold(rows.snaps[k]["ts"], session, config, priors)
+    return {"fuel_effect": naive_fuel.effect(total, usual), "gamma_exposure": total}
+
+
 def naive_features(rows, touch, k, session, config, priors):
     """Every feature of a touch at snap k."""
     approach = approach_columns(rows, touch, session, config, priors)
@@ -390,9 +409,7 @@ def naive_features(rows, touch, k, session, config, priors):
         **reaction_columns(rows, touch, k, session, config, priors),
         **reaction_rates(rows, touch, k, config),
         **position_columns(rows, touch, k, config),
-        "fuel_effect": "UNKNOWN",
-        "gamma_exposure": None,
-        "gamma_velocity": None,
+        **fuel_columns(rows, touch, k, priors),
     }
     return {feature.name: values[feature.name] for feature in FEATURES}
 
@@ -522,7 +539,7 @@ def naive_signals(rows, touch, session, config, priors):
             "elapsed": seconds_of(k - touch["k"], config),
             "mid2": snap["mid2"],
             **score_inputs(rows, touch, k, session, config, priors),
-            "fuel_effect": "UNKNOWN",
+            **fuel_of_score(rows, touch, k, session, config, priors),
         }
         row["score_liquidity"] = LIQUIDITY_SCORE[row["barrier_state"]]
         row["score_hedge"] = HEDGE_SCORE[row["fuel_effect"]]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import tempfile
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -15,11 +16,14 @@ from pathlib import Path
 import numpy as np
 
 from spymaster_assets import dbn
+from spymaster_assets.compute.clock import clock_of
+from spymaster_assets.compute.option_flow import EVENT
 from spymaster_assets.compute.stream import NO_PRIORS, Day
 from spymaster_assets.config import Config
+from spymaster_assets.expiring import Contract, sorted_out
 from spymaster_assets.sessions import Session, Window, calendar, wall
 from spymaster_assets.simulator.write import simulate
-from spymaster_assets.tables import DAY_SUMMARY, PRIORS
+from spymaster_assets.tables import DAY_SUMMARY, OPEN_INTEREST, PRIORS
 
 DATE = dt.date(2025, 6, 3)
 CONFIG = Config.model_validate({"levels": {"sma_bars": (10, 20)}})
@@ -41,12 +45,27 @@ SESSION: Session = replace(
 
 
 @cache
-def records() -> np.ndarray:
-    """The MBP-10 rows of the front contract in the session, without those of the halt."""
+def simulated() -> dict[str, np.ndarray]:
+    """The records of the date by schema: the future's book, the options' tbbo, definitions and statistics."""
+    schemas = {"mbp-10": "futures", "tbbo": "options", "definition": "options", "statistics": "options"}
     with tempfile.TemporaryDirectory() as folder:
         simulate(Path(folder), [DATE], events_per_session=EVENTS, seed=3, config=CONFIG)
-        files = sorted(Path(folder).rglob("*.mbp-10.dbn.zst"))
-        rows = np.concatenate([chunk.copy() for path in files for chunk in dbn.read(path, "mbp-10")])
+        return {
+            schema: np.concatenate(
+                [
+                    chunk.copy()
+                    for path in sorted((Path(folder) / kind).glob(f"*.{schema}.dbn.zst"))
+                    for chunk in dbn.read(path, schema)
+                ]
+            )
+            for schema, kind in schemas.items()
+        }
+
+
+@cache
+def records() -> np.ndarray:
+    """The MBP-10 rows of the front contract in the session, without those of the halt."""
+    rows = simulated()["mbp-10"]
     times = rows["ts_event"].astype(np.int64)
     front = rows["instrument_id"] == np.bincount(rows["instrument_id"]).argmax()
     halted = (times > at(HALT[0])) & (times <= at(HALT[1]))
@@ -62,15 +81,84 @@ def priors() -> np.ndarray:
         rows[side] = 4 + (number[:, None] + np.arange(10)) % 5
     rows["minute_volume"], rows["minute_prints"] = 40 + number % 7, 17 + number % 3
     rows["cluster_p99"], rows["atr"], rows["print_spacing"] = 6 + number % 4, 2.5, 0.9
-    rows["diffusion"], rows["consumed_share"], rows["gamma_threshold"] = 0.05 + (number % 11) / 200, 0.2, np.nan
+    rows["diffusion"], rows["consumed_share"] = 0.05 + (number % 11) / 200, 0.2
+    rows["gamma_threshold"] = np.where(number % 5, 4.0 + number % 3, np.nan)
     for name in ("cluster_p99", "minute_prints", "atr"):
         rows[name][70] = np.nan
     return rows
 
 
-def run(rows: np.ndarray, with_priors: np.ndarray = NO_PRIORS, until: int = SESSION.globex.end) -> Day:
+@cache
+def contracts() -> dict[int, Contract]:
+    """The date's options by instrument."""
+    sent = simulated()["definition"]
+    facts = {name: np.char.decode(sent[name]) for name in ("security_type", "underlying")}
+    facts |= {name: sent[name].view("S1").astype("U1") for name in ("instrument_class", "user_defined_instrument")}
+    facts |= {"expiration": sent["expiration"].view("i8"), "strike_price": sent["strike_price"]}
+    found = zip(sent["instrument_id"].tolist(), sorted_out(facts, CONFIG, clock_of(SESSION, CONFIG)), strict=True)
+    return {instrument: one for instrument, one in found if isinstance(one, Contract)}
+
+
+@cache
+def option_events() -> np.ndarray:
+    """Trades and quotes of the date's options in the session, in order of time; `contract` is the instrument."""
+    rows = simulated()["tbbo"]
+    rows = rows[np.isin(rows["instrument_id"], list(contracts())) & (rows["ts_event"].astype(np.int64) > SESSION.globex.start)]
+    events = np.zeros(2 * len(rows), EVENT)
+    for quote, part in ((1, events[::2]), (0, events[1::2])):
+        part["ts"], part["contract"], part["quote"] = rows["ts_event"], rows["instrument_id"], quote
+        part["price"], part["ask"] = (rows["bid_px_00"], rows["ask_px_00"]) if quote else (rows["price"], rows["price"])
+        part["size"], part["side"] = rows["size"], rows["side"]
+    return events[events["ts"] <= SESSION.globex.end]
+
+
+@cache
+def reports() -> np.ndarray:
+    """The final reports of open interest, by instrument and quantity."""
+    rows = simulated()["statistics"]
+    return rows[(rows["stat_flags"] == 1) & np.isin(rows["instrument_id"], list(contracts()))]
+
+
+def open_interest() -> list[dict[str, int]]:
+    """The same as plain rows."""
+    found = []
+    for report in reports():
+        one = contracts()[int(report["instrument_id"])]
+        row = {"strike": one.strike, "call": int(one.call), "quantity": int(report["quantity"]), "ts": int(report["ts_event"])}
+        found.append(row)
+    return found
+
+
+def offer(day: Day, events: np.ndarray, of: Mapping[int, Contract] | None = None) -> None:
+    """Feed option events, whose `contract` is an instrument, to a day. `of`: other contracts than the date's."""
+    of = of or contracts()
+    for quotes in (True, False):
+        part = events[events["quote"] == quotes]
+        unique, places = np.unique(part["contract"], return_inverse=True)
+        chosen = [of[instrument] for instrument in unique.tolist()]
+        numbers = [day.options.contract(one.strike, one.call, one.expiration) for one in chosen]
+        part["contract"] = np.array(numbers, np.int64)[places]
+        day.options.place(part, quotes)
+        day.options.add(part)
+
+
+def begin(day: Day, events: np.ndarray, of: Mapping[int, Contract] | None = None) -> Day:
+    """Feed open interest and option events to a new day."""
+    of = of or contracts()
+    rows = np.zeros(len(reports()), OPEN_INTEREST.dtype)
+    for row, report in zip(rows, reports(), strict=True):
+        one = of[int(report["instrument_id"])]
+        row["strike"], row["call"], row["quantity"], row["ts"] = one.strike, one.call, report["quantity"], report["ts_event"]
+    day.chain.open_with(rows)
+    offer(day, events, of)
+    return day
+
+
+def run(
+    rows: np.ndarray, with_priors: np.ndarray = NO_PRIORS, until: int = SESSION.globex.end, of: Mapping[int, Contract] | None = None
+) -> Day:
     """A Day fed in one piece and completed up to `until`."""
-    day = Day(SESSION, CONFIG, with_priors)
+    day = begin(Day(SESSION, CONFIG, with_priors), option_events()[option_events()["ts"] <= until], of)
     day.step(rows, until)
     return day
 

@@ -32,6 +32,7 @@ from spymaster_assets.catalog import FILE, connect
 from spymaster_assets.cli import main, prepare_dagster
 from spymaster_assets.config import Config, load
 from spymaster_assets.daily import EVERY, PROCESS, Runner
+from spymaster_assets.definitions import build
 from spymaster_assets.lake import VERDICT, Lake
 from spymaster_assets.simulator.write import simulate
 from spymaster_assets.status import Status
@@ -215,6 +216,22 @@ def test_what_is_there_is_not_run_again(filled: tuple[Path, Result]) -> None:
     assert "4 of 4 trading dates are complete, 4 of them were so before" in result.output
     assert result.output.count(": unchanged") == len(DATES) * len(PHASES)
     assert (len(runs(root)), stamped(root, DATES)) == (before, stamps)
+
+
+def test_a_date_whose_run_was_killed_is_told_to_dagster_again(landing: Path, tmp_path: Path) -> None:
+    """The lake may have everything while Dagster was not told all: a killed run is closed, and the date run again."""
+    root = fresh(landing, tmp_path)
+    assert backfill(root, DATES[:1], 1).exit_code == 0
+    job = build(root).resolve_job_def("date_job")
+    with recorded(root) as instance:
+        tags = {PROCESS: "999999999", "dagster/partition": str(DATES[0])}
+        killed = instance.create_run_for_job(job, tags=tags, status=dg.DagsterRunStatus.STARTED)
+    before = stamped(root, DATES[:1])
+    result = backfill(root, DATES[:1], 1)
+    assert result.exit_code == 0 and result.output.count(": made") == len(PHASES)
+    assert [run.status for run in runs(root) if run.run_id == killed.run_id] == [dg.DagsterRunStatus.FAILURE]
+    assert {path for path, time in stamped(root, DATES[:1]).items() if time != before[path]} == set()
+    assert backfill(root, DATES[:1], 1).output.count(": unchanged") == len(PHASES)
 
 
 def stamped(root: Path, dates: Sequence[dt.date]) -> dict[str, int]:

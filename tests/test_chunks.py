@@ -58,7 +58,8 @@ def bytes_of(day):
     tables = {
         "snaps": day.snaps, "prints": day.prints.rows, "flow": day.flow.rows, "bars 1": day.bars[1].rows,
         "bars 2": day.bars[2].rows, "levels": day.levels.rows, "touches": day.touches.rows, "signals": day.signals.rows,
-        "features": day.features.rows, "labels": day.labels(), "summary": day.summary(), "sequences": short_day.sequences(day),
+        "options": day.options.flow.rows, "chain": day.chain.rows.rows, "features": day.features.rows, "labels": day.labels(),
+        "summary": day.summary(), "sequences": short_day.sequences(day),
     }  # fmt: skip
     return {name: (np.sort(rows, order=KEYS[name]) if name in KEYS else rows).tobytes() for name, rows in tables.items()}
 
@@ -68,7 +69,15 @@ def assert_same(found, expected):
 
 
 def new_day():
-    return Day(short_day.SESSION, short_day.CONFIG, short_day.priors())
+    """A day that knows its open interest and no record."""
+    return short_day.begin(Day(short_day.SESSION, short_day.CONFIG, short_day.priors()), short_day.option_events()[:0])
+
+
+def offered(day, since, until):
+    """Feed the option events from number `since` on, up to a moment; the number of the next."""
+    behind = max(since, int(np.searchsorted(short_day.option_events()["ts"], until, side="right")))
+    short_day.offer(day, short_day.option_events()[since:behind])
+    return behind
 
 
 @cache
@@ -111,11 +120,12 @@ def watermark(name, at, mark):
 
 def fed(name, plan):
     """A day fed by a plan, and completed."""
-    day, start = new_day(), 0
+    day, start, options = new_day(), 0, 0
     for at, mark, advance, restart in (*plan, (len(records(name)), 1.0, True, False)):
         day.take(records(name)[start:at])
         limit = watermark(name, at, mark)
         if limit is not None:
+            options = offered(day, options, limit + (at % 3) * SNAP)  # later ones may come early
             day.complete(limit)
         if advance:
             day.step(records(name)[at:at])
@@ -157,10 +167,12 @@ def snaps_of_touches(name):
 @pytest.mark.parametrize("frames", [minutes, snaps_of_touches])
 def test_frames_as_in_live(name, frames):
     """Frame by frame; a frame ends with the watermark that closes its last snap."""
-    marks, day, start = sorted(frames(name)), new_day(), 0
+    marks, day, start, options = sorted(frames(name)), new_day(), 0, 0
     for mark, at in zip(marks, np.searchsorted(effective(name)[:-1], marks, side="right").tolist(), strict=True):
+        options = offered(day, options, mark)
         day.step(records(name)[start:at], mark)
         start = at
+    offered(day, options, END)
     day.step(records(name)[start:], END)
     assert_same(bytes_of(day), reference(name))
 
@@ -170,8 +182,9 @@ def test_batch(name):
     """Everything at once, table after table, in another order where two do not need each other."""
     day = new_day()
     day.take(records(name))
+    offered(day, 0, END)
     day.complete(END)
-    for advance in (day.advance_path, day.advance_touches, day.advance_signals, day.advance_features):
+    for advance in (day.advance_options, day.advance_path, day.advance_touches, day.advance_signals, day.advance_features):
         advance()
     assert_same(bytes_of(day), reference(name))
 

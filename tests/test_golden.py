@@ -26,10 +26,11 @@ GOLDEN = Path(__file__).with_name("golden.json")
 INEXACT = {
     "features": {feature.name for feature in FEATURES if not feature.exact},
     "touches": {"sigma"},
-    "signals": {"score_tape", "break_score_raw", "break_score_smooth"},
+    "signals": {"score_tape", "break_score_raw", "break_score_smooth", "gamma_exposure"},
+    "day_summary": {"gamma_threshold"},
     "sequences": {"distance", "return", "volatility"},  # over sigma
 }
-EVERY = {"features": 7, "touches": 1, "signals": 101, "sequences": 211}
+EVERY = {"features": 7, "touches": 1, "signals": 101, "sequences": 211, "day_summary": 6}
 PROBABILITIES = {feature.name for feature in FEATURES if feature.unit == "probability"}
 PLAIN_MACHINE = {  # no fused multiply-add and no wide vectors: not in numba's code, nor in the C and numpy libraries
     "NUMBA_CPU_NAME": "generic",
@@ -43,7 +44,11 @@ def tables_of(records):
     """The tables of the day, in memory."""
     day = short_day.run(records, short_day.priors())
     tables = {name: getattr(day, name).rows for name in ("prints", "flow", "levels", "touches", "features", "signals")}
-    tables |= {"snaps": day.snaps, "bars": np.concatenate([bars.rows for bars in day.bars.values()])}
+    tables |= {
+        "snaps": day.snaps,
+        "options": day.options.flow.rows,
+        "bars": np.concatenate([bars.rows for bars in day.bars.values()]),
+    }
     return tables | {"labels": day.labels(), "day_summary": day.summary(), "sequences": short_day.sequences(day)}
 
 
@@ -108,7 +113,7 @@ def test_every_column_is_in_it():
     remembered = golden()
     for name, rows in tables().items():
         assert sorted(rows.dtype.names) == sorted([*remembered["exact"][name], *remembered["near"].get(name, [])])
-    assert len(remembered["near"]["features"]) == 11
+    assert len(remembered["near"]["features"]) == 37
 
 
 PLANTED = [("snaps", "gap_ns"), ("features", "position"), ("features", "sigma"), ("signals", "score_tape")]

@@ -21,7 +21,7 @@ PLACE = {  # what names a row
     "sequences": ("touch", "k", "scale", "step"),
 }  # fmt: skip
 KNOWN = {"levels": "valid_from", "touches": "t0"}  # when a row is known, if not at its ts
-TABLES = ("snaps", "prints", "flow", "bars", "levels", "touches", "features", "signals", "sequences")
+TABLES = ("snaps", "prints", "flow", "bars", "levels", "touches", "features", "signals", "sequences", "options")
 CHANGES = ("cut", "scrambled")
 
 
@@ -31,11 +31,25 @@ def times():
     return np.maximum.accumulate(short_day.records()["ts_event"].astype(np.int64))
 
 
-def made(make, rows, until):
-    """A day of `make` fed with some records and complete up to `until`."""
+def made(make, rows, until, events=None):
+    """A day of `make` fed with some records and option events and complete up to `until`."""
     day = make(short_day.SESSION, short_day.CONFIG, short_day.priors())
+    short_day.begin(day, short_day.option_events() if events is None else events)
     day.step(rows, until)
     return day
+
+
+def options(change, after):
+    """The option events once those after a moment are cut off, or are as many others: other contracts, prices, sizes and sides."""
+    events, rng = short_day.option_events().copy(), np.random.default_rng(after % 2**32)
+    first = int(np.searchsorted(events["ts"], after, side="right"))
+    if change == "cut":
+        return events[:first]
+    part, count = events[first:], len(events) - first
+    part["ts"], part["contract"] = np.sort(rng.integers(after + 1, END + 1, count)), rng.choice(list(short_day.contracts()), count)
+    part["price"], part["size"], part["side"] = rng.integers(1, 400, count) * 50_000_000, rng.integers(1, 90, count), ord("B")
+    part["ask"] = part["price"] + 50_000_000
+    return events
 
 
 @lru_cache(maxsize=8)
@@ -58,6 +72,12 @@ def scrambled(after):
     return rows
 
 
+def options_of(day, closed):
+    """Option flow up to a snap."""
+    rows = day.options.flow.rows
+    return rows[rows["k"] <= closed]
+
+
 def tables_of(day, until):
     """The rows that were known at a moment, by table, in the order of their names."""
     closed = (until - day.clock.open) // SNAP
@@ -66,9 +86,11 @@ def tables_of(day, until):
         "snaps": day.snaps[: day.closed + 1], "prints": day.prints.rows, "flow": flow[flow["k"] <= closed],
         "bars": np.concatenate([bars.rows for bars in day.bars.values()]), "levels": day.levels.rows,
         "touches": day.touches.rows, "features": day.features.rows, "signals": day.signals.rows,
-        "sequences": short_day.sequences(day),
+        "sequences": short_day.sequences(day), "options": options_of(day, closed),
     }  # fmt: skip
-    known = {name: rows if name == "flow" else rows[rows[KNOWN.get(name, "ts")] <= until] for name, rows in tables.items()}
+    known = {
+        name: rows if name in ("flow", "options") else rows[rows[KNOWN.get(name, "ts")] <= until] for name, rows in tables.items()
+    }
     return {name: np.sort(rows, order=PLACE[name]) if name in PLACE else rows for name, rows in known.items()}
 
 
@@ -85,7 +107,7 @@ def leaks(make, change, moments):
     full, found = made(make, short_day.records(), END), {name: set() for name in TABLES}
     for t in moments:
         rows = short_day.records()[times() <= t] if change == "cut" else scrambled(t)
-        part = tables_of(made(make, rows, t if change == "cut" else END), t)
+        part = tables_of(made(make, rows, t if change == "cut" else END, options(change, t)), t)
         for name, expected in tables_of(full, t).items():
             found[name] |= differing(expected, part[name]) if expected.tobytes() != part[name].tobytes() else set()
     return found
@@ -179,6 +201,14 @@ class LevelAhead(Day):
         self.levels.rows["valid_to"][:1] = self.grid.hidden["time"][0]
 
 
+class FuelAhead(Day):
+    def features_at(self, number, k, row):
+        """The next trade after t."""
+        super().features_at(number, k, row)
+        flow = self.options.flow.rows
+        row["gex_at"] += flow["volume"][(flow["k"] > k) & (flow["trades"] > 0)][:1].sum()
+
+
 class SequenceAhead(Day):
     def sequences(self, at, count):
         """The prints of a snap after the last step."""
@@ -195,6 +225,7 @@ class SequenceAhead(Day):
         (OnePrintMore, "features", "approach_tape_prints"),
         (FlowAhead, "features", "added_rate_5"),
         (EntryAhead, "touches", "entry_ticks"),
+        (FuelAhead, "features", "gex_at"),
         (ScoreAhead, "signals", "mid2"),
         (LevelAhead, "levels", "valid_to"),
         (SequenceAhead, "sequences", "trades"),

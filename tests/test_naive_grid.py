@@ -207,12 +207,12 @@ def test_option_flow() -> None:
         sold(30, 2, 4, 2, "A"),
     ]
     quotes = [quoted(400, 1, 6, UNDEFINED_PRICE), quoted(610, 2, 3, 5)]
-    rows = naive_option_flow(trades, quotes, {1: (6000, 1), 2: (6000, 0)}, OPEN)
+    rows = naive_option_flow(trades, quotes, {1: (6000, 1, 99), 2: (6000, 0, 99)}, OPEN)
     assert set(rows[0]) == set(OPTION_FLOW.names)
-    assert [list(row.values()) for row in rows] == [  # k, strike, call, signed, volume, trades, premium, last, bid, ask
-        [1, 6000, 1, 2, 9, 3, 74, 9, None, None],
-        [2, 6000, 1, 0, 0, 0, 0, 9, 6, None],
-        [3, 6000, 0, -2, 2, 1, 8, 4, 3, 5],  # the trade of 30 ms comes after one of 600 ms
+    assert [list(row.values()) for row in rows] == [  # k, strike, call, expiration, signed, volume, unsigned, trades, ..
+        [1, 6000, 1, 99, 2, 9, 5, 3, 0, 74, 9, None, None],
+        [2, 6000, 1, 99, 0, 0, 0, 0, 1, 0, 9, 6, None],
+        [3, 6000, 0, 99, -2, 2, 0, 1, 1, 8, 4, 3, 5],  # the trade of 30 ms comes after one of 600 ms
     ]
 
 

@@ -14,6 +14,7 @@ import pytest
 from spymaster_assets import dbn, silver
 from spymaster_assets.catalog import connect
 from spymaster_assets.compute.barrier import barrier_params
+from spymaster_assets.compute.growing import Growing
 from spymaster_assets.compute.stream import Day
 from spymaster_assets.compute.summary import share_around
 from spymaster_assets.config import Config
@@ -24,7 +25,18 @@ from spymaster_assets.maker import Maker
 from spymaster_assets.sessions import Session, Window, calendar, wall
 from spymaster_assets.silver import SILVER_STAGES, book_records
 from spymaster_assets.simulator.write import simulate
-from spymaster_assets.tables import DAY_SUMMARY, FEATURE_ROWS, FLOW, OPTION_FLOW, PRINTS, PRIORS, SILVER, SNAPS, TOUCHES
+from spymaster_assets.tables import (
+    DAY_SUMMARY,
+    FEATURE_ROWS,
+    FLOW,
+    OPEN_INTEREST,
+    OPTION_FLOW,
+    PRINTS,
+    PRIORS,
+    SILVER,
+    SNAPS,
+    TOUCHES,
+)
 from tests.rows import plain
 
 CONFIG = Config()
@@ -212,6 +224,8 @@ def test_what_is_stored_is_what_a_day_in_one_piece_has(made: Lake) -> None:
     day = Day(one.session, CONFIG, one.rows(PRIORS))
     for rows in book_records(one):
         day.take(rows)
+    day.options.flow = Growing.of(one.rows(OPTION_FLOW))
+    day.chain.open_with(one.rows(OPEN_INTEREST))
     day.step(np.zeros(0, dbn.MBP10), day.clock.globex_end)
     for table, rows in ((SNAPS, day.snaps), (PRINTS, day.prints.rows), (FLOW, day.flow.rows)):
         assert rows.tobytes() == made.rows(table, date).tobytes(), table.name

@@ -30,6 +30,7 @@ from spymaster_assets.states import (
     CHOP,
     CRITICAL,
     FOLLOWING,
+    FUEL_UNKNOWN,
     OR_HIGH,
     OR_LOW,
     PM_HIGH,
@@ -47,6 +48,7 @@ from spymaster_assets.tables import (
     FLOW,
     LABELS,
     LEVELS,
+    OPEN_INTEREST,
     OPTION_FLOW,
     PRINTS,
     PRIORS,
@@ -180,6 +182,14 @@ def _later(rows: np.ndarray) -> Any:
     return (rows["elapsed"] > 0) & (rows["barrier_state"] > UNOBSERVED)
 
 
+def _fuelled(rows: np.ndarray) -> Any:
+    return ~np.isnan(rows["gex_at"])
+
+
+def _scored(rows: np.ndarray) -> Any:
+    return rows["break_score_raw"] >= 0
+
+
 def _kind(number: int) -> Where:
     return lambda rows: rows["kind"] == number
 
@@ -245,6 +255,11 @@ DEFECTS = (
     #
     _out_of_range(OPTION_FLOW, "a right that is neither call nor put", put("call", 2, 9)),
     Defect(OPTION_FLOW, "premium_signs", "more signed than traded", add("signed", 1_000, _traded), {"signed_beyond_volume": 1}),
+    Defect(OPTION_FLOW, "premium_signs", "a row of nothing", each(put("trades", 0, 0), put("quotes", 0, 0), put("volume", 0, 0),
+           put("signed", 0, 0), put("unsigned", 0, 0)), {"nothing_happened": 1}),
+    Defect(OPEN_INTEREST, "reported_once", "a report after the open", add("ts", 86_400_000_000_000, 3), {"late": 1}),
+    Defect(OPEN_INTEREST, "reported_once", "a contract twice", double(3), {"doubled": 2}),
+    _out_of_range(OPEN_INTEREST, "a negative number of contracts", put("quantity", -1, 2)),
     Defect(OPTION_FLOW, "premium_signs", "lots without a trade", put("trades", 0, _traded), {"volume_without_trades": 1}),
     Defect(OPTION_FLOW, "premium_signs", "a trade without lots", each(put("signed", 0, _traded), put("volume", 0, _traded)),
            {"volume_without_trades": 1}),
@@ -286,8 +301,11 @@ DEFECTS = (
     _out_of_range(FEATURE_ROWS, "a share of 2", put("barrier_observed", 2, 30)),
     Defect(FEATURE_ROWS, "null_policy", "a null where none may be", None, {"excursion_max_unexpected_null": 1}, ("schema",),
            stored=nullable("excursion_max")),
-    Defect(FEATURE_ROWS, "null_policy", "a value of a stage that is not there", put("gamma_exposure", 1, 30),
-           {"gamma_exposure_known": 1}),
+    Defect(FEATURE_ROWS, "null_policy", "an effect of unknown numbers", put("gamma_exposure", np.nan, _fuelled),
+           {"fuel_without_numbers": 1}),
+    Defect(FEATURE_ROWS, "null_policy", "numbers of unknown fuel",
+           each(put("fuel_effect", FUEL_UNKNOWN, _fuelled), put("gamma_exposure", np.nan, _fuelled)),
+           {"numbers_of_unknown_fuel": 1}),
     Defect(FEATURE_ROWS, "null_policy", "a reaction at e = 0", put("tape_prints", 0, at_elapsed(0)), {"tape_prints_at_e_0": 1}),
     Defect(FEATURE_ROWS, "null_policy", "a state of the reaction at e = 0", put("barrier_state", WEAK, at_elapsed(0)),
            {"barrier_state_at_e_0": 1, "states_without_numbers": 1}),
@@ -305,7 +323,7 @@ DEFECTS = (
     Defect(SIGNALS, "signal_rules", "no score of known parts",
            put("break_score_raw", np.nan, lambda rows: rows["score_liquidity"] >= 0), {"score_of_nothing": 1}),
     Defect(SIGNALS, "signal_rules", "a score of unknown parts",
-           put("score_liquidity", np.nan, lambda rows: rows["break_score_raw"] >= 0), {"score_of_nothing": 1}),
+           each(put("score_hedge", np.nan, _scored), put("score_liquidity", np.nan, _scored)), {"score_of_nothing": 1}),
     Defect(SIGNALS, "signal_rules", "a signal outside the band",
            put("signal", BREAK_TRIGGER, lambda rows: rows["phase"] == FOLLOWING), {"signal_outside_band": 1}),
     Defect(SIGNALS, "signal_rules", "a signal that was not triggered",
@@ -434,7 +452,7 @@ def test_a_corrupt_grid_stops_everything_that_reads_it_in_the_same_run(
     events = [event.step_materialization_data.materialization.asset_key for event in result.get_asset_materialization_events()]
     reported = {key.path[-1] for key in events if key.path[0] == "silver"}
     stored = {table.name for table in SILVER if lake.manifest(table, DATE)}
-    assert reported == stored == {"snaps", "prints", "flow", "option_flow", "priors"}
+    assert reported == stored == {"snaps", "prints", "flow", "option_flow", "open_interest", "priors"}
 
 
 # When a stage is stale
@@ -453,7 +471,7 @@ def reasons(lake: Lake) -> dict[str, list[str]]:
     [
         ("touches", "monitor_band", 0.5, {"touches", "features", "signals", "labels"}),
         ("score", "tau_score", 3.0, {"signals"}),
-        ("fuel", "w_g", 30.0, {"features", "signals"}),
+        ("fuel", "w_g", 30.0, {"day_summary", "features", "signals"}),
         ("labels", "halt_seconds", 30.0, {"day_summary", "touches", "labels"}),
         ("levels", "atr_bars", 10, {"bars", "levels", "day_summary", "touches"}),
         ("grid", "reference_clusters", 100, set(STAGE)),

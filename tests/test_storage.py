@@ -210,6 +210,8 @@ def test_engines_of_earlier_runs_are_let_go_and_the_index_is_kept(home: Path) ->
         kept.report_engine_event("written later", kept.get_run_by_id(runs[0]))
         assert len(kept.all_logs(runs[0])) == counts[0] + 1
         assert len(databases(home)) <= KEPT
+        modes = {path.stat().st_mode for path in (home / "history" / "runs").glob("*.db")}
+        assert len(modes) == 1  # copied shards are as readable as made ones
     assert databases(home) == set()
 
 

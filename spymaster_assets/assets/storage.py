@@ -11,7 +11,6 @@ checks of a partition ask for is read once. `dagster.yaml` names it; docs/decisi
 from __future__ import annotations
 
 import os
-import tempfile
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
@@ -84,11 +83,11 @@ class KeptSqliteEventLogStorage(SqliteEventLogStorage):
             with engine.connect() as connection:
                 self._empty = connection.connection.driver_connection.serialize()  # type: ignore[union-attr]
         else:
-            with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{shard}-") as new:
-                new.write(self._empty)
-                new.flush()
-                with suppress(FileExistsError):  # another process was first
-                    os.link(new.name, path)
+            new = path.with_name(f".{shard}-{os.getpid()}")
+            new.write_bytes(self._empty)
+            with suppress(FileExistsError):  # another process was first
+                os.link(new, path)
+            new.unlink()
 
     @contextmanager
     def _connect(self, shard: str) -> Iterator[Connection]:

@@ -12,12 +12,14 @@ import numpy as np
 from spymaster_assets.compute.barrier import Barrier, BarrierParams, barrier_params, clocked, ladder_at, rates
 from spymaster_assets.compute.clock import Clock
 from spymaster_assets.compute.context import excursions, position
+from spymaster_assets.compute.dealers import dealers_at
+from spymaster_assets.compute.fuel import FuelParams, Options, fuel_params
 from spymaster_assets.compute.geometry import geometry
 from spymaster_assets.compute.kernel import kernel
 from spymaster_assets.compute.kinematics import slope
 from spymaster_assets.compute.tape import Tape, TapeParams, tape_over, tape_params
 from spymaster_assets.features import APPROACH_WINDOWS, HORIZONS, REACTION_WINDOWS
-from spymaster_assets.states import FUEL_UNKNOWN, UNOBSERVED, UP
+from spymaster_assets.states import UNOBSERVED, UP
 
 if TYPE_CHECKING:
     from spymaster_assets.config import Config
@@ -31,6 +33,7 @@ class Physics(NamedTuple):
 
     barrier: BarrierParams
     tape: TapeParams
+    fuel: FuelParams
     clock: Clock
     point: int
     approach: int
@@ -48,6 +51,7 @@ def physics(config: Config, clock: Clock, priors: np.ndarray) -> Physics:
     return Physics(
         barrier=barrier_params(config, consumed),
         tape=tape_params(config),
+        fuel=fuel_params(config, clock, priors),
         clock=clock,
         point=config.instrument.point,
         approach=round(config.barrier.approach_seconds * clock.second),
@@ -143,7 +147,8 @@ def _place(k: int, snaps: np.ndarray, touch: np.ndarray, at: Physics, row: np.nd
 
 @kernel
 def features_at(
-    k: int, snaps: np.ndarray, prints: np.ndarray, flow: np.ndarray, touch: np.ndarray, at: Physics, row: np.ndarray
+    k: int, snaps: np.ndarray, prints: np.ndarray, flow: np.ndarray, options: Options, touch: np.ndarray, at: Physics,
+    row: np.ndarray,
 ) -> None:  # fmt: skip
     """Write the features of a touch at snap k >= its own. `touch`: its row of touches; `row`: one row of features."""
     out, entry = row[0], touch[0]["k"]
@@ -177,5 +182,5 @@ def features_at(
         tape = tape_over(max(entry, k - at.reaction_tape), k, snaps, prints, touch, at.usual_p99, at.tape, at.clock)
         _reaction(barrier, tape, velocity(entry, k, snaps, touch, at), flows, row)
 
-    out["fuel_effect"], out["gamma_exposure"], out["gamma_velocity"] = FUEL_UNKNOWN, np.nan, np.nan
+    dealers_at(k, snaps, options, touch, at.fuel, at.clock, row)
     _place(k, snaps, touch, at, row)

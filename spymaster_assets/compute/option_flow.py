@@ -13,13 +13,17 @@ from spymaster_assets.compute.clock import Clock
 from spymaster_assets.compute.growing import Growing
 from spymaster_assets.compute.kernel import kernel
 from spymaster_assets.states import BUYER, SELLER
-from spymaster_assets.tables import OPTION_FLOW, UNDEF_PRICE
+from spymaster_assets.tables import OPEN_INTEREST, OPTION_FLOW, UNDEF_PRICE
+
+OPEN_REPORT: Final = 9  # Databento's StatType of open interest
+NEW: Final = 1  # and its update action
+UNDEF_QUANTITY: Final = 2**63 - 1
 
 EVENT: Final = np.dtype(
     [
         ("ts", "i8"),  # event time, ns UTC
         ("k", "i8"),  # interval of the effective time
-        ("contract", "i8"),  # row of the contracts
+        ("contract", "i8"),  # its number; negative: none of the date's
         ("quote", "i1"),
         ("price", "i8"),  # trade's price, or best bid
         ("ask", "i8"),
@@ -27,68 +31,99 @@ EVENT: Final = np.dtype(
         ("side", "u1"),
     ]
 )
-CONTRACT: Final = np.dtype([("strike", "i8"), ("call", "i1")])
+CONTRACT: Final = np.dtype([("strike", "i8"), ("call", "i1"), ("expiration", "i8"), ("last", "i8"), ("bid", "i8"), ("ask", "i8")])
 
 
 class OptionGrid:
-    """`contracts`: rows of CONTRACT in order of (strike, call). `rows`: option flow of the closed intervals."""
+    """`rows`: option flow of the closed intervals, in order of (k, strike, call) among those that were closed at once."""
 
-    def __init__(self, contracts: np.ndarray, clock: Clock) -> None:
-        self._contracts, self._clock = contracts, clock
+    def __init__(self, clock: Clock) -> None:
+        self.clock, self._closed = clock, -1
+        self._numbers: dict[tuple[int, int], int] = {}
+        self._contracts = Growing(CONTRACT)  # with their latest prices
         self._waiting: list[np.ndarray] = []
-        self._time = np.full(2, -(2**62))  # effective time of trades, of quotes
-        self._latest = np.full((len(contracts), 3), UNDEF_PRICE)  # last, bid, ask
-        self._rows = Growing(OPTION_FLOW.dtype)
+        self._time = [-(2**62), -(2**62)]  # effective time of trades, of quotes
+        self.flow = Growing(OPTION_FLOW.dtype)
 
-    @property
-    def rows(self) -> np.ndarray:
-        return self._rows.rows
+    def contract(self, strike: int, call: bool, expiration: int) -> int:
+        """The number of a contract, which begins here unless it is known."""
+        number = self._numbers.setdefault((strike, int(call)), len(self._numbers))
+        if number == self._contracts.count:
+            self._contracts.reserve(1)[number] = strike, call, expiration, UNDEF_PRICE, UNDEF_PRICE, UNDEF_PRICE
+            self._contracts.count += 1
+        return number
 
-    def take(self, events: np.ndarray, quotes: bool) -> None:
-        """Feed events (EVENT) of one stream, in arrival order; their `k` is filled in here."""
+    def place(self, events: np.ndarray, quotes: bool) -> None:
+        """Fill in `k` and `quote` of the next events (EVENT) of one stream, in arrival order, whatever instruments they are of."""
         if not len(events):
             return
-        times = np.maximum.accumulate(np.append(self._time[int(quotes)], events["ts"]))[1:]
-        self._time[int(quotes)] = times[-1]
-        kept = events.copy()
-        kept["k"] = np.maximum(0, -((self._clock.open - times) // self._clock.interval))
-        kept["quote"] = quotes
-        self._waiting.append(kept)
+        times = np.maximum.accumulate(np.maximum(events["ts"], self._time[int(quotes)]))
+        self._time[int(quotes)] = int(times[-1])
+        events["k"] = np.maximum(self._closed + 1, -((self.clock.open - times) // self.clock.interval))
+        events["quote"] = quotes
+
+    def add(self, events: np.ndarray) -> None:
+        """Take placed events of the date's contracts, also of an interval that is closed: their definition came later."""
+        if len(events):
+            self._waiting.append(events.copy())
 
     def advance(self, closed: int) -> None:
         """Intervals up to `closed` are complete: their rows."""
+        self._closed = max(self._closed, closed)
         if not self._waiting:
             return
         events = np.concatenate(self._waiting)
         ready = events["k"] <= closed
         self._waiting = [events[~ready]] if not ready.all() else []
         events = events[ready]
-        events = events[np.lexsort((events["contract"], events["k"]))]  # stable: arrival order within
-        out = self._rows.reserve(len(events))
-        self._rows.count += _fold(events, self._contracts, self._latest, out[self._rows.count :])
+        known = self._contracts.rows[events["contract"]]
+        events = events[np.lexsort((known["call"], known["strike"], events["k"]))]  # stable: arrival order within
+        out = self.flow.reserve(len(events))
+        self.flow.count += _fold(events, self._contracts.rows, out[self.flow.count :])
+
+    def open_interest(
+        self, contracts: np.ndarray, kinds: np.ndarray, actions: np.ndarray, quantities: np.ndarray, times: np.ndarray
+    ) -> np.ndarray:
+        """Rows of open interest from reports in arrival order, up to the regular open; the last of a contract holds.
+
+        `contracts`: numbers, negative for others; `kinds`, `actions`: Databento's StatType and update action; `times`: ns UTC.
+        """
+        wanted = (contracts >= 0) & (kinds == OPEN_REPORT) & (actions == NEW) & (quantities != UNDEF_QUANTITY)
+        at = np.flatnonzero(wanted & (times <= self.clock.regular_start))
+        at = at[len(at) - 1 - np.unique(contracts[at][::-1], return_index=True)[1]]
+        rows, known = np.zeros(len(at), OPEN_INTEREST.dtype), self._contracts.rows[contracts[at]]
+        rows["strike"], rows["call"], rows["quantity"], rows["ts"] = known["strike"], known["call"], quantities[at], times[at]
+        return rows[np.lexsort((rows["call"], rows["strike"]))]
 
 
 @kernel
-def _fold(events: np.ndarray, contracts: np.ndarray, latest: np.ndarray, out: np.ndarray) -> int:
-    """One row per (k, contract) of events sorted by both; how many. `latest`: last, bid, ask per contract, mutated."""
+def _fold(events: np.ndarray, contracts: np.ndarray, out: np.ndarray) -> int:
+    """One row per (k, contract) of events sorted by both; how many. The latest prices in `contracts` are mutated."""
     count = 0
     for number in range(events.size):
-        event, contract = events[number], events[number]["contract"]
-        if number == 0 or event["k"] != events[number - 1]["k"] or contract != events[number - 1]["contract"]:
+        event, contract = events[number], contracts[events[number]["contract"]]
+        if number == 0 or event["k"] != events[number - 1]["k"] or event["contract"] != events[number - 1]["contract"]:
             row = out[count]
-            row["k"], row["strike"], row["call"] = event["k"], contracts[contract]["strike"], contracts[contract]["call"]
-            row["signed"] = row["volume"] = row["trades"] = row["premium"] = 0
+            row["k"], row["strike"], row["call"] = event["k"], contract["strike"], contract["call"]
+            row["expiration"] = contract["expiration"]
+            row["signed"] = row["volume"] = row["unsigned"] = row["trades"] = row["quotes"] = row["premium"] = 0
             count += 1
         row = out[count - 1]
         if event["quote"]:
-            latest[contract, 1], latest[contract, 2] = event["price"], event["ask"]
+            row["quotes"] += 1
+            contract["bid"], contract["ask"] = event["price"], event["ask"]
         else:
             size = event["size"]
             row["volume"] += size
             row["trades"] += 1
-            row["signed"] += size if event["side"] == BUYER else -size if event["side"] == SELLER else 0
+            if event["side"] == BUYER:
+                row["signed"] += size
+            elif event["side"] == SELLER:
+                row["signed"] -= size
+            else:
+                row["unsigned"] += size
             if event["price"] != UNDEF_PRICE:
                 row["premium"] += event["price"] * size
-            latest[contract, 0] = event["price"]
-        row["last"], row["bid"], row["ask"] = latest[contract, 0], latest[contract, 1], latest[contract, 2]
+            contract["last"] = event["price"]
+        row["last"], row["bid"], row["ask"] = contract["last"], contract["bid"], contract["ask"]
     return count

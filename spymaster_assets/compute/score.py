@@ -9,6 +9,7 @@ import numpy as np
 from spymaster_assets.compute.barrier import Barrier, clocked, ladder_at
 from spymaster_assets.compute.context import resolved
 from spymaster_assets.compute.features_at import Physics, velocity
+from spymaster_assets.compute.fuel import Exposure, Options, exposure_at
 from spymaster_assets.compute.grid import UNKNOWN
 from spymaster_assets.compute.kernel import kernel
 from spymaster_assets.compute.tape import Tape, tape_over
@@ -22,7 +23,6 @@ from spymaster_assets.states import (
     DAMPEN,
     FOLLOWING,
     FUEL_NEUTRAL,
-    FUEL_UNKNOWN,
     HIGH,
     LOW,
     MEDIUM,
@@ -79,7 +79,7 @@ class Inputs(NamedTuple):
     velocity: float
     wall_ratio: float
     sweep: int
-    fuel: int
+    fuel: Exposure
 
 
 def score_params(config: Config, second: int) -> ScoreParams:
@@ -113,7 +113,8 @@ def score_params(config: Config, second: int) -> ScoreParams:
 
 @kernel
 def score_inputs_at(
-    k: int, snaps: np.ndarray, prints: np.ndarray, flow: np.ndarray, touch: np.ndarray, at: Physics, params: ScoreParams
+    k: int, snaps: np.ndarray, prints: np.ndarray, flow: np.ndarray, options: Options, touch: np.ndarray, at: Physics,
+    params: ScoreParams,
 ) -> Inputs:  # fmt: skip
     """Inputs of a touch at snap k: the approach, as at t0, until the reaction has lasted 5 s; then the reaction."""
     entry = touch[0]["k"]
@@ -129,7 +130,8 @@ def score_inputs_at(
     now = ladder_at(snaps[k : k + 1], touch, at.barrier)
     wall_ratio = now.size / now.expected if barrier.state != UNOBSERVED and now.expected > 0.0 else np.nan
     sweep = int(tape.sweep_direction) if tape.sweep_k > k - params.sweep else 0
-    return Inputs(barrier, tape, speed, wall_ratio, sweep, FUEL_UNKNOWN)
+    fuel = exposure_at(k, k, touch[0]["price"], snaps, options, at.fuel, at.clock)
+    return Inputs(barrier, tape, speed, wall_ratio, sweep, fuel)
 
 
 @kernel
@@ -227,19 +229,20 @@ def confidence(inputs: Inputs, parts: int, raw: float, params: ScoreParams) -> i
 
 @kernel
 def signal_at(
-    k: int, snaps: np.ndarray, prints: np.ndarray, flow: np.ndarray, touch: np.ndarray, scoring: np.ndarray,
+    k: int, snaps: np.ndarray, prints: np.ndarray, flow: np.ndarray, options: Options, touch: np.ndarray, scoring: np.ndarray,
     at: Physics, params: ScoreParams, row: np.ndarray,
 ) -> None:  # fmt: skip
     """Score a touch at snap k, which follows the snap scored before. `scoring`: its state, mutated; `row`: one row of signals."""
-    out, barrier_tape = row[0], score_inputs_at(k, snaps, prints, flow, touch, at, params)
+    out, barrier_tape = row[0], score_inputs_at(k, snaps, prints, flow, options, touch, at, params)
     barrier, tape = barrier_tape.barrier, barrier_tape.tape
     out["touch"], out["k"], out["ts"] = touch[0]["touch"], k, snaps[k]["ts"]
     out["elapsed"], out["mid2"] = (k - touch[0]["k"]) * at.tape.interval, snaps[k]["mid2"]
     out["barrier_state"], out["barrier_turnover"], out["wall_ratio"] = barrier.state, barrier.turnover, barrier_tape.wall_ratio
     out["replenishment_ratio"], out["barrier_delta_liq"] = barrier.replenishment, barrier.delta
     out["tape_velocity"], out["tape_rate"], out["tape_imbalance"] = barrier_tape.velocity, tape.rate, tape.score_imbalance
-    out["tape_prints"], out["sweep_direction"], out["fuel_effect"] = tape.prints, barrier_tape.sweep, barrier_tape.fuel
-    liquidity, hedge = liquidity_score(barrier.state), hedge_score(barrier_tape.fuel)
+    out["tape_prints"], out["sweep_direction"] = tape.prints, barrier_tape.sweep
+    out["fuel_effect"], out["gamma_exposure"] = barrier_tape.fuel.effect, barrier_tape.fuel.gamma
+    liquidity, hedge = liquidity_score(barrier.state), hedge_score(barrier_tape.fuel.effect)
     aggression = tape_score(barrier_tape, touch[0]["sigma"], params)
     raw = combine(liquidity, hedge, aggression, params)
     parts = (not np.isnan(liquidity)) + (not np.isnan(hedge)) + (not np.isnan(aggression))
@@ -256,8 +259,8 @@ def signal_at(
 
 @kernel
 def advance_signals(
-    since: int, until: int, snaps: np.ndarray, prints: np.ndarray, flow: np.ndarray, touches: np.ndarray, scoring: np.ndarray,
-    at: Physics, params: ScoreParams, signals: np.ndarray, count: int,
+    since: int, until: int, snaps: np.ndarray, prints: np.ndarray, flow: np.ndarray, options: Options, touches: np.ndarray,
+    scoring: np.ndarray, at: Physics, params: ScoreParams, signals: np.ndarray, count: int,
 ) -> int:  # fmt: skip
     """Score every unresolved touch at the snaps (since, until], snap by snap, writing signals from row `count` on; rows then.
 
@@ -272,6 +275,6 @@ def advance_signals(
             if k - touch[0]["k"] > params.longest or resolved(k, touch[0]["theta_8min"], snaps, touch, at.tape.tick):
                 scoring[number]["done"] = 1
                 continue
-            signal_at(k, snaps, prints, flow, touch, scoring[number : number + 1], at, params, signals[count : count + 1])
+            signal_at(k, snaps, prints, flow, options, touch, scoring[number : number + 1], at, params, signals[count : count + 1])
             count += 1
     return count

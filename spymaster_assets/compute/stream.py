@@ -14,10 +14,12 @@ from spymaster_assets.compute.bars import advance_bars
 from spymaster_assets.compute.clock import BUCKETS, NS, clock_of
 from spymaster_assets.compute.context import resolved
 from spymaster_assets.compute.features_at import features_at, physics
+from spymaster_assets.compute.fuel import Chain
 from spymaster_assets.compute.grid import ROOM, GridParams, advance_grid, close_grid, new_grid
 from spymaster_assets.compute.growing import Growing
 from spymaster_assets.compute.labels import label_params, labels_at
 from spymaster_assets.compute.levels import advance_levels
+from spymaster_assets.compute.option_flow import OptionGrid
 from spymaster_assets.compute.references import freeze, reference_params
 from spymaster_assets.compute.score import SCORING, advance_signals, score_params
 from spymaster_assets.compute.sequences import sequence_at, sequence_params
@@ -68,6 +70,7 @@ class Day:
         self.snaps, self.closed = np.zeros(clock.count + 1, SNAPS.dtype), -1
         self.prints, self.flow = Growing(PRINTS.dtype), Growing(FLOW.dtype)
         self.bars = {minutes: Growing(BARS.dtype) for minutes in config.levels.bar_minutes}
+        self.options, self.chain = OptionGrid(clock), Chain()
         self.samples, self.levels, self.touches = Growing(SAMPLE), Growing(LEVELS.dtype), Growing(TOUCHES.dtype, 64)
         self.scoring, self.signals, self.features = Growing(SCORING, 64), Growing(SIGNALS.dtype), Growing(FEATURE_ROWS.dtype, 64)
 
@@ -79,6 +82,10 @@ class Day:
         for name in ("prints", "flow", "levels", "touches"):
             if name in tables:
                 setattr(day, name, Growing.of(tables[name]))
+        day.options.flow = Growing.of(tables.get("option_flow", day.options.flow.rows))
+        if "open_interest" in tables:
+            day.chain.open_with(tables["open_interest"])
+        day.advance_options()
         if "bars" in tables:
             day.bars = {minutes: Growing.of(tables["bars"][tables["bars"]["minutes"] == minutes]) for minutes in day.bars}
         return day
@@ -95,12 +102,13 @@ class Day:
                 start = advance_grid(records, words, start, *self.grid, self.snaps, prints, flow, self.grid_params)
             finally:  # what came before a record that is refused counts
                 self.prints.count, self.flow.count = int(self.grid.now["prints"][0]), int(self.grid.now["flow_rows"][0])
-        self.closed = int(self.grid.hidden["k"][0]) - 1
 
     def complete(self, watermark: int) -> None:
-        """Everything with an effective time up to `watermark` (ns UTC) was fed: close the snaps that end by then."""
+        """Everything with an effective time up to `watermark` (ns UTC) was fed, options too: close the snaps that end by then."""
         close_grid(watermark, *self.grid, self.snaps, self.flow.reserve(ROOM), self.grid_params)
-        self.closed = int(self.grid.hidden["k"][0]) - 1
+        ended = (watermark - self.clock.open) // self.clock.interval
+        self.closed = max(self.closed, min(ended, int(self.grid.hidden["k"][0]) - 1))
+        self.options.advance(self.closed)
 
     # ---- the steps after it, each over the snaps it has not seen ----
 
@@ -110,6 +118,7 @@ class Day:
         if watermark is not None:
             self.complete(watermark)
         self.advance_path()
+        self.advance_options()
         self.advance_touches()
         self.advance_features()
         self.advance_signals()
@@ -119,6 +128,10 @@ class Day:
         self.advance_bars()
         self.advance_samples()
         self.advance_levels()
+
+    def advance_options(self) -> None:
+        """States of the options up to the last closed snap."""
+        self.chain.advance(self.options.flow.rows, self.snaps, self.physics.fuel)
 
     def advance_bars(self) -> None:
         """Bars up to the last closed snap."""
@@ -192,7 +205,7 @@ class Day:
     def features_at(self, number: int, k: int, row: np.ndarray) -> None:
         """Write the features of touch `number` at snap k into one row of features."""
         touch = self.touches.array[number : number + 1]
-        features_at(k, self.snaps, self.prints.array, self.flow.array, touch, self.physics, row)
+        features_at(k, self.snaps, self.prints.array, self.flow.array, self.chain.options, touch, self.physics, row)
 
     def advance_signals(self) -> None:
         """Scores of the unresolved touches up to the last closed snap."""
@@ -203,8 +216,8 @@ class Day:
         open_ = int((self.scoring.rows["done"] == 0).sum())
         signals = self.signals.reserve(open_ * min(self.closed - self._signals_until, self.score_params.longest + 1))
         self.signals.count = advance_signals(
-            self._signals_until, self.closed, self.snaps, self.prints.array, self.flow.array, self.touches.rows, self.scoring.rows,
-            self.physics, self.score_params, signals, self.signals.count,
+            self._signals_until, self.closed, self.snaps, self.prints.array, self.flow.array, self.chain.options,
+            self.touches.rows, self.scoring.rows, self.physics, self.score_params, signals, self.signals.count,
         )  # fmt: skip
         self._signals_until = max(self.closed, 0)
 
@@ -233,8 +246,8 @@ class Day:
     def summary(self) -> np.ndarray:
         """The 144 rows of day_summary; of a date whose snaps are all closed."""
         return day_summary(
-            self.snaps, self.prints.rows, self.flow.rows, self.bars[1].rows, self.samples.rows, self.config, self.clock,
-            self.grid_params.depth,
+            self.snaps, self.prints.rows, self.flow.rows, self.bars[1].rows, self.samples.rows, self.chain.options,
+            self.config, self.clock, self.grid_params.depth,
         )  # fmt: skip
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from spymaster_assets.compute.barrier import BarrierParams, barrier_params, clocked
 from spymaster_assets.compute.clock import BUCKETS, NS, Clock
+from spymaster_assets.compute.fuel import Options, exposure_at, fuel_params
 from spymaster_assets.compute.grid import HISTOGRAM, UNKNOWN
 from spymaster_assets.compute.levels import nearest_tick
 from spymaster_assets.compute.references import ladder, spacing, true_ranges
@@ -17,6 +18,10 @@ from spymaster_assets.tables import DAY_SUMMARY, PRIORS, TOUCHES
 
 if TYPE_CHECKING:
     from spymaster_assets.config import Config
+
+
+HALF_HOUR: Final = 6  # buckets
+NO_ROWS: Final = np.zeros(0, PRIORS.dtype)
 
 
 def nearest_rank(values: np.ndarray, share: float) -> float:
@@ -36,8 +41,8 @@ def _cluster_sizes(prints: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def day_summary(
-    snaps: np.ndarray, prints: np.ndarray, flow: np.ndarray, bars: np.ndarray, samples: np.ndarray, config: Config, clock: Clock,
-    depth: int = 10,
+    snaps: np.ndarray, prints: np.ndarray, flow: np.ndarray, bars: np.ndarray, samples: np.ndarray, options: Options,
+    config: Config, clock: Clock, depth: int = 10,
 ) -> np.ndarray:  # fmt: skip
     """The 144 rows of a date. `bars`: 1-minute bars; `samples`: of volatility.py, which do not depend on priors here."""
     tick = config.instrument.tick / config.instrument.point
@@ -67,7 +72,22 @@ def day_summary(
         returns = samples[(sample_times > start) & (sample_times <= end) & (samples["seconds"] > 0)]
         row["diffusion"] = sum((returns["square"] / returns["seconds"]).tolist()) / len(returns) if len(returns) else np.nan
     rows["consumed_share"] = _consumed_share(snaps, flow, rows, config, clock, depth)
+    rows["gamma_threshold"] = _exposures(snaps, options, config, clock)
     return rows
+
+
+def _exposures(snaps: np.ndarray, options: Options, config: Config, clock: Clock) -> np.ndarray:
+    """Median size of dealers' gamma at the mid over the minutes of each half hour, by bucket."""
+    params, minute = fuel_params(config, clock, NO_ROWS), 60 * NS // clock.interval
+    found = np.full(BUCKETS, np.nan)
+    for first in range(0, BUCKETS, HALF_HOUR):
+        start = (clock.premarket_start + first * clock.bucket - clock.open) // clock.interval
+        ks = range(start + minute, start + 30 * minute + 1, minute)
+        mids = {k: int(snaps[k]["mid2"]) * config.instrument.tick // 2 for k in ks if 0 <= k <= clock.count}
+        sizes = [abs(exposure_at(k, k, mid, snaps, options, params, clock).gamma) for k, mid in mids.items()]
+        known = [size for size in sizes if not np.isnan(size)]
+        found[first : first + HALF_HOUR] = np.median(known) if known else np.nan
+    return found
 
 
 def _consumed_share(snaps: np.ndarray, flow: np.ndarray, rows: np.ndarray, config: Config, clock: Clock, depth: int) -> float:

@@ -1,4 +1,4 @@
-"""Quotes and trades of the option chain around the efficient price F, and which side the customer took.
+"""Quotes and trades of the option chain around the efficient price F, which side the customer took, and what is open before.
 
 Premiums: Black (1976), undiscounted, on the variance that the date's clock has left, with a smile in standardised strikes. Quotes
 stand around the premium on the option tick: 0.05 points below 10 points, else 0.25. Trades are a Poisson process on the clock of
@@ -20,7 +20,7 @@ import numpy as np
 
 from spymaster_assets.compute.kernel import kernel
 from spymaster_assets.config import Config
-from spymaster_assets.dbn import MBP1
+from spymaster_assets.dbn import MBP1, STATISTICS, UNDEF_PRICE
 from spymaster_assets.sessions import NS_PER_SECOND
 from spymaster_assets.simulator.book import ASK, BID, NONE, PUBLISHER, TRADE
 from spymaster_assets.simulator.definitions import FAR_STRIKES, STRIKE_STEP, STRIKES, Expiry, Instrument
@@ -33,6 +33,7 @@ from spymaster_assets.simulator.rng import (
     draw,
     exponential,
     exponential_table,
+    mix,
     normal_table,
     quantile_table,
     stream,
@@ -46,6 +47,8 @@ UNSIGNED: Final = 5_243  # 8 % of trades have no side
 BLOCKS: Final = 262  # 0.4 % are blocks of 50 to 305
 SPECIAL: Final = 262  # 0.4 % are in the user-defined call or the vertical
 DAY_NS: Final = 86_400 * NS_PER_SECOND
+OPEN_INTEREST: Final = 9  # StatType
+REPORTS: Final = ((2 * 3_600 * NS_PER_SECOND, 0), (11 * 3_600 * NS_PER_SECOND, 1))  # ns after midnight UTC, flags: 1 final
 CHEAP: Final = 10_000_000_000  # premium from which the tick is the large one
 SMALL_TICK, LARGE_TICK = 50_000_000, 250_000_000
 EXPIRY_WEIGHTS: Final = {0: 920, 1: 40, 2: 20, 3: 20}  # own, next, the one after, quarterly
@@ -234,6 +237,27 @@ def trade(
     out["length"], out["rtype"], out["publisher_id"], out["action"] = MBP1.itemsize // 4, 1, PUBLISHER, TRADE
     n = _fill(rules, chains, plan, total_volatility(times, sigma, expiries), path, out, sides)
     return out[:n], _flow(out[:n], sides[:n], instruments)
+
+
+def open_interest(times: Clock, instruments: Sequence[Instrument], midnight: int, seed: int) -> np.ndarray:
+    """The reports of a date's open contracts: a preliminary one after `midnight` (ns UTC), the final one before the open.
+
+    Single options that are listed before the session; more contracts are open at strikes of 25 points.
+    """
+    listed = [one for one in instruments if one.letter in "CP" and not one.user_defined and one.born is None]
+    rows = np.zeros(len(REPORTS) * len(listed), STATISTICS)
+    for turn, (after, flags) in enumerate(REPORTS):
+        for place, one in enumerate(listed):
+            word, row = mix(stream(seed, times.date, "open interest") + one.number), rows[turn * len(listed) + place]
+            usual = 4_000 if (one.strike or 0) % 25 == 0 else 800
+            row["ts_event"] = midnight + after + place * 10_000
+            row["ts_recv"] = int(row["ts_event"]) + 80_000 + word % 30_000
+            row["quantity"] = 20 + (word >> 20) % usual + (turn * (word >> 40)) % 100
+            row["instrument_id"], row["stat_flags"], row["sequence"] = one.number, flags, place + 1
+    rows["length"], rows["rtype"], rows["publisher_id"] = STATISTICS.itemsize // 4, 24, PUBLISHER
+    rows["ts_ref"], rows["price"], rows["ts_in_delta"] = np.uint64(midnight - DAY_NS), UNDEF_PRICE, 12_700
+    rows["stat_type"], rows["update_action"] = OPEN_INTEREST, 1
+    return rows
 
 
 def _flow(rows: np.ndarray, sides: np.ndarray, instruments: Sequence[Instrument]) -> np.ndarray:

@@ -1,7 +1,7 @@
 """A simulated market as the vendor's files: one set per UTC day, by `simulate`.
 
     landing/futures/glbx-mdp3-YYYYMMDD.{mbp-10,trades,definition}.dbn.zst
-    landing/options/glbx-mdp3-YYYYMMDD.{trades,tbbo,definition}.dbn.zst
+    landing/options/glbx-mdp3-YYYYMMDD.{trades,tbbo,definition,statistics}.dbn.zst
 
 A trading date runs from 16:45 Chicago time of the calendar day before (the book before the open) to 16:00, over two UTC days. A
 UTC day's files hold the end of one date and the evening of the next, as far as both are simulated, and their headers' range says
@@ -42,7 +42,7 @@ SEQUENCES_PER_WEEKDAY: Final = 400_000_000  # numbers of a channel that a date m
 LAST: Final = NS_PER_SECOND  # before the close: the last record is received within the date
 SPREAD_TRADES: Final = 40  # of the calendar spread, a date
 SPREAD_TICK: Final = 50_000_000  # 1e-9 USD
-SCHEMAS: Final = {"futures": ("mbp-10", "trades", "definition"), "options": ("trades", "tbbo", "definition")}
+SCHEMAS: Final = {"futures": ("mbp-10", "trades", "definition"), "options": ("trades", "tbbo", "definition", "statistics")}
 
 Progress = Callable[[str, int, int], None]
 OptionFlow = Callable[[dt.date, np.ndarray], None]
@@ -91,7 +91,8 @@ class _Day:
             }
             root = config.instrument.root
             parents = [f"{root}.FUT"] if kind == "futures" else sorted({f"{one.asset}.OPT" for one in instruments})
-            for schema in SCHEMAS[kind]:
+            reported = any(day == date.days[1] for date in dates)  # open interest, in the night before a session
+            for schema in (one for one in SCHEMAS[kind] if one != "statistics" or reported):
                 path = folder / f"glbx-mdp3-{day:%Y%m%d}.{schema}.dbn.zst"
                 start, end = (utc_midnight(day), utc_midnight(day + DAY)) if schema == "definition" else asked
                 self._paths.append(path)
@@ -291,4 +292,6 @@ def _options(
     for utc, part in ((date.days[0], rows[:split]), (date.days[1], rows[split:])):
         files[utc].write("options", "tbbo", part)
         files[utc].write("options", "trades", _as_trades(part))
+    reports = options.open_interest(date.times, date.options, utc_midnight(date.days[1]), seed)
+    files[date.days[1]].write("options", "statistics", reports)
     return flow

@@ -29,6 +29,7 @@ from spymaster_assets.tables.silver import (
     FLOW,
     LABELS,
     LEVELS,
+    OPEN_INTEREST,
     OPTION_FLOW,
     PRINTS,
     PRIORS,
@@ -40,8 +41,8 @@ from spymaster_assets.tables.silver import (
 
 __all__ = [
     "BARS", "BRONZE", "DAY_SUMMARY", "DEFINITIONS", "FEATURE_ROWS", "FLOW", "FUTURES_MBP10", "FUTURES_TRADES", "GOLD", "LABELS",
-    "LEVELS", "OPTION_FLOW", "OPTION_QUOTES", "OPTION_STATISTICS", "OPTION_TRADES", "PRINTS", "PRIORS", "SCORED", "SEQUENCES",
-    "SIGNALS", "SILVER", "SNAPS", "TABLES", "TOUCHES", "TRAINING", "UNDEF_PRICE", "describe", "markdown",
+    "LEVELS", "OPEN_INTEREST", "OPTION_FLOW", "OPTION_QUOTES", "OPTION_STATISTICS", "OPTION_TRADES", "PRINTS", "PRIORS", "SCORED",
+    "SEQUENCES", "SIGNALS", "SILVER", "SNAPS", "TABLES", "TOUCHES", "TRAINING", "UNDEF_PRICE", "describe", "markdown",
 ]  # fmt: skip
 
 OPTION_FLOW_TRUTH = Table(

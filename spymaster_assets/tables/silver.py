@@ -117,9 +117,12 @@ OPTION_FLOW = Table(
         K,
         Column("strike", "i8", "1e-9 USD", "strike"),
         Column("call", "i1", "flag", "1 call, 0 put", low=0, high=1),
+        time_column("expiration", "last moment of trading"),
         Column("signed", "i8", "contracts", "lots bought - lots sold by aggressors"),
         Column("volume", "i8", "contracts", "lots, with or without an aggressor", low=0, high=2**62),
+        Column("unsigned", "i8", "contracts", "lots without an aggressor", low=0, high=2**62),
         Column("trades", "i4", "count", "trades", low=0, high=_MOST),
+        Column("quotes", "i4", "count", "quotes, one beside each trade or sampled", low=0, high=_MOST),
         Column("premium", "i8", "1e-9 USD", "sum of price x lots, per unit of the multiplier", low=0, high=2**62),
         *(
             Column(name, "i8", "1e-9 USD", meaning, null=True, unknown=UNDEF_PRICE)
@@ -131,6 +134,18 @@ OPTION_FLOW = Table(
         ),
     ),
 )  # fmt: skip
+OPEN_INTEREST = Table(
+    "open_interest",
+    "silver",
+    "strike, call",
+    "contracts of the date's 0DTE options that were open before 09:30, as last reported",
+    (
+        Column("strike", "i8", "1e-9 USD", "strike"),
+        Column("call", "i1", "flag", "1 call, 0 put", low=0, high=1),
+        Column("quantity", "i8", "contracts", "open interest", low=0, high=2**62),
+        time_column("ts", "when it was reported"),
+    ),
+)
 BARS = Table(
     "bars", "silver", "minutes, k", "bars of 1 and 2 minutes from prints",
     (
@@ -212,6 +227,7 @@ SIGNALS = Table(
         Column("tape_prints", "i4", "count", "prints near the level", low=0, high=_MOST),
         Column("sweep_direction", "i1", "sign", "+1 toward the break: a sweep in the last 3 s; 0 none", low=-1, high=1),
         Column("fuel_effect", "i1", "state", "what dealers' hedging does to the move", categories=FUEL_EFFECTS),
+        _known("gamma_exposure", "contracts/point", "ES contracts that dealers must trade per point near the level"),
         _known("score_liquidity", "0-100", "S_L, of the barrier", 0, 100),
         _known("score_hedge", "0-100", "S_H, of fuel", 0, 100),
         _known("score_tape", "0-100", "S_T, of the tape", 0, 100),
@@ -286,7 +302,12 @@ def _summary(of: str) -> tuple[Column, ...]:
         _known("print_spacing", "s", f"{of}median time between prints", 0),
         _known("diffusion", "points^2/s", f"{of}mean squared return over its seconds, of 5-s returns of the mid", 0),
         _known("consumed_share", "share", f"{of}80th percentile of F/(P+F) in the signal window (one number a date)", 0, 1),
-        _known("gamma_threshold", "contracts/point", f"{of}median |G|; null until fuel is computed", 0),
+        _known(
+            "gamma_threshold",
+            "contracts/point",
+            f"{of}median |gamma_exposure| at the mid over the half hour",
+            0,
+        ),
     )
 
 
@@ -297,5 +318,5 @@ PRIORS = Table(
 )  # fmt: skip
 
 SILVER: Final = (
-    PRIORS, SNAPS, PRINTS, FLOW, OPTION_FLOW, BARS, LEVELS, TOUCHES, FEATURE_ROWS, SIGNALS, LABELS, DAY_SUMMARY,
+    PRIORS, SNAPS, PRINTS, FLOW, OPTION_FLOW, OPEN_INTEREST, BARS, LEVELS, TOUCHES, FEATURE_ROWS, SIGNALS, LABELS, DAY_SUMMARY,
 )  # fmt: skip

@@ -16,8 +16,9 @@ import pytest
 
 from spymaster_assets import dbn
 from spymaster_assets.compute.growing import Growing
-from spymaster_assets.compute.stream import NO_PRIORS
+from spymaster_assets.compute.stream import NO_PRIORS, Day
 from spymaster_assets.sessions import Window, calendar
+from spymaster_assets.states import FUEL_UNKNOWN
 from spymaster_assets.tables import FEATURE_ROWS, FLOW, LEVELS, SIGNALS, SNAPS, TOUCHES
 from spymaster_live import engine as live
 from spymaster_live.engine import SNAPS_A_MESSAGE, Engine
@@ -47,8 +48,12 @@ def calendar_of_the_short_day():
 
 @cache
 def day(name="simulated"):
-    """The day in one piece."""
-    return short_day.run(test_chunks.records(name), short_day.priors())
+    """The day in one piece; its options are only in the one of that name."""
+    if name == "with options":
+        return short_day.run(short_day.records(), short_day.priors())
+    made = Day(S, short_day.CONFIG, short_day.priors())
+    made.step(test_chunks.records(name), S.globex.end)
+    return made
 
 
 # ---- the day as messages ----
@@ -68,6 +73,20 @@ def other_channels():
         "definitions": ("definition", S.globex.start + NS * np.array([1, 1, 2, 4000, 9000])),
     }
     return {name: (schema, records_at(schema, at)) for name, (schema, at) in times.items()}
+
+
+@cache
+def option_channels():
+    """Definitions and open interest, sent before the session, and the options' quotes and trades in it."""
+    sent = {schema: short_day.simulated()[schema] for schema in ("definition", "statistics", "tbbo")}
+    quotes = sent["tbbo"][(sent["tbbo"]["ts_event"] > S.globex.start) & (sent["tbbo"]["ts_event"] <= S.globex.end)]
+    trades = records_at("trades", quotes["ts_event"])
+    for name in ("instrument_id", "price", "size", "action", "side", "ts_recv", "sequence"):
+        trades[name] = quotes[name]
+    return {
+        "definitions": ("definition", sent["definition"]), "option_statistics": ("statistics", sent["statistics"]),
+        "option_quotes": ("tbbo", quotes), "option_trades": ("trades", trades),
+    }  # fmt: skip
 
 
 def records_at(schema, times):
@@ -141,7 +160,7 @@ def assert_same(said, expected):
 @cache
 def whole(name="simulated"):
     """What is said to the whole day."""
-    return Said(cut(512, "60 s", name))
+    return Said(cut(512, "60 s", name, others=option_channels().items() if name == "with options" else ()))
 
 
 @cache
@@ -164,6 +183,25 @@ def batch(name="simulated"):
     finished = day(name)
     rows = finished.levels.rows, finished.touches.rows, finished.features.rows, finished.signals.rows
     return dict(zip((LEVELS, TOUCHES, FEATURE_ROWS, SIGNALS), rows, strict=True))
+
+
+@pytest.mark.parametrize(("most", "span"), [(64, "1 s"), (512, "60 s"), (0, "250 ms")])
+def test_fuel_is_that_of_the_day(most, span):
+    """Definitions, open interest, quotes and trades come by themselves, by instrument number; the rows are those of one piece."""
+    said = Said(cut(most, span, others=option_channels().items()))
+    assert_is_the_day(said, "with options")
+    effects = said.rows()["features"]["fuel_effect"]
+    assert (effects != FUEL_UNKNOWN).mean() > 0.9
+    assert not np.isnan(said.rows()["features"]["gex_oi"]).any()
+
+
+def test_trades_wait_for_the_definition_of_their_option():
+    """Definitions that come after the first half hour of trades: afterwards everything is as if they had been there."""
+    late = {name: (schema, rows.copy()) for name, (schema, rows) in option_channels().items()}
+    late["definitions"][1]["ts_recv"] = short_day.at("08:40")
+    late["definitions"][1]["ts_event"] = short_day.at("08:40")
+    assert (late["option_trades"][1]["ts_event"] < short_day.at("08:40")).sum() > 10
+    assert_is_the_day(Said(cut(512, "60 s", others=late.items())), "with options")
 
 
 def assert_is_the_day(said, name="simulated"):
@@ -410,7 +448,7 @@ def twin_of_touch(row, touches):
             "imbalance": of("tape_imbalance"), "velocity": of("tape_velocity"), "rate": of("tape_rate"),
             "prints": of("tape_prints"), "sweep": of("sweep_direction"), "score": of("score_tape"),
         },
-        "fuel": {"effect": of("fuel_effect"), "score": of("score_hedge")},
+        "fuel": {"effect": of("fuel_effect"), "exposure": of("gamma_exposure"), "score": of("score_hedge")},
     }  # fmt: skip
 
 
@@ -499,7 +537,8 @@ def test_a_run_that_was_joined_late():
 
 def test_without_priors():
     said, rows = Said(part(), session(priors=NO_PRIORS)), short_day.records()
-    finished = short_day.run(rows[rows["ts_event"] <= PART], until=PART)
+    finished = Day(S, short_day.CONFIG)
+    finished.step(rows[rows["ts_event"] <= PART], PART)
     for table, its in ((SIGNALS, finished.signals.rows), (TOUCHES, finished.touches.rows)):
         assert difference(table, said.rows()[table.name], its) is None
     assert said.lines != said_to_part().lines
@@ -625,6 +664,10 @@ def bad(kind, frame):
         return changed(frame, 0, "ts_event", after)
     if kind == "a weekend":
         return session("another", date="2025-06-01")
+    if kind == "more missing than a date has":
+        return replace(frame, first=frame.first + 10**10)
+    if kind == "complete from after the date":
+        return session("another", complete_from=10**19)
     if kind == "not a date":
         return session("another", date="June")
     if kind == "outside of the calendar":
@@ -646,7 +689,8 @@ def bad(kind, frame):
 REFUSED = [
     "another run", "a clock of another run", "a clock of another run, to the end", "after the date", "after the date, first",
     "a weekend", "not a date", "outside of the calendar", "a price beyond all", "a schema of another channel",
-    "a watermark beyond all numbers", "priors of 143 buckets", "priors of one bucket",
+    "a watermark beyond all numbers", "more missing than a date has",
+    "complete from after the date", "priors of 143 buckets", "priors of one bucket",
 ]  # fmt: skip
 
 

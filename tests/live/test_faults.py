@@ -40,8 +40,10 @@ def live(lake: Path, tmp_path: Path) -> Iterator[Rig]:
 
 
 def publish(live: Rig, items: Iterable[Message]) -> None:
+    """As the feed does: each message names the sequence before it."""
+
     async def work(client: Client) -> None:
-        publisher = bus.Publisher(client, bus.MARKET)
+        publisher = bus.Publisher(client, bus.MARKET, base=await bus.last_sequence(client, bus.MARKET))
         for item in items:
             await publisher.put(item)
         await publisher.flush()
@@ -88,6 +90,33 @@ def buried(live: Rig) -> list[tuple[str, str, bytes]]:
         return found
 
     return live.ask(read)
+
+
+def test_a_session_without_its_headers_does_not_stop_the_engine(live: Rig) -> None:
+    said = [item.message() for item in original(live)]
+    publish(live, [*said, Message(messages.SESSION, {"Nats-Msg-Id": "odd"}, b"")])
+    live.engine()
+    live.finish()
+    assert [(subject, reason) for subject, reason, _ in buried(live)] == [("dlq.market.session", "header Version is missing")]
+    assert min(live.compared(DATE).values()) > 0
+
+
+def test_a_message_that_the_server_lost_is_sent_again_soon(live: Rig) -> None:
+    """Acknowledgements are looked at while the window is far from full."""
+
+    async def work(client: Client) -> tuple[int, float]:
+        publisher = bus.Publisher(client, bus.MARKET, base=0)
+        said = [item.message() for item in original(live)[:3]]
+        await publisher.put(said[0])
+        await publisher.flush()
+        await publisher.put(said[1])
+        publisher._waiting[0].ack = None  # it never left
+        started = time.monotonic()
+        await publisher.put(said[2])
+        return len(publisher._waiting), time.monotonic() - started
+
+    waiting, seconds = live.ask(work)
+    assert waiting <= 1 and seconds < 5
 
 
 def test_repeated_frames_change_nothing(live: Rig) -> None:

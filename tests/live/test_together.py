@@ -4,6 +4,7 @@ import datetime as dt
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,36 @@ def test_one_command_twice_and_what_it_says_without_and_with_silver(lake: Path) 
 def test_trouble_is_one_sentence(lake: Path, words: tuple[str, ...], told: str) -> None:
     done = live(lake, *words)
     assert done.returncode == 1 and told in done.stderr and "Traceback" not in done.stderr
+
+
+def test_whoever_asks_a_bus_that_is_not_there_is_told_so(lake: Path) -> None:
+    where = f"nats://127.0.0.1:{server.free_port()}"
+    for words in (("control", "state"), ("parity",)):
+        started = time.monotonic()
+        done = live(lake, *words, "--nats", where)
+        assert done.returncode == 1 and f"no NATS server at {where}" in done.stderr and "Traceback" not in done.stderr
+        assert time.monotonic() - started < 60
+
+
+def test_a_bus_without_a_replay_says_so(tmp_path: Path) -> None:
+    port = server.free_port()
+    with server.start(port, tmp_path) as running:
+        server.wait(port)
+        done = live(tmp_path, "control", "state", "--nats", f"nats://127.0.0.1:{port}")
+        running.terminate()
+    assert done.returncode == 1 and "no replay is running" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_folder_has_one_server_and_a_port_too(lake: Path, tmp_path: Path) -> None:
+    port, folder = server.free_port(), tmp_path / "nats"
+    with server.start(port, folder) as running:
+        server.wait(port)
+        with pytest.raises(RuntimeError, match=r"a nats-server is at work in .*nats"):
+            server.start(server.free_port(), folder)
+        done = live(lake, "all", "--port", str(port))
+        assert done.returncode == 1 and f"port {port} is taken" in done.stderr
+        running.kill()
+    server.start(port, folder).terminate()  # the dead hold nothing
 
 
 def test_an_empty_landing_says_what_to_do(tmp_path: Path) -> None:

@@ -1,0 +1,88 @@
+"""Option records of the bus -> events of the day's option flow, as the assets take them from Bronze.
+
+The bus knows instruments by number, so records wait until the definition of their instrument has come; the evening's first hour
+does, since definitions are restated at midnight UTC. Each counts in the interval in which it came.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from spymaster_assets.compute.option_flow import EVENT
+from spymaster_assets.compute.stream import Day
+from spymaster_assets.expiring import Contract, sorted_out
+from spymaster_assets.tables import DEFINITIONS, OPTION_QUOTES, OPTION_STATISTICS, OPTION_TRADES
+
+OTHER: Final = -1  # an instrument that is none of the date's options
+UNDEFINED: Final = -2
+
+
+class OptionChain:
+    """What the engine knows of the date's options; everything ends up in `day`."""
+
+    def __init__(self, day: Day) -> None:
+        self._day = day
+        self._numbers: dict[int, int] = {}  # instrument -> contract, or OTHER
+        self._waiting: list[tuple[np.ndarray, np.ndarray]] = []  # instruments, placed events
+        self._reports: list[np.ndarray] = []  # of open interest, until the session opens
+        self._opened = False
+
+    def take(self, channel: str, schema: str, records: np.ndarray) -> None:
+        """Records of one channel, in arrival order. Those of other channels are of no concern here."""
+        if channel == DEFINITIONS.name:
+            self._define(records)
+        elif channel == OPTION_STATISTICS.name:
+            self._reports.append(records.copy())
+        elif channel in (OPTION_TRADES.name, OPTION_QUOTES.name):
+            self._flow(channel == OPTION_QUOTES.name, schema, records)
+
+    def open_by(self, watermark: int) -> None:
+        """Take the open interest once everything up to the regular open has come."""
+        if self._opened or watermark < self._day.clock.regular_start:
+            return
+        self._opened = True
+        if self._reports:
+            reports = np.concatenate(self._reports)
+            self._reports.clear()
+            self._day.chain.open_with(
+                self._day.options.open_interest(
+                    self._known(reports["instrument_id"]), reports["stat_type"], reports["update_action"], reports["quantity"],
+                    reports["ts_event"].view("i8"),
+                )
+            )  # fmt: skip
+
+    def _define(self, records: np.ndarray) -> None:
+        facts = {name: np.char.decode(records[name]) for name in ("raw_symbol", "security_type", "underlying")}
+        facts |= {name: records[name].view("S1").astype("U1") for name in ("instrument_class", "user_defined_instrument")}
+        facts |= {"expiration": records["expiration"].view("i8"), "strike_price": records["strike_price"]}
+        found = sorted_out(facts, self._day.config, self._day.clock)
+        for instrument, one in zip(records["instrument_id"].tolist(), found, strict=True):
+            number = self._day.options.contract(one.strike, one.call, one.expiration) if isinstance(one, Contract) else OTHER
+            self._numbers[instrument] = number
+        waiting, self._waiting = self._waiting, []
+        for instruments, events in waiting:
+            self._sort(instruments, events)
+
+    def _flow(self, quotes: bool, schema: str, records: np.ndarray) -> None:
+        events = np.zeros(len(records), EVENT)
+        events["ts"] = records["ts_event" if schema in ("trades", "tbbo") else "ts_recv"].view("i8")
+        events["size"], events["side"] = records["size"], records["side"]
+        if quotes:
+            events["price"], events["ask"] = records["bid_px_00"], records["ask_px_00"]
+        else:
+            events["price"] = events["ask"] = records["price"]
+        self._day.options.place(events, quotes)
+        self._sort(records["instrument_id"].copy(), events)
+
+    def _known(self, instruments: np.ndarray) -> np.ndarray:
+        """Numbers of contracts, OTHER or UNDEFINED."""
+        unique, places = np.unique(instruments, return_inverse=True)
+        return np.array([self._numbers.get(one, UNDEFINED) for one in unique.tolist()], np.int64)[places]
+
+    def _sort(self, instruments: np.ndarray, events: np.ndarray) -> None:
+        events["contract"] = self._known(instruments)
+        self._day.options.add(events[events["contract"] >= 0])
+        if (later := events["contract"] == UNDEFINED).any():
+            self._waiting.append((instruments[later], events[later]))
