@@ -276,5 +276,8 @@ CHANNELS: Final = (
         )
         for what in ("added", "pulled", "filled")
     ),
-    Channel("exposure", "contracts/point", "ES contracts that dealers must trade per point", (), "always, until fuel is computed"),
+    Channel(
+        "exposure", "contracts/point", "ES contracts that dealers must trade per point near the level",
+        ("option_flow.signed", "option_flow.last", "option_flow.bid", "option_flow.ask", "snaps.mid2", "touches.price"), _DEALERS,
+    ),
 )  # fmt: skip

@@ -10,7 +10,7 @@ from spymaster_assets.features import HORIZONS
 from spymaster_assets.maker import Maker, Rows, Stage
 from spymaster_assets.silver import SILVER_STAGES
 from spymaster_assets.states import BOUNCE, BREAK, CHOP, OUTCOMES
-from spymaster_assets.tables import FEATURE_ROWS, FLOW, LABELS, SCORED, SEQUENCES, SIGNALS, SNAPS, TOUCHES, TRAINING
+from spymaster_assets.tables import FEATURE_ROWS, FLOW, LABELS, OPTION_FLOW, SCORED, SEQUENCES, SIGNALS, SNAPS, TOUCHES, TRAINING
 
 
 def _training(maker: Maker) -> tuple[Rows, dict[str, Any]]:
@@ -55,7 +55,7 @@ def _key(rows: np.ndarray) -> np.ndarray:
 
 def _sequences(maker: Maker) -> tuple[Rows, dict[str, Any]]:
     training = maker.rows(TRAINING)
-    day = maker.day(SNAPS, FLOW, TOUCHES)
+    day = maker.day(SNAPS, FLOW, OPTION_FLOW, TOUCHES)
     at = training[np.isin(training["elapsed"], maker.config.sequences.landmarks)]
     rows = day.sequences(zip(at["touch"].tolist(), at["k"].tolist(), strict=True), len(at))
     return {SEQUENCES: rows}, {"sequences": len(at)}
@@ -64,7 +64,8 @@ def _sequences(maker: Maker) -> tuple[Rows, dict[str, Any]]:
 GOLD_STAGES: Final = (
     Stage("training", (TRAINING,), (TOUCHES, FEATURE_ROWS, SIGNALS, LABELS, SNAPS), ("labels",), (), _training),
     Stage(
-        "sequences", (SEQUENCES,), (TRAINING, SNAPS, FLOW, TOUCHES), ("instrument", "sessions", "grid", "sequences"),
+        "sequences", (SEQUENCES,), (TRAINING, SNAPS, FLOW, OPTION_FLOW, TOUCHES),
+        ("instrument", "sessions", "grid", "fuel", "sequences"),
         ("sequences",), _sequences,
     ),
 )  # fmt: skip

@@ -298,7 +298,7 @@ def drift(part: Partition) -> Outcome:
     """Few features lie far from where they lay on the last 20 dates: the date's median against theirs, and its share of nulls."""
     rules, lake = part.lake.config.quality, part.lake
     earlier = [date for date in calendar(lake.config).before(part.date, 20) if lake.manifest(TRAINING, date)]
-    names = [f.name for f in FEATURES if not f.categories and f.null != "always"]
+    names = [f.name for f in FEATURES if not f.categories]
     if len(earlier) < rules.drift_dates_min:
         found = {"dates": len(earlier)}
         return Outcome(True, found, {"dates": rules.drift_dates_min}, "too few earlier dates to compare with")
@@ -430,13 +430,23 @@ def steps_are_snaps(part: Partition) -> Outcome:
         apart = np.abs(rows[name] - values) > 1e-5 * np.maximum(np.abs(values), 1e-3)
         found[name] = int((seen & (apart | (np.isnan(rows[name]) != np.isnan(values)))).sum())
     found["volatility"] = int((seen & (np.isnan(rows["volatility"]) != np.isnan(sigma))).sum())
-    for name in (channel.name for channel in CHANNELS if channel.reads and channel.name not in found):
+    for name in (channel.name for channel in CHANNELS if channel.name not in (*found, "exposure")):
         found[name] = int((seen & (np.isnan(rows[name]) != np.isnan(depth))).sum())
-    found["exposure"] = int((~np.isnan(rows["exposure"])).sum())
+    found["exposure"] = _other_exposures(part, rows[seen & (rows["step"] == steps - 1)])
     found["without_a_touch"] = int(strangers.sum())
     passed = not any(found.values())
     message = "sequences are what the snaps say" if passed else "a channel is not what the snaps say of its step"
     return Outcome(passed, found, dict.fromkeys(found, 0), message)
+
+
+def _other_exposures(part: Partition, rows: np.ndarray) -> int:
+    """Last steps of sequences whose exposure is not that of training at the same moment."""
+    training = part.rows_of(TRAINING)
+    here, there = (one["touch"].astype(np.int64) << 32 | one["k"] for one in (rows, training))
+    places = np.searchsorted(there, here).clip(max=len(training) - 1)
+    expected = np.where(there[places] == here, training["gamma_exposure"][places], np.nan)
+    apart = np.abs(rows["exposure"] - expected) > 1e-5 * np.maximum(np.abs(expected), 1e-3)
+    return int((apart | (np.isnan(rows["exposure"]) != np.isnan(expected))).sum())
 
 
 _TRAINING: Final = (

@@ -9,6 +9,7 @@ from itertools import pairwise
 
 from spymaster_assets.features import FEATURES, HORIZONS
 from spymaster_assets.tables.silver import LABELS
+from tests import naive_fuel
 from tests.naive_labels import SECOND, best, listed, mid_points, points, seconds_of, sign, snaps_in
 
 DISTANCE_SECONDS = 240  # of the volatility that measures the distance
@@ -70,8 +71,13 @@ def queue_imbalance(snap):
     return (bid - ask) / (bid + ask) if bid + ask else None
 
 
-def channel_values(a, b, w, snaps, flow, touch, config):
-    """The channels of the step (a, b] of w seconds. `flow`: rows by snap."""
+def exposure(options, level, k):
+    """What naive_fuel says of a level, None where fuel is UNKNOWN."""
+    return naive_fuel.exposure(options, level, k) if options and naive_fuel.fuel_known(options, level, k) else None
+
+
+def channel_values(a, b, w, snaps, flow, touch, config, options):
+    """The channels of the step (a, b] of w seconds. `flow`: rows by snap; `options`: of naive_fuel, or None."""
     s, first, last = sign(touch), snaps[a], snaps[b]
     sigma, depth = touch["sigma"], touch["depth"]
     defending, attacking = sides(touch)
@@ -104,11 +110,11 @@ def channel_values(a, b, w, snaps, flow, touch, config):
         "defending_added": over(added / w, depth),
         "defending_pulled": over(pulled / w, depth),
         "defending_filled": over(filled / w, depth),
-        "exposure": None,
+        "exposure": exposure(options, touch["price"], b),
     }
 
 
-def naive_sequence(k, snaps, flow, touch, config):
+def naive_sequence(k, snaps, flow, touch, config, options=None):
     """The rows of SEQUENCES of a touch at a landmark that is snap k, without event_id."""
     by_snap = {}
     for row in flow:
@@ -130,7 +136,7 @@ def naive_sequence(k, snaps, flow, touch, config):
                 "observed": int(observed),
             }
             if observed:
-                row |= channel_values(a, b, w, snaps, by_snap, touch, config)
+                row |= channel_values(a, b, w, snaps, by_snap, touch, config, options)
             else:
                 row |= dict.fromkeys(CHANNELS)
             found.append(row)

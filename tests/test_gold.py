@@ -22,6 +22,7 @@ from spymaster_assets.tables import (
     FLOW,
     GOLD,
     LABELS,
+    OPTION_FLOW,
     SEQUENCES,
     SIGNALS,
     SILVER,
@@ -30,7 +31,7 @@ from spymaster_assets.tables import (
     TOUCHES,
     TRAINING,
 )
-from tests import short_day
+from tests import naive_fuel, short_day
 from tests.naive_gold import naive_sequence, naive_training
 from tests.rows import difference, plain
 
@@ -57,6 +58,12 @@ def day(with_priors):
     return short_day.run(short_day.records(), short_day.priors() if with_priors else NO_PRIORS)
 
 
+def options(made):
+    """The twin of the options, over the option flow of a day."""
+    snaps, flow = plain(SNAPS, made.snaps), plain(OPTION_FLOW, made.options.flow.rows)
+    return naive_fuel.Options(snaps, flow, short_day.open_interest(), short_day.SESSION, short_day.CONFIG)
+
+
 @cache
 def sequences(with_priors):
     return short_day.sequences(day(with_priors))
@@ -78,22 +85,23 @@ def test_sequences_are_the_twins(with_priors):
     for i in picked:
         part = rows[i * size : (i + 1) * size]
         k, touch = int(part["k"][0]), touches[int(part["touch"][0])]
-        expected = naive_sequence(k, snaps, flow, touch, short_day.CONFIG)
+        expected = naive_sequence(k, snaps, flow, touch, short_day.CONFIG, options(made) if i == picked[1] else None)
         found = plain(SEQUENCES, part)
         named = [{n: v for n, v in row.items() if n not in NAMES} for row in found]
         assert difference(expected, named) == ""
-        for name in NAMES:
+        for name in (
+            NAMES if i == picked[1] else (name for name in NAMES if name != "exposure")
+        ):
             want = np.array([np.nan if row[name] is None else row[name] for row in expected], np.float64)
             apart = np.abs(part[name] - want) > SINGLE * np.abs(want)
             assert (np.isnan(want) == np.isnan(part[name])).all(), name
             assert not apart.any(), (name, int(np.argmax(apart)))
 
 
-def test_every_channel_but_exposure_says_something_and_no_two_the_same():
+def test_every_channel_says_something_and_no_two_the_same():
     rows = sequences(True)
     seen = rows[rows["observed"] == 1]
-    told = {name: seen[name] for name in NAMES if name != "exposure"}
-    assert np.isnan(rows["exposure"]).all()
+    told = {name: seen[name] for name in NAMES}
     assert all(np.unique(values[~np.isnan(values)]).size > 3 for name, values in told.items() if name != "spread")
     assert len({values.tobytes() for values in told.values()}) == len(told)
     assert 0.005 < (rows["observed"] == 0).mean() < 0.5  # before the open of the short day, and where the book was not sound
@@ -180,7 +188,7 @@ def test_every_column_names_columns_that_exist(table) -> None:
     found = sources(table)
     assert set(found) == set(table.names)
     assert {(of.name, name) for places in found.values() for of, name in places} <= columns
-    assert [name for name, places in found.items() if not places] == ([] if table is TRAINING else ["scale", "step", "exposure"])
+    assert [name for name, places in found.items() if not places] == ([] if table is TRAINING else ["scale", "step"])
 
 
 def test_features_are_an_allow_list_of_training() -> None:

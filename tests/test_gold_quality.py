@@ -332,7 +332,7 @@ def _approach() -> list[str]:
 def scaled_sizes(rows: np.ndarray, _: Text) -> None:
     """Contracts counted in tens."""
     for feature in FEATURES:
-        if feature.unit in ("contracts", "contracts/s", "count") and feature.low != 1:
+        if feature.unit in ("contracts", "contracts/s", "contracts/point", "count") and feature.low != 1:
             rows[feature.name] /= 10
 
 
@@ -493,13 +493,15 @@ DEFECTS = (
               {"resolved_with_numbers_4min": 1}),
     _labelled("nulls", "CENSORED with numbers", put("outcome_8min", CENSORED, came_out("8min", CHOP)),
               {"censored_with_numbers_8min": 1}),
-    _of_features("nulls", "a value of a stage that is not there", put("gamma_exposure", 1, 30), {"gamma_exposure_known": 1}),
+    _of_features("nulls", "an effect of unknown numbers", put("gamma_exposure", np.nan, lambda rows: rows["fuel_effect"] > 0),
+                 {"fuel_without_numbers": 1}),
     _of_features("nulls", "a reaction at e = 0", put("tape_prints", 0, at_elapsed(0)), {"tape_prints_at_e_0": 1}),
     _of_features("nulls", "a reaction unknown later", put("tape_prints", np.nan, at_elapsed(30)), {"tape_prints_null_later": 1}),
     _of_features("nulls", "no number where one must be", put("excursion_max", np.nan, 30), {"excursion_max_unexpected_null": 1},
                  ("ranges",)),
     GoldDefect(TRAINING, "nulls", "a score of unknown parts",
-               put("score_liquidity", np.nan, lambda rows: (rows["elapsed"] == 60) & (rows["break_score_raw"] >= 0)),
+               each(*(put(name, np.nan, lambda rows: (rows["elapsed"] == 60) & (rows["break_score_raw"] >= 0))
+                      for name in ("score_liquidity", "score_hedge"))),
                {"score_of_nothing": 1}, of=SIGNALS),
     #
     _trained("duplicates", "a row doubled and the next one lost", lost_and_doubled, {"rows_doubled": 1, "ids_doubled": 1}),
@@ -613,7 +615,8 @@ DEFECTS = (
     ),
     _stepped("steps_are_snaps", "earlier distances", earlier_distances, {"distance": None}),
     _stepped("steps_are_snaps", "depths that nobody knows", put("defending_depth", np.nan, slice(None)), {"defending_depth": None}),
-    _stepped("steps_are_snaps", "an exposure without options", put("exposure", 1, 30), {"exposure": 1}),
+    _stepped("steps_are_snaps", "an exposure of another moment", put("exposure", 99, lambda rows: rows["step"] == 299),
+             {"exposure": 1}),
 )  # fmt: skip
 
 

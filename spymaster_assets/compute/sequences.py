@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from spymaster_assets.compute.clock import Clock
 from spymaster_assets.compute.context import position
+from spymaster_assets.compute.fuel import FuelParams, Options, exposure_at
 from spymaster_assets.compute.kernel import kernel
 from spymaster_assets.states import ASK, BID, UP
 
@@ -38,10 +40,13 @@ def sequence_params(config: Config, second: int) -> SequenceParams:
 
 
 @kernel
-def sequence_at(k: int, snaps: np.ndarray, flow: np.ndarray, touch: np.ndarray, params: SequenceParams, rows: np.ndarray) -> None:
+def sequence_at(
+    k: int, snaps: np.ndarray, flow: np.ndarray, options: Options, touch: np.ndarray, params: SequenceParams, fuel: FuelParams,
+    clock: Clock, rows: np.ndarray,
+) -> None:  # fmt: skip
     """Write the sequence of a touch that ends with snap k into `rows` (SEQUENCES.dtype, `params.rows` of them).
 
-    Reads snaps up to k and their flow. `touch`: one row.
+    Reads snaps up to k, their flow and options. `touch`: one row.
     """
     elapsed = (k - touch[0]["k"]) / params.second
     at = 0
@@ -55,8 +60,8 @@ def sequence_at(k: int, snaps: np.ndarray, flow: np.ndarray, touch: np.ndarray, 
             start = end - width
             known = start >= 0 and snaps[start]["book_ok"] == 1 and snaps[end]["book_ok"] == 1
             row[0]["observed"] = known
-            row[0]["exposure"] = np.nan
             if known:
+                row[0]["exposure"] = exposure_at(end, end, touch[0]["price"], snaps, options, fuel, clock).gamma
                 _prices(start, end, snaps, touch, params, params.scales[number], row)
                 _activity(start, end, snaps, touch, params.scales[number], row)
                 _liquidity(start, end, snaps, flow, touch, params, params.scales[number], row)
@@ -72,6 +77,7 @@ def _unknown(row: np.ndarray) -> None:
     row[0]["queue_imbalance"] = row[0]["signed_volume"] = row[0]["trades"] = row[0]["ofi_0"] = row[0]["ofi_1_4"] = np.nan
     row[0]["defending_depth"] = row[0]["attacking_depth"] = np.nan
     row[0]["defending_added"] = row[0]["defending_pulled"] = row[0]["defending_filled"] = np.nan
+    row[0]["exposure"] = np.nan
 
 
 @kernel

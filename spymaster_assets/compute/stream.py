@@ -229,7 +229,9 @@ class Day:
         rows = np.zeros(count * size, SEQUENCES.dtype)
         for i, (number, k) in enumerate(at):
             touch, part = self.touches.array[number : number + 1], rows[i * size : (i + 1) * size]
-            sequence_at(k, self.snaps, self.flow.array, touch, self.sequence_params, part)
+            sequence_at(
+                k, self.snaps, self.flow.array, self.chain.options, touch, self.sequence_params, self.physics.fuel, self.clock, part
+            )
         return rows
 
     # ---- what only a finished date has ----
