@@ -275,13 +275,14 @@ def sql(query: str, as_csv: bool) -> None:
 @click.option("--check", is_flag=True, help="Only say whether they are up to date.")
 def docs(check: bool) -> None:
     """Write the generated pages below docs/."""
-    from spymaster_assets.tables import markdown
+    from spymaster_assets import features, tables
 
-    page, text = PROJECT / "docs" / "tables.md", markdown()
-    if not check:
-        page.write_text(text)
-    elif not page.exists() or page.read_text() != text:
-        raise click.ClickException(f"{page} is not what tables.py says; run `make docs`")
+    for name, text in (("tables", tables.markdown()), ("features", features.markdown())):
+        page = PROJECT / "docs" / f"{name}.md"
+        if not check:
+            page.write_text(text)
+        elif not page.exists() or page.read_text() != text:
+            raise click.ClickException(f"{page} is not what {name} says; run `make docs`")
 
 
 @main.command()

@@ -221,6 +221,36 @@ FEATURES: Final[tuple[Feature, ...]] = (
 )  # fmt: skip
 
 
+def markdown() -> str:
+    """docs/features.md."""
+    families = dict.fromkeys(feature.family for feature in FEATURES)
+    lines = [
+        "# Features",
+        "",
+        "Generated from `spymaster_assets/features.py`; edit there and run `make docs`. Formulas: [physics](physics.md).",
+        "",
+        f"{len(FEATURES)} columns of `silver/features` in {len(families)} families, each known at (touch, moment): *t0* looks back",
+        "from the touch and never changes, *t* moves with the moment, *reaction* looks forward from the touch to t. Mirror: the",
+        "column that it becomes when the market is turned upside down, if not itself (- negated).",
+        "",
+    ]
+    for family in families:
+        lines += [
+            f"## {family}",
+            "",
+            "| column | unit | meaning | reads | known | null | mirror |",
+            "|---|---|---|---|---|---|---|",
+        ]
+        for one in (feature for feature in FEATURES if feature.family == family):
+            known = "reaction" if one.reaction else one.known
+            words = f" ({', '.join(one.categories)})" if one.categories else ""
+            lines.append(
+                f"| `{one.name}` | {one.unit} | {one.meaning}{words} | {one.window} | {known} | {one.null} | {one.mirror or ''} |"
+            )
+        lines.append("")
+    return "\n".join(lines)
+
+
 @dataclass(frozen=True)
 class Channel:
     """One channel of a sequence. `null`: when it is null besides where its step is not observed; `reads`: table.column each."""
