@@ -31,10 +31,25 @@ from spymaster_assets.progress import silence
 from spymaster_assets.schema import Table
 from spymaster_assets.sessions import calendar
 from spymaster_assets.staleness import Staleness
-from spymaster_assets.tables import BARS, DAY_SUMMARY, FLOW, FUTURES_MBP10, FUTURES_TRADES, PRINTS, SNAPS
+from spymaster_assets.tables import (
+    BARS,
+    DAY_SUMMARY,
+    DEFINITIONS,
+    FLOW,
+    FUTURES_MBP10,
+    FUTURES_TRADES,
+    OPEN_INTEREST,
+    OPTION_FLOW,
+    OPTION_QUOTES,
+    OPTION_STATISTICS,
+    OPTION_TRADES,
+    PRINTS,
+    SNAPS,
+)
 
 _TRADES: Final = (FUTURES_TRADES,)
-_SUMMARIES: Final = (FUTURES_MBP10, SNAPS, PRINTS, FLOW, BARS, DAY_SUMMARY)
+_OPTIONS: Final = (DEFINITIONS, OPTION_TRADES, OPTION_QUOTES, OPTION_STATISTICS, OPTION_FLOW, OPEN_INTEREST)
+_SUMMARIES: Final = (FUTURES_MBP10, SNAPS, PRINTS, FLOW, BARS, *_OPTIONS, DAY_SUMMARY)
 PHASES: Final[dict[str, tuple[Table, ...]]] = {
     "trades": _TRADES,
     "summaries": _SUMMARIES,

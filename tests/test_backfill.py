@@ -121,7 +121,7 @@ def runs(root: Path) -> list[dg.DagsterRun]:
 
 
 def is_complete(root: Path, date: dt.date) -> bool:
-    """As `spymaster status` sees it: every table there, fresh and passed (statistics files are absent)."""
+    """As `spymaster status` sees it: every table there, fresh and passed (statistics files may be absent)."""
     with at(root):
         found = Status(lake_at(root), [date])
         return all(found.state(table, date) in ("fresh", "absent") for table in EVERY)

@@ -28,7 +28,7 @@ def spymaster(root: Path, *words: str) -> Result:
 def test_simulate_day_status_and_doctor_tell_one_story(tmp_path: Path) -> None:
     made = spymaster(tmp_path, "simulate", "--dates", str(DATE), "--events-per-session", "20000", "--seed", "3")
     assert made.exit_code == 0
-    assert "1 trading dates in 12 DBN files" in made.output
+    assert "1 trading dates in 14 DBN files" in made.output
     day = spymaster(tmp_path, "day", str(DATE))
     assert day.exit_code == 0, day.output
     rows = lake_at(tmp_path).manifest(FUTURES_MBP10, DATE).rows
@@ -37,7 +37,7 @@ def test_simulate_day_status_and_doctor_tell_one_story(tmp_path: Path) -> None:
     assert again.output.count("unchanged") == len(BRONZE) + len(SILVER) + len(GOLD)
     status = spymaster(tmp_path, "status", "--tables")
     assert f"{rows:,} ✓" in status.output and "stale:" not in status.output
-    assert status.output.splitlines()[1].endswith(" -")  # no statistics files: they are optional
+    assert " -" not in status.output.splitlines()[1]  # there are files of every kind
     assert [line[:10] for line in status.output.splitlines() if line.startswith("20")] == 3 * [str(DATE)]  # one a stage
     [line] = [line for line in spymaster(tmp_path, "status").output.splitlines() if line.startswith("20")]
     assert line.count("✓") == 3 and f"{sum(lake_at(tmp_path).manifest(table, DATE).rows for table in BRONZE):,}" in line

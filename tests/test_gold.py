@@ -89,9 +89,7 @@ def test_sequences_are_the_twins(with_priors):
         found = plain(SEQUENCES, part)
         named = [{n: v for n, v in row.items() if n not in NAMES} for row in found]
         assert difference(expected, named) == ""
-        for name in (
-            NAMES if i == picked[1] else (name for name in NAMES if name != "exposure")
-        ):
+        for name in NAMES if i == picked[1] else (name for name in NAMES if name != "exposure"):
             want = np.array([np.nan if row[name] is None else row[name] for row in expected], np.float64)
             apart = np.abs(part[name] - want) > SINGLE * np.abs(want)
             assert (np.isnan(want) == np.isnan(part[name])).all(), name

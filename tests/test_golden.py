@@ -28,7 +28,7 @@ INEXACT = {
     "touches": {"sigma"},
     "signals": {"score_tape", "break_score_raw", "break_score_smooth", "gamma_exposure"},
     "day_summary": {"gamma_threshold"},
-    "sequences": {"distance", "return", "volatility"},  # over sigma
+    "sequences": {"distance", "return", "volatility", "exposure"},  # over sigma, and options
 }
 EVERY = {"features": 7, "touches": 1, "signals": 101, "sequences": 211, "day_summary": 6}
 PROBABILITIES = {feature.name for feature in FEATURES if feature.unit == "probability"}

@@ -190,7 +190,9 @@ CHANGES: Mapping[str, Mapping[str, object]] = {
     "sequences": {"depth_ticks": 5},
     "live": {"frame_ms": 40.0},
 }
-SILVER_GOLD = {*BOOK, "option_flow", "priors", *TOUCHED}
+OPTIONS = {"option_flow", "open_interest"}
+FUELLED = {"day_summary", "features", "signals", "training", "sequences"}  # what reads options, and what follows it on the date
+SILVER_GOLD = {*BOOK, *OPTIONS, "priors", *TOUCHED}
 OWN: Mapping[str, set[str]] = {  # the tables that read a group of parameters themselves
     "instrument": {*NAMES} - {"training"},
     "sessions": {*NAMES} - {"training"},
@@ -202,7 +204,7 @@ OWN: Mapping[str, set[str]] = {  # the tables that read a group of parameters th
     "touches": {"touches", "features", "signals", "labels"},
     "barrier": {"day_summary", "features", "signals"},
     "tape": {"snaps", "prints", "flow", "day_summary", "features", "signals"},
-    "fuel": {"features", "signals"},
+    "fuel": {"day_summary", "features", "signals", "sequences"},
     "score": {"signals"},
     "labels": {"day_summary", "touches", "labels", "training"},
     "priors": {"day_summary", "priors", "touches", "features", "signals"},
@@ -220,7 +222,7 @@ ALL: Mapping[str, set[str]] = {  # and those that follow, of a date with earlier
     "touches": TOUCHED,
     "barrier": {"day_summary", "priors", *TOUCHED},
     "tape": {"snaps", "prints", "flow", "bars", "levels", "day_summary", "priors", *TOUCHED},
-    "fuel": {"features", "signals", "training", "sequences"},
+    "fuel": {"day_summary", "priors", *TOUCHED},
     "score": {"signals", "training", "sequences"},
     "labels": {"day_summary", "priors", *TOUCHED},
     "priors": {"day_summary", "priors", *TOUCHED},
@@ -279,18 +281,24 @@ def shortened(rows: np.ndarray) -> np.ndarray:
 def test_a_changed_file_makes_stale_what_was_made_from_it_and_what_follows(made: Lake) -> None:
     rewrite(file_of(made.root, "options", "trades", SECOND), shortened)
     name = f"options/glbx-mdp3-{SECOND:%Y%m%d}.trades.dbn.zst"
-    expected = {"option_trades": [f"input {name} changed"], "option_flow": ["bronze/option_trades is stale"]}
-    assert reasons(made, SECOND) == expected
-    assert reasons(made, THIRD) == expected  # its evening is in the file too
+    second, third = reasons(made, SECOND), reasons(made, THIRD)
+    assert set(second) == {"option_trades", *OPTIONS, *FUELLED}
+    assert set(third) == {*second, "priors", *TOUCHED}  # its evening is in the file too, and its priors come from the second date
+    for found in (second, third):
+        assert found["option_trades"] == [f"input {name} changed"]
+        assert {tuple(found[one]) for one in OPTIONS} == {("bronze/option_trades is stale",)}
+        assert all(follows(why) for one, why in found.items() if one != "option_trades")
     assert reasons(made, FIRST) == {}
     said = status(made)
     assert f"{SECOND} bronze/option_trades is stale: input {name} changed" in said.output
-    assert f"{SECOND} and so are option_flow" in said.output
+    assert f"{SECOND} and so are option_flow, open_interest, " in said.output
     before = contents(made)
     make(made, [SECOND, THIRD])
     assert reasons(made, SECOND) == {} == reasons(made, THIRD)
     differing = {key for key, content in contents(made).items() if content != before[key]}
-    assert {("option_trades", SECOND)} <= differing <= {("option_trades", SECOND), ("option_flow", SECOND)}
+    assert {("option_trades", SECOND)} <= differing
+    later = {(one, THIRD) for one in ("priors", *TOUCHED)}
+    assert differing <= {(one, SECOND) for one in ("option_trades", "option_flow", *FUELLED)} | later
 
 
 def test_a_new_file_makes_stale_what_it_would_be_read_for(made: Lake) -> None:
@@ -354,7 +362,7 @@ def by_stage(lake: Lake) -> dict[dt.date, str]:
 
 def test_status_of_a_sound_lake(made: Lake) -> None:
     assert by_stage(made) == dict.fromkeys(DATES, "✓✓✓")
-    assert marks(made) == {(name, date): "-" if name == "option_statistics" else "✓" for name in NAMES for date in DATES}
+    assert marks(made) == {(name, date): "✓" for name in NAMES for date in DATES}
     assert "stale:" not in status(made).output and "failed:" not in status(made).output
     line = next(line for line in status(made).output.splitlines() if line.startswith(str(THIRD)))
     training = made.manifest(TABLES["gold/training"], THIRD)
@@ -369,10 +377,11 @@ def test_status_of_a_sound_lake(made: Lake) -> None:
 
 def test_status_marks_what_is_stale_and_nothing_else(made: Lake) -> None:
     rewrite(file_of(made.root, "options", "trades", SECOND), shortened)
-    stale = {(name, date) for name in ("option_trades", "option_flow") for date in (SECOND, THIRD)}
+    stale = {(name, date) for name in ("option_trades", *OPTIONS, *FUELLED) for date in (SECOND, THIRD)}
+    stale |= {(name, THIRD) for name in ("priors", *TOUCHED)}
     found = marks(made)
     assert {key for key, mark in found.items() if mark == "~"} == stale
-    assert by_stage(made) == {FIRST: "✓✓✓", SECOND: "~~✓", THIRD: "~~✓"}
+    assert by_stage(made) == {FIRST: "✓✓✓", SECOND: "~~~", THIRD: "~~~"}
 
 
 def test_status_of_some_dates_shows_those(made: Lake) -> None:
@@ -393,7 +402,7 @@ def test_status_shows_a_failed_blocking_check_with_its_message(landing: Path, tm
     assert [name for name, mark in found.items() if mark == "✗"] == [table]
     assert f"{FIRST} bronze/{table}, check order failed: records are out of order: files were joined wrongly" in status(lake).output
     if schema == "mbp-10":
-        assert {name for name, mark in found.items() if mark == "·"} == SILVER_GOLD - {"option_flow"}
+        assert {name for name, mark in found.items() if mark == "·"} == SILVER_GOLD - OPTIONS
         assert by_stage(lake)[FIRST] == "✗··"
     else:
         assert by_stage(lake)[FIRST] == "✗✓✓"
@@ -421,9 +430,9 @@ def test_a_verdict_of_another_configuration_does_not_count(made: Lake) -> None:
 
 
 def test_disk_is_told_by_folder_and_date(made: Lake) -> None:
-    lines = status(made).output.splitlines()[-6:]
+    lines = status(made).output.splitlines()[-7:]
     cells = {line.split()[0]: line.split()[1:] for line in lines}
-    assert list(cells) == ["landing", "bronze", "silver", "gold", "truth", "dagster"]
+    assert list(cells) == ["landing", "bronze", "silver", "gold", "truth", "dagster", "nats"]
     for name, (whole, unit, each, unit_each, *words) in cells.items():
         size = sum(path.stat().st_size for path in (made.root / name).rglob("*") if path.is_file()) / 1e6
         assert (whole, unit, unit_each, words) == (f"{size:,.1f}", "MB", "MB", ["a", "date"])

@@ -48,7 +48,7 @@ BLOCKS: Final = 262  # 0.4 % are blocks of 50 to 305
 SPECIAL: Final = 262  # 0.4 % are in the user-defined call or the vertical
 DAY_NS: Final = 86_400 * NS_PER_SECOND
 OPEN_INTEREST: Final = 9  # StatType
-REPORTS: Final = ((2 * 3_600 * NS_PER_SECOND, 0), (11 * 3_600 * NS_PER_SECOND, 1))  # ns after midnight UTC, flags: 1 final
+REPORTS: Final = ((-1_800 * NS_PER_SECOND, 0), (11 * 3_600 * NS_PER_SECOND, 1))  # ns after midnight UTC, flags: 1 final
 CHEAP: Final = 10_000_000_000  # premium from which the tick is the large one
 SMALL_TICK, LARGE_TICK = 50_000_000, 250_000_000
 EXPIRY_WEIGHTS: Final = {0: 920, 1: 40, 2: 20, 3: 20}  # own, next, the one after, quarterly
@@ -240,7 +240,7 @@ def trade(
 
 
 def open_interest(times: Clock, instruments: Sequence[Instrument], midnight: int, seed: int) -> np.ndarray:
-    """The reports of a date's open contracts: a preliminary one after `midnight` (ns UTC), the final one before the open.
+    """The reports of a date's open contracts: a preliminary one before `midnight` (ns UTC), the final one before the open.
 
     Single options that are listed before the session; more contracts are open at strikes of 25 points.
     """

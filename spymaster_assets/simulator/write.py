@@ -91,8 +91,7 @@ class _Day:
             }
             root = config.instrument.root
             parents = [f"{root}.FUT"] if kind == "futures" else sorted({f"{one.asset}.OPT" for one in instruments})
-            reported = any(day == date.days[1] for date in dates)  # open interest, in the night before a session
-            for schema in (one for one in SCHEMAS[kind] if one != "statistics" or reported):
+            for schema in SCHEMAS[kind]:
                 path = folder / f"glbx-mdp3-{day:%Y%m%d}.{schema}.dbn.zst"
                 start, end = (utc_midnight(day), utc_midnight(day + DAY)) if schema == "definition" else asked
                 self._paths.append(path)
@@ -293,5 +292,7 @@ def _options(
         files[utc].write("options", "tbbo", part)
         files[utc].write("options", "trades", _as_trades(part))
     reports = options.open_interest(date.times, date.options, utc_midnight(date.days[1]), seed)
-    files[date.days[1]].write("options", "statistics", reports)
+    split = int(np.searchsorted(reports["ts_recv"], midnight))
+    for utc, part in ((date.days[0], reports[:split]), (date.days[1], reports[split:])):
+        files[utc].write("options", "statistics", part)
     return flow

@@ -98,7 +98,7 @@ def test_a_session_without_its_headers_does_not_stop_the_engine(live: Rig) -> No
     live.engine()
     live.finish()
     assert [(subject, reason) for subject, reason, _ in buried(live)] == [("dlq.market.session", "header Version is missing")]
-    assert min(live.compared(DATE).values()) > 0
+    assert ended(live)["signals"] > 0
 
 
 def test_a_message_that_the_server_lost_is_sent_again_soon(live: Rig) -> None:

@@ -20,8 +20,8 @@ from spymaster_live.messages import CHANNELS, Clock, Frame
 
 START = 1_748_952_000_000_000_000
 CARRIED = {
-    "definitions": ["definition"], "option_quotes": ["tbbo", "bbo-1s"], "option_trades": ["trades"], "futures_mbp10": ["mbp-10"],
-    "futures_trades": ["trades"],
+    "definitions": ["definition"], "option_statistics": ["statistics"], "option_quotes": ["tbbo", "bbo-1s"],
+    "option_trades": ["trades"], "futures_mbp10": ["mbp-10"], "futures_trades": ["trades"],
 }  # fmt: skip
 fast = settings(max_examples=100, deadline=None, derandomize=True, database=None)
 

@@ -84,7 +84,8 @@ def test_a_folder_has_one_server_and_a_port_too(lake: Path, tmp_path: Path) -> N
         done = live(lake, "all", "--port", str(port))
         assert done.returncode == 1 and f"port {port} is taken" in done.stderr
         running.kill()
-    server.start(port, folder).terminate()  # the dead hold nothing
+    with server.start(port, folder) as again:  # the dead hold nothing
+        again.terminate()
 
 
 def test_an_empty_landing_says_what_to_do(tmp_path: Path) -> None:
