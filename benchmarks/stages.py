@@ -78,16 +78,42 @@ def held(root: Path, what: str) -> Any:
 
     from benchmarks import peers
     from spymaster_assets.silver import book_records
-    from spymaster_assets.tables import FLOW, FUTURES_MBP10, PRINTS, PRIORS, SNAPS, TOUCHES
+    from spymaster_assets.tables import FLOW, FUTURES_MBP10, OPEN_INTEREST, OPTION_FLOW, PRINTS, PRIORS, SNAPS, TOUCHES
 
+    if what == "options":
+        from benchmarks.options import options
+
+        return options(IN_MEMORY)
     silver = _silver(root)
     if what == "rows":
         records = (rows.copy() for rows in book_records(silver))
         return np.concatenate([rows for rows, _ in zip(records, range(IN_MEMORY // 4096), strict=False)])
     if what == "frame":
         return peers.read(silver.lake.path(FUTURES_MBP10, DATE)).head(IN_MEMORY // 4096 * 4096).collect()
-    day = silver.day(SNAPS, PRINTS, FLOW, TOUCHES, PRIORS)
+    day = silver.day(SNAPS, PRINTS, FLOW, OPTION_FLOW, OPEN_INTEREST, TOUCHES, PRIORS)
     return day, np.array([k for number in range(day.touches.count) for k in day.landmarks(number)])
+
+
+def implied(root: Path) -> tuple[int, int]:
+    """Ours: implied volatility and gamma of options in memory."""
+    import numpy as np
+
+    from benchmarks.options import invert
+
+    forward, strike, call, value = held(root, "options")
+    assert not np.isnan(invert(forward, strike, call, value)).any()
+    return len(value), 0
+
+
+def implied_peer(root: Path) -> tuple[int, int]:
+    """QuantLib: implied volatility alone, of the first fifty thousand, option by option."""
+    import QuantLib
+
+    options = [values[:50_000].tolist() for values in held(root, "options")]
+    for forward, strike, call, value in zip(*options, strict=True):
+        kind = QuantLib.Option.Call if call else QuantLib.Option.Put
+        QuantLib.blackFormulaImpliedStdDev(kind, strike, forward, value)
+    return len(options[0]), 0
 
 
 def decode(root: Path) -> tuple[int, int]:
@@ -378,6 +404,7 @@ STAGES = (
     Stage("grid from Bronze", grid, grid_floor, grid_peer, "900 ns, 3x peer", ("day",)),
     Stage("features, per moment", features, None, None, "100,000 ns", ("day",)),
     Stage("score, per touch and snap", signals, None, None, "10,000 ns for its inputs", ("day",)),
+    Stage("implied volatility and gamma, per option", implied, None, implied_peer, "500 ns: 2 M a second", ("options",)),
     Stage("Silver of a date", silver, grid_floor, None, "2,000 ns: 15 M records in 30 s", ("day",)),
     Stage("a date, landing to Gold", date, None, date_peer if NAUTILUS else None, "4,000 ns: 15 M records in 60 s; 6x peer"),
     Stage("orchestration, per date", orchestration, orchestration_floor, None, "1.5e9 ns beyond its floor", ("day",)),
