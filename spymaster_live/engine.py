@@ -23,8 +23,8 @@ from spymaster_assets.schema import Table
 from spymaster_assets.sessions import calendar
 from spymaster_assets.tables import FEATURE_ROWS, FLOW, FUTURES_MBP10, LEVELS, SIGNALS, SNAPS, TOUCHES
 from spymaster_live import messages
-from spymaster_live.chain import OptionChain
 from spymaster_live.messages import FLOWS, ROWS, SCHEMAS, VERSION, BadMessage, Clock, Frame, Message, Session, pack
+from spymaster_live.options import OptionRecords
 from spymaster_live.payload import lines
 
 BOOK: Final = FUTURES_MBP10.name  # the channel that the tables are made from
@@ -81,10 +81,10 @@ class Engine:
         if message.schema not in SCHEMAS[message.channel]:
             expected = ", ".join(SCHEMAS[message.channel])
             raise BadMessage(f"schema {message.schema} on channel {message.channel}; expected {expected}")
+        if int(message.records[dbn.SCHEMAS[message.schema].index].max()) > end:
+            raise BadMessage(f"a record lies after the end of the date, {end}")
         if message.channel != BOOK:
             return
-        if int(message.records["ts_event"].max()) > end:
-            raise BadMessage(f"a record lies after the end of the date, {end}")
         levels, farthest = message.records["levels"], FARTHEST * self.config.instrument.tick
         for prices in (message.records["price"], levels["bid_px"], levels["ask_px"]):
             if (((prices > farthest) & (prices != dbn.UNDEF_PRICE)) | (prices < -farthest)).any():
@@ -105,7 +105,7 @@ class Engine:
         except ValueError as error:
             raise BadMessage(f"session of {session.date}: {error}") from error
         self.session, self.day, self.tally, self.watermark = session, day, Tally(), 0
-        self.chain = OptionChain(day)
+        self.options = OptionRecords(day)
         self._next: Counter[str] = Counter()
         self._told = self._flowed = -1  # the last snap that was told about, and the last whose flow was
         self._seconds = np.zeros(0, np.int64)  # last snaps of seconds that are told about and not complete
@@ -124,7 +124,7 @@ class Engine:
         if frame.channel == BOOK:
             self.day.take(np.array(fresh))  # writable: the kernels are compiled for that
         else:
-            self.chain.take(frame.channel, frame.schema, fresh)
+            self.options.take(frame.channel, frame.schema, fresh)
         self.tally.missing += max(0, frame.first - expected)
         self.tally.records[frame.channel] += len(fresh)
         self._next[frame.channel] = behind
@@ -134,7 +134,7 @@ class Engine:
         if watermark <= self.watermark:
             return []
         self.watermark = watermark
-        self.chain.open_by(watermark)
+        self.options.open_by(watermark)
         self.day.step(_NOTHING, watermark)
         told = self._tell()
         return [*told, *self._rest()] if self.done else told

@@ -72,7 +72,6 @@ class FuelParams(NamedTuple):
     tick: float
     point: int
     interval: float
-    second: int
     reach: int
     smile: int
     spacing: int
@@ -107,7 +106,6 @@ def fuel_params(config: Config, clock: Clock, priors: np.ndarray) -> FuelParams:
         tick=config.instrument.tick / config.instrument.point,
         point=config.instrument.point,
         interval=config.grid.interval_ns / 1e9,
-        second=clock.second,
         reach=round(rules.fuel_strike_range * config.instrument.point),
         smile=round(rules.smile_range * config.instrument.point),
         spacing=round(rules.es_0dte_strike_spacing * config.instrument.point),

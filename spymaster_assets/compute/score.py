@@ -233,17 +233,17 @@ def signal_at(
     at: Physics, params: ScoreParams, row: np.ndarray,
 ) -> None:  # fmt: skip
     """Score a touch at snap k, which follows the snap scored before. `scoring`: its state, mutated; `row`: one row of signals."""
-    out, barrier_tape = row[0], score_inputs_at(k, snaps, prints, flow, options, touch, at, params)
-    barrier, tape = barrier_tape.barrier, barrier_tape.tape
+    out, inputs = row[0], score_inputs_at(k, snaps, prints, flow, options, touch, at, params)
+    barrier, tape = inputs.barrier, inputs.tape
     out["touch"], out["k"], out["ts"] = touch[0]["touch"], k, snaps[k]["ts"]
     out["elapsed"], out["mid2"] = (k - touch[0]["k"]) * at.tape.interval, snaps[k]["mid2"]
-    out["barrier_state"], out["barrier_turnover"], out["wall_ratio"] = barrier.state, barrier.turnover, barrier_tape.wall_ratio
+    out["barrier_state"], out["barrier_turnover"], out["wall_ratio"] = barrier.state, barrier.turnover, inputs.wall_ratio
     out["replenishment_ratio"], out["barrier_delta_liq"] = barrier.replenishment, barrier.delta
-    out["tape_velocity"], out["tape_rate"], out["tape_imbalance"] = barrier_tape.velocity, tape.rate, tape.score_imbalance
-    out["tape_prints"], out["sweep_direction"] = tape.prints, barrier_tape.sweep
-    out["fuel_effect"], out["gamma_exposure"] = barrier_tape.fuel.effect, barrier_tape.fuel.gamma
-    liquidity, hedge = liquidity_score(barrier.state), hedge_score(barrier_tape.fuel.effect)
-    aggression = tape_score(barrier_tape, touch[0]["sigma"], params)
+    out["tape_velocity"], out["tape_rate"], out["tape_imbalance"] = inputs.velocity, tape.rate, tape.score_imbalance
+    out["tape_prints"], out["sweep_direction"] = tape.prints, inputs.sweep
+    out["fuel_effect"], out["gamma_exposure"] = inputs.fuel.effect, inputs.fuel.gamma
+    liquidity, hedge = liquidity_score(barrier.state), hedge_score(inputs.fuel.effect)
+    aggression = tape_score(inputs, touch[0]["sigma"], params)
     raw = combine(liquidity, hedge, aggression, params)
     parts = (not np.isnan(liquidity)) + (not np.isnan(hedge)) + (not np.isnan(aggression))
     out["score_liquidity"], out["score_hedge"], out["score_tape"], out["break_score_raw"] = liquidity, hedge, aggression, raw
@@ -254,7 +254,7 @@ def signal_at(
     near = mid2 != UNKNOWN and abs(mid2 * at.tape.tick - 2 * touch[0]["price"]) <= 2 * params.band
     out["phase"] = CRITICAL if near else FOLLOWING
     out["signal"] = out["trigger"] if near else NO_TRIGGER
-    out["confidence"] = confidence(barrier_tape, parts, raw, params)
+    out["confidence"] = confidence(inputs, parts, raw, params)
 
 
 @kernel

@@ -23,7 +23,7 @@ from spymaster_assets.tables import FEATURE_ROWS, FLOW, LEVELS, SIGNALS, SNAPS, 
 from spymaster_live import engine as live
 from spymaster_live.engine import SNAPS_A_MESSAGE, Engine
 from spymaster_live.frames import Cutting, Source, frames
-from spymaster_live.messages import FLOWS, HEADERS, ROWS, BadMessage, Clock, Frame, Session, read, unpack
+from spymaster_live.messages import CHANNELS, FLOWS, HEADERS, ROWS, BadMessage, Clock, Frame, Session, read, unpack
 from spymaster_live.parity import difference
 from spymaster_live.payload import described, lines
 from tests import short_day, test_chunks
@@ -202,6 +202,18 @@ def test_trades_wait_for_the_definition_of_their_option():
     late["definitions"][1]["ts_event"] = short_day.at("08:40")
     assert (late["option_trades"][1]["ts_event"] < short_day.at("08:40")).sum() > 10
     assert_is_the_day(Said(cut(512, "60 s", others=late.items())), "with options")
+
+
+def test_nonsense_among_the_options_changes_nothing():
+    """Definitions of noise, with letters that are none, and quotes and trades of instruments that nobody defined."""
+    noise = {name: (schema, rows.copy()) for name, (schema, rows) in option_channels().items()}
+    for name, (schema, rows) in noise.items():
+        layout, kept = dbn.SCHEMAS[schema], rows.copy()
+        rows.view("u1")[:] = np.random.default_rng(3).integers(0, 256, rows.nbytes, np.uint8)
+        for field in ("length", "rtype", layout.index):
+            rows[field] = kept[field]
+        assert name in CHANNELS
+    assert_is_the_day(Said(cut(512, "60 s", others=noise.items())))
 
 
 def assert_is_the_day(said, name="simulated"):

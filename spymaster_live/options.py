@@ -19,8 +19,8 @@ OTHER: Final = -1  # an instrument that is none of the date's options
 UNDEFINED: Final = -2
 
 
-class OptionChain:
-    """What the engine knows of the date's options; everything ends up in `day`."""
+class OptionRecords:
+    """Definitions, open interest, trades and quotes of the date's options on their way into `day`."""
 
     def __init__(self, day: Day) -> None:
         self._day = day
@@ -54,8 +54,9 @@ class OptionChain:
             )  # fmt: skip
 
     def _define(self, records: np.ndarray) -> None:
-        facts = {name: np.char.decode(records[name]) for name in ("raw_symbol", "security_type", "underlying")}
-        facts |= {name: records[name].view("S1").astype("U1") for name in ("instrument_class", "user_defined_instrument")}
+        letters = {name: records[name].view("S1") for name in ("instrument_class", "user_defined_instrument")}
+        words = letters | {name: records[name] for name in ("security_type", "underlying")}
+        facts = {name: np.char.decode(values, "latin-1") for name, values in words.items()}
         facts |= {"expiration": records["expiration"].view("i8"), "strike_price": records["strike_price"]}
         found = sorted_out(facts, self._day.config, self._day.clock)
         for instrument, one in zip(records["instrument_id"].tolist(), found, strict=True):
