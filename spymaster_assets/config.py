@@ -1,4 +1,4 @@
-"""Every parameter of the system, in one frozen tree. Nothing below this file reads the environment or a settings file.
+"""Every parameter of the system, in one frozen tree. Nothing else reads the environment or a settings file.
 
 `load()` returns the defaults, overlaid by the TOML file that SPYMASTER_CONFIG names (its tables are the groups below); an
 unknown name or a value out of range is an error. Units stand in each line. Constants marked ° are proposed values that no
@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
+
+from spymaster_assets.states import CONTEXT_KINDS, KEY_KINDS, LEVEL_KINDS
 
 CLOCK = r"^([01]\d|2[0-3]):[0-5]\d$"  # HH:MM
 EARLIER = r"^-?([01]\d|2[0-3]):[0-5]\d$"  # HH:MM, or -HH:MM of the calendar day before
@@ -118,13 +120,43 @@ class Grid(Group):
     bucket_minutes: int = Field(5, ge=5, le=5)  # buckets of priors; the tables hold 144 of them
 
 
+class LevelWeights(Group):
+    """° How much a level of a kind counts beside another."""
+
+    PM_HIGH: float = 1.0
+    PM_LOW: float = 1.0
+    OR_HIGH: float = 0.9
+    OR_LOW: float = 0.9
+    SMA_200: float = 0.8
+    SMA_400: float = 0.8
+    PD_HIGH: float = 1.0
+    PD_LOW: float = 1.0
+    PD_CLOSE: float = 0.8
+    ON_HIGH: float = 0.9
+    ON_LOW: float = 0.9
+    VWAP: float = 0.7
+    VWAP_UPPER: float = 0.5
+    VWAP_LOWER: float = 0.5
+    ROUND: float = 0.3
+    CALL_WALL: float = 1.0
+    PUT_WALL: float = 1.0
+
+
 class Levels(Group):
     """Key levels and bars."""
 
     bar_minutes: tuple[Literal[1], Literal[2]] = (1, 2)  # references read the first, averages the second
     sma_bars: tuple[PositiveInt, PositiveInt] = (200, 400)  # closed 2-minute bars of SMA_200 and SMA_400
     atr_bars: int = Field(14, ge=1)  # closed 1-minute bars
-    signal_kinds: tuple[str, ...] = ("PM_HIGH", "PM_LOW", "OR_HIGH", "OR_LOW", "SMA_200", "SMA_400")
+    signal_kinds: tuple[str, ...] = KEY_KINDS  # whose touches are looked at
+    context_kinds: tuple[str, ...] = CONTEXT_KINDS  # further ones, which tell where the price stands
+    round_points: float = Field(25.0, gt=0)  # between the prices of ROUND
+    stacking_points: tuple[float, float, float] = (2.0, 5.0, 10.0)  # the names are those of columns
+    confluence_points: float = Field(5.0, gt=0)  # other levels so near support one another
+    trend_points: float = Field(0.05, ge=0)  # between the two averages, from which on there is a trend
+    strong_weight: float = 0.8  # of a kind that ends a runway
+    weights: LevelWeights = LevelWeights()
+    approach_minutes: int = Field(10, ge=2)  # closed 1-minute bars before a touch
 
 
 class Touches(Group):
@@ -301,6 +333,12 @@ class Config(Group):
             raise ValueError("touches.landmarks: expected rising seconds from 0 to at most 240")
         if not set(self.sequences.landmarks) <= set(self.touches.landmarks):
             raise ValueError("sequences.landmarks: expected some of touches.landmarks")
+        kinds = (*self.levels.signal_kinds, *self.levels.context_kinds)
+        if len(set(kinds)) != len(kinds) or not {*kinds} <= {*LEVEL_KINDS}:
+            known = ", ".join(LEVEL_KINDS)
+            raise ValueError(f"levels: signal_kinds and context_kinds, each once, of {known}")
+        if self.levels.stacking_points != (2.0, 5.0, 10.0):
+            raise ValueError("levels.stacking_points: columns are named after 2, 5 and 10 points")
         if len(self.sequences.scales) != len(self.sequences.steps):
             raise ValueError("sequences: expected a number of steps for each scale")
         day = self.sessions

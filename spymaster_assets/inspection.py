@@ -2,7 +2,7 @@
 
 `page` reads the published Silver partitions of a date and puts their numbers as JSON into inspection.html, which holds everything
 else: no network, no library, no server. Numbers stay what they are in the lake (prices in ticks, states as their numbers in
-states.py); what they mean travels with them, from the declarations in tables.py and features.py. To keep the file small,
+states.py); what they mean travels with them, from the declarations in tables/ and features/. To keep the file small,
 price is there as 1-minute bars of the whole date and second by second in the *neighbourhood* of the touches (5 minutes before t0 to
 9 minutes after it, overlapping ones merged); liquidity in bins of 2 s there and of a minute in the regular session; the trace of
 the score second by second; long rows of integers are packed as base64.

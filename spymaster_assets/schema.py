@@ -2,7 +2,7 @@
 
 A column states its name, type, unit, meaning, allowed values and what stands for "unknown"; the numpy dtype, the Arrow schema
 with its metadata, the Dagster column schema, the quality checks, docs/tables.md and the page's legend derive from it. The
-declarations themselves stand in tables/ and features.py.
+declarations themselves stand in tables/ and features/.
 
 In memory a table is a structured array (`Table.dtype`): codes are their ASCII letter, categories their number (-1 unknown), an
 unknown float is NaN, an unknown integer is the column's `unknown`. In Parquet the unknown is null (Bronze alone keeps Databento's

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
@@ -145,7 +146,7 @@ def _bars(maker: Maker) -> tuple[Rows, dict[str, Any]]:
 
 
 def _levels(maker: Maker) -> tuple[Rows, dict[str, Any]]:
-    day = maker.day(SNAPS, BARS)
+    day = maker.day(SNAPS, PRINTS, BARS, OPTION_FLOW, PRIORS)
     day.advance_levels()
     return {LEVELS: day.levels.rows}, {"levels": _counts(LEVELS, "kind", day.levels.rows)}
 
@@ -153,7 +154,7 @@ def _levels(maker: Maker) -> tuple[Rows, dict[str, Any]]:
 def _day_summary(maker: Maker) -> tuple[Rows, dict[str, Any]]:
     day = maker.day(SNAPS, PRINTS, FLOW, BARS, OPTION_FLOW)
     day.advance_samples()
-    return {DAY_SUMMARY: day.summary()}, {}
+    return {DAY_SUMMARY: day.summary()}, {"contract": maker.contract()}
 
 
 def _priors(maker: Maker) -> tuple[Rows, dict[str, Any]]:
@@ -164,7 +165,15 @@ def _priors(maker: Maker) -> tuple[Rows, dict[str, Any]]:
         "dates": [date.isoformat() for date in dates],
         "missing": [date.isoformat() for date in earlier[::-1] if date not in dates],
     }
-    return {PRIORS: priors([maker.lake.rows(DAY_SUMMARY, date) for date in dates], maker.config)}, facts
+    summaries = {date: maker.lake.rows(DAY_SUMMARY, date) for date in dates}
+    before = summaries.get(earlier[0]) if earlier and _same_contract(maker, earlier[0]) else None
+    return {PRIORS: priors(list(summaries.values()), maker.config, before)}, facts
+
+
+def _same_contract(maker: Maker, date: dt.date) -> bool:
+    """Whether another date's summary is of this date's contract."""
+    summary, ours = maker.lake.manifest(DAY_SUMMARY, date), maker.contract()
+    return bool(summary and ours and summary.facts["contract"]["symbol"] == ours["symbol"])
 
 
 def _touches(maker: Maker) -> tuple[Rows, dict[str, Any]]:
@@ -181,7 +190,8 @@ def _touches(maker: Maker) -> tuple[Rows, dict[str, Any]]:
 
 
 def _features(maker: Maker) -> tuple[Rows, dict[str, Any]]:
-    day = maker.day(SNAPS, PRINTS, FLOW, *OPTIONS, TOUCHES, PRIORS)
+    day = maker.day(SNAPS, PRINTS, FLOW, *OPTIONS, BARS, LEVELS, TOUCHES, PRIORS)
+    day.advance_samples()
     day.advance_features()
     rows = _sorted(day.features)
     states = {name: _counts(FEATURE_ROWS, name, rows) for name in ("approach_barrier_state", "barrier_state")}
@@ -233,7 +243,6 @@ SILVER_STAGES: Final = (
         _option_flow,
     ),
     Stage("bars", (BARS,), (SNAPS, PRINTS), (*PATH, "levels"), ("bars",), _bars),
-    Stage("levels", (LEVELS,), (SNAPS, BARS), (*PATH, "levels"), ("levels",), _levels),
     Stage(
         "day_summary", (DAY_SUMMARY,), (SNAPS, PRINTS, FLOW, BARS, OPTION_FLOW),
         (*PATH, "levels", "barrier", "tape", "fuel", "labels", "priors"),
@@ -241,12 +250,16 @@ SILVER_STAGES: Final = (
     ),
     Stage("priors", (PRIORS,), (), (*PATH, "priors"), ("summary",), _priors, earlier=True),
     Stage(
+        "levels", (LEVELS,), (SNAPS, PRINTS, BARS, OPTION_FLOW, PRIORS), (*PATH, "levels", "fuel"), ("levels",), _levels,
+    ),
+    Stage(
         "touches", (TOUCHES,), (SNAPS, PRINTS, BARS, LEVELS, PRIORS), (*PATH, "levels", "touches", "labels", "priors"),
         ("touches", "references", "volatility"), _touches,
     ),
     Stage(
-        "features", (FEATURE_ROWS,), (SNAPS, PRINTS, FLOW, *OPTIONS, TOUCHES, PRIORS),
-        (*PATH, "touches", "barrier", "tape", "fuel", "priors"), ("features_at",), _features,
+        "features", (FEATURE_ROWS,), (SNAPS, PRINTS, FLOW, *OPTIONS, BARS, LEVELS, TOUCHES, PRIORS),
+        (*PATH, "levels", "touches", "barrier", "tape", "fuel", "labels", "priors"), ("features_at", "approach_at", "volatility"),
+        _features,
     ),
     Stage(
         "signals", (SIGNALS,), (SNAPS, PRINTS, FLOW, *OPTIONS, TOUCHES, PRIORS),

@@ -8,8 +8,13 @@ BID: Final = ord("B")
 BUYER: Final = BID  # aggressor of a trade, as Databento names it: the buyer lifts the ask
 SELLER: Final = ASK
 
-LEVEL_KINDS: Final = ("PM_HIGH", "PM_LOW", "OR_HIGH", "OR_LOW", "SMA_200", "SMA_400")
+KEY_KINDS: Final = ("PM_HIGH", "PM_LOW", "OR_HIGH", "OR_LOW", "SMA_200", "SMA_400")
+CONTEXT_KINDS: Final = (
+    "PD_HIGH", "PD_LOW", "PD_CLOSE", "ON_HIGH", "ON_LOW", "VWAP", "VWAP_UPPER", "VWAP_LOWER", "ROUND", "CALL_WALL", "PUT_WALL",
+)  # fmt: skip
+LEVEL_KINDS: Final = (*KEY_KINDS, *CONTEXT_KINDS)
 PM_HIGH, PM_LOW, OR_HIGH, OR_LOW, SMA_200, SMA_400 = range(6)
+PD_HIGH, PD_LOW, PD_CLOSE, ON_HIGH, ON_LOW, VWAP, VWAP_UPPER, VWAP_LOWER, ROUND, CALL_WALL, PUT_WALL = range(6, 17)
 
 DIRECTIONS: Final = ("UP", "DOWN")
 UP, DOWN = range(2)

@@ -9,6 +9,8 @@ from fractions import Fraction
 from itertools import pairwise
 from statistics import mean, median
 
+import numpy as np
+
 from spymaster_assets.features import HORIZONS
 from spymaster_assets.tables import DAY_SUMMARY
 from tests.naive_fuel import naive_gamma_thresholds
@@ -20,6 +22,8 @@ CLUSTER_CAP = 4095
 LADDER = {
     side: [(f"{name}_ticks_{i:02}", f"{name}_size_{i:02}") for i in range(LEVELS)] for side, name in (("A", "ask"), ("B", "bid"))
 }  # columns of price and size
+SESSION_COLUMNS = ("session_high", "session_low", "session_close")
+LOADINGS = tuple(f"ofi_loading_{i:02}" for i in range(LEVELS))
 
 # ---- shared with naive_physics.py: units, book, zone, volume clock ----
 
@@ -373,6 +377,69 @@ def consumed_share(rows, bars1, usual, session, config):
     return nearest_rank(shares, config.barrier.consumed_percentile) if shares else None
 
 
+def session_columns(prints, session):
+    """Highest, lowest and last print of (09:30, regular close], ticks."""
+    path = [row["ticks"] for row in prints if session.regular.holds(row["ts"])]
+    if not path:
+        return dict.fromkeys(SESSION_COLUMNS)
+    return {"session_high": max(path), "session_low": min(path), "session_close": path[-1]}
+
+
+def signal_closes(bars1, session):
+    """The snaps of the 1-minute closes of (09:30, 13:30]."""
+    return [bar["k"] for bar in bars1 if session.signals.holds(bar["ts"])]
+
+
+def ofi_loadings(rows, bars1, session, config):
+    """First principal component of the minutes' order-flow imbalance at ten depths, ten columns; null where nothing varies."""
+    vectors = []
+    for k in signal_closes(bars1, session):
+        earlier, later = rows.snaps[k - snaps_in(60, config)], rows.snaps[k]
+        vectors.append([later[f"ofi_{i:02}"] - earlier[f"ofi_{i:02}"] for i in range(LEVELS)])
+    n, totals = len(vectors), [sum(column) for column in zip(*vectors, strict=True)]
+    if n == 0:
+        return dict.fromkeys(LOADINGS)
+    products = [[sum(vector[i] * vector[j] for vector in vectors) for j in range(LEVELS)] for i in range(LEVELS)]
+    covariance = [[Fraction(n * products[i][j] - totals[i] * totals[j], n * n) for j in range(LEVELS)] for i in range(LEVELS)]
+    if not any(covariance[i][i] for i in range(LEVELS)):
+        return dict.fromkeys(LOADINGS)
+    _, vectors = np.linalg.eigh(np.array(covariance, dtype=float))  # eigenvalues ascend, vectors stand in columns
+    component = [float(entry) for entry in vectors[:, -1]]
+    scale = sum(abs(entry) for entry in component)
+    if sum(component) < 0:
+        scale = -scale
+    return {name: entry / scale for name, entry in zip(LOADINGS, component, strict=True)}
+
+
+def imagined_touch(snap, direction, m, minute_volume, config):
+    """A touch at a snap, of a level at the nearest tick of the mid, with sigma 1; m: m_00 … m_09 of the defending side."""
+    ticks = (snap["mid2"] + 1) // 2
+    depth = None if None in m[:9] else max(1, sum(m[:9]))
+    return {
+        "direction": direction, "k": snap["k"], "t0": snap["ts"], "ticks": ticks, "price": ticks * config.instrument.tick,
+        **{f"m_{j:02}": size for j, size in enumerate(m)}, "depth": depth, "minute_volume": minute_volume, "sigma": 1,
+    }  # fmt: skip
+
+
+def acceleration_coefficient(rows, bars1, usual, volumes, loadings, session, config):
+    """Slope through the origin of the acceleration on force over mass; usual[side][bucket]: its m; volumes[bucket]."""
+    from tests.naive_context import force_mass_ratio, kinematics  # which build on this file
+
+    upper = lower = 0
+    for k in signal_closes(bars1, session):
+        snap, bucket = rows.snaps[k], bucket_of(rows.snaps[k]["ts"], session, config)
+        if snap["mid2"] is None or bucket is None:
+            continue
+        for direction, side in (("UP", "A"), ("DOWN", "B")):
+            touch = imagined_touch(snap, direction, usual[side][bucket], volumes[bucket], config)
+            force = force_mass_ratio(rows, touch, [loadings[name] for name in LOADINGS], config)
+            acceleration = kinematics(rows, touch, 1, config)["acceleration_1min"]
+            if force is not None and acceleration is not None:
+                upper += force * acceleration
+                lower += force * force
+    return float(upper / lower) if lower else None
+
+
 def naive_day_summary(rows, bars1, session, config):
     """The 144 rows of DAY_SUMMARY."""
     snaps = by_bucket((rows.snaps[k] for k in range(len(rows.snaps))), lambda snap: snap["ts"], session, config)
@@ -382,14 +449,17 @@ def naive_day_summary(rows, bars1, session, config):
     ranges = by_bucket(true_ranges(bars1, config), lambda pair: pair[0]["ts"], session, config)
     moves = by_bucket(returns(rows, session, config), lambda pair: pair[0], session, config)
     usual = {side: [usual_sizes(snaps[b], side) for b in range(BUCKETS)] for side in "BA"}
+    volumes = [median_or_none([bar["volume"] for bar in bars[b]]) for b in range(BUCKETS)]
     consumed = consumed_share(rows, bars1, usual, session, config)
     thresholds = naive_gamma_thresholds(rows.options) if rows.options else [None] * BUCKETS
+    loadings = ofi_loadings(rows, bars1, session, config)
+    coefficient = acceleration_coefficient(rows, bars1, usual, volumes, loadings, session, config)
     return [
         {
             "bucket": b,
             **{f"bid_m_{j:02}": usual["B"][b][j] for j in range(LEVELS)},
             **{f"ask_m_{j:02}": usual["A"][b][j] for j in range(LEVELS)},
-            "minute_volume": median_or_none([bar["volume"] for bar in bars[b]]),
+            "minute_volume": volumes[b],
             "minute_prints": median_or_none([bar["prints"] for bar in bars[b]]),
             "cluster_p99": cluster_percentile(clusters[b], config),
             "atr": mean([value for _, value in ranges[b]]) if ranges[b] else None,
@@ -397,18 +467,26 @@ def naive_day_summary(rows, bars1, session, config):
             "diffusion": mean([value for _, value in moves[b]]) if moves[b] else None,
             "consumed_share": consumed,
             "gamma_threshold": thresholds[b],
+            **session_columns(rows.prints, session),
+            **loadings,
+            "acceleration_coefficient": coefficient,
         }
         for b in range(BUCKETS)
     ]
 
 
-def naive_priors(summaries, config):
-    """The 144 rows of PRIORS from the summaries of the preceding dates that are there."""
+def naive_priors(summaries, config, before=None):
+    """The 144 rows of PRIORS from the summaries of the preceding dates that are there.
+
+    `before`: the summary of the trading date right before, None if it is not there or had another contract.
+    """
     rows = []
     for b in range(BUCKETS):
         row = {"bucket": b, "dates": len(summaries)}
-        for name in DAY_SUMMARY.names[1:]:
-            known = [summary[b][name] for summary in summaries if summary[b][name] is not None]
+        for name in dict.fromkeys((*DAY_SUMMARY.names[1:], *LOADINGS, "acceleration_coefficient")):
+            known = [summary[b][name] for summary in summaries if summary[b].get(name) is not None]
             row[name] = median_or_none(known) if len(summaries) >= config.priors.min_dates else None
+        for name in SESSION_COLUMNS:
+            row[name] = before[b][name] if before is not None else None
         rows.append(row)
     return rows

@@ -5,15 +5,21 @@ A table is a list of dicts with the column names of tables.py; None is null, a c
 """
 
 import math
+from fractions import Fraction
 from itertools import pairwise
 
-from spymaster_assets.states import LEVEL_KINDS
+from tests import naive_fuel
 
 SECOND = 1_000_000_000
 MINUTE = 60 * SECOND
 HORIZONS = {"2min": 120, "4min": 240, "8min": 480}
 DEPTHS = 10  # m_00 .. m_09
 BUCKETS = 144
+WALL_POINTS = 50  # from the mid
+KINDS = (
+    "PM_HIGH", "PM_LOW", "OR_HIGH", "OR_LOW", "SMA_200", "SMA_400",
+    "PD_HIGH", "PD_LOW", "PD_CLOSE", "ON_HIGH", "ON_LOW", "VWAP", "VWAP_UPPER", "VWAP_LOWER", "ROUND", "CALL_WALL", "PUT_WALL",
+)  # fmt: skip
 
 
 # Levels
@@ -51,8 +57,93 @@ def average_levels(kind, length, bars2, config):
     return rows
 
 
-def naive_levels(prints, bars2, session, config):
-    """The levels in order of (valid_from, kind)."""
+def previous_levels(priors, session, config):
+    """The highest, lowest and last print of the date before, as far as the priors know them."""
+    found = [
+        ("PD_HIGH", priors[0]["session_high"]),
+        ("PD_LOW", priors[0]["session_low"]),
+        ("PD_CLOSE", priors[0]["session_close"]),
+    ]
+    ends = session.regular.start, session.globex.end
+    return [level(kind, round(ticks) * config.instrument.tick, *ends, config) for kind, ticks in found if ticks is not None]
+
+
+def nearest_root(square):
+    """The whole number nearest to the root of a fraction, half up: half of floor(2 root), rounded up."""
+    return (math.isqrt(math.floor(4 * square)) + 1) // 2
+
+
+def average_and_deviation(prints, config):
+    """(V, nearest whole deviation) of prices weighted by lots, in 1e-9 USD; None without lots."""
+    lots = sum(p["size"] for p in prints)
+    if not lots:
+        return None
+    prices = [(p["ticks"] * config.instrument.tick, p["size"]) for p in prints]
+    total = sum(price * size for price, size in prices)
+    mean = Fraction(total) / lots
+    square = sum((price - mean) ** 2 * size for price, size in prices) / lots
+    return nearest(total, lots), nearest_root(square)
+
+
+def weighted_levels(prints, bars2, session, config):
+    """VWAP and its two neighbours, from each 2-minute close after 09:30 to the next."""
+    rows = []
+    for bar in bars2:
+        if bar["ts"] > session.regular.start:
+            found = average_and_deviation([p for p in prints if session.regular.start < p["ts"] <= bar["ts"]], config)
+            if found is not None:
+                average, deviation = found
+                ends = bar["ts"], bar["ts"] + 2 * MINUTE
+                rows.append(level("VWAP", average, *ends, config))
+                rows.append(level("VWAP_UPPER", average + deviation, *ends, config))
+                rows.append(level("VWAP_LOWER", average - deviation, *ends, config))
+    return rows
+
+
+def round_levels(prints, bars2, session, config):
+    """The round price nearest to the last print, from each 2-minute close to the next, that of 09:30 being the first."""
+    rows, step = [], to_price(config.levels.round_points, config)
+    for bar in bars2:
+        path = [p["ticks"] * config.instrument.tick for p in prints if p["ts"] <= bar["ts"]]
+        if bar["ts"] >= session.regular.start and path:
+            rows.append(level("ROUND", step * nearest(path[-1], step), bar["ts"], bar["ts"] + 2 * MINUTE, config))
+    return rows
+
+
+def wall_strike(options, k, side):
+    """The most damping strike up to 50 points above (side +1) or below (-1) the mid of snap k; None without one."""
+    config = options.config
+    forward = naive_fuel.mid_points(options.snaps[k], config)
+    if forward is None or not naive_fuel.fuel_known(options, forward * config.instrument.point, k):
+        return None
+    known, found = naive_fuel.smile(options, k), []
+    for strike in naive_fuel.strikes_until(options, k):
+        distance = side * (naive_fuel.points_of(strike, config) - forward)
+        if 0 < distance <= WALL_POINTS:
+            size = naive_fuel.strike_exposure(options, known, strike, k)
+            if size > 0:
+                found.append((-size, distance, strike))
+    return min(found)[2] if found else None
+
+
+def wall_levels(snaps, options, bars2, session, config):
+    """Both walls, from each 2-minute close to the next, that of 09:30 being the first."""
+    rows, snap_at = [], {snap["ts"]: k for k, snap in enumerate(snaps)}
+    for bar in bars2:
+        if bar["ts"] >= session.regular.start and bar["ts"] in snap_at:
+            for kind, side in (("CALL_WALL", 1), ("PUT_WALL", -1)):
+                strike = wall_strike(options, snap_at[bar["ts"]], side)
+                if strike is not None:
+                    rows.append(level(kind, strike, bar["ts"], bar["ts"] + 2 * MINUTE, config))
+    return rows
+
+
+def naive_levels(prints, bars2, session, config, snaps=None, options=None, priors=None):
+    """The levels in order of (valid_from, kind): those of the kinds that the configuration names.
+
+    With neither snaps nor options (of naive_fuel) nor priors, only the six whose touches the page defines first: a caller that
+    wants the context gives what it has; the walls need snaps and options, the levels of the date before priors.
+    """
     short, long = config.levels.sma_bars
     rows = [
         *range_levels(("PM_HIGH", "PM_LOW"), session.premarket, prints, session, config),
@@ -60,7 +151,18 @@ def naive_levels(prints, bars2, session, config):
         *average_levels("SMA_200", short, bars2, config),
         *average_levels("SMA_400", long, bars2, config),
     ]
-    return sorted(rows, key=lambda row: (row["valid_from"], LEVEL_KINDS.index(row["kind"])))
+    if not (snaps is None and options is None and priors is None):
+        overnight = type(session.globex)(session.globex.start, session.regular.start)
+        rows += range_levels(("ON_HIGH", "ON_LOW"), overnight, prints, session, config)
+        rows += weighted_levels(prints, bars2, session, config)
+        rows += round_levels(prints, bars2, session, config)
+    if priors:
+        rows += previous_levels(priors, session, config)
+    if snaps is not None and options is not None:
+        rows += wall_levels(snaps, options, bars2, session, config)
+    wanted = {*config.levels.signal_kinds, *getattr(config.levels, "context_kinds", ())}
+    rows = [row for row in rows if row["kind"] in wanted]
+    return sorted(rows, key=lambda row: (row["valid_from"], KINDS.index(row["kind"])))
 
 
 # The machine
@@ -361,9 +463,9 @@ def naive_references(snaps, prints, bars1, k0, direction, session, config, prior
 def naive_touches(snaps, prints, bars1, levels, session, config, priors, date):
     """The touches of a date, numbered by (k, kind), with what was known at t0."""
     touches = []
-    for kind in LEVEL_KINDS:
+    for kind in config.levels.signal_kinds:
         touches += kind_touches(kind, snaps, prints, levels, session, config)
-    touches.sort(key=lambda touch: (touch["k"], LEVEL_KINDS.index(touch["kind"])))
+    touches.sort(key=lambda touch: (touch["k"], KINDS.index(touch["kind"])))
     for number, touch in enumerate(touches):
         k0, direction = touch["k"], touch["direction"]
         touch["touch"] = number

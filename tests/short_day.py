@@ -1,7 +1,7 @@
 """Three hours of a simulated date with a session of their own, small enough for the naive twins and rich enough for every column.
 
 The open is 08:00 New York time, "04:00" is 08:30, 09:30 stays, signals end at 10:40 and outcomes at 10:45; the averages are over 10
-and 20 two-minute closes. Everything else is the product's.
+and 20 two-minute closes, round numbers lie 49 ticks apart. Everything else is the product's.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from spymaster_assets.simulator.write import simulate
 from spymaster_assets.tables import DAY_SUMMARY, OPEN_INTEREST, PRIORS
 
 DATE = dt.date(2025, 6, 3)
-CONFIG = Config.model_validate({"levels": {"sma_bars": (10, 20)}})
+CONFIG = Config.model_validate({"levels": {"sma_bars": (10, 20), "round_points": 12.25}})
 EVENTS = 60_000  # of the whole regular session
 HALT = ("10:20", "10:22")  # two minutes whose records are left out
 
@@ -83,6 +83,10 @@ def priors() -> np.ndarray:
     rows["cluster_p99"], rows["atr"], rows["print_spacing"] = 6 + number % 4, 2.5, 0.9
     rows["diffusion"], rows["consumed_share"] = 0.05 + (number % 11) / 200, 0.2
     rows["gamma_threshold"] = np.where(number % 5, 4.0 + number % 3, np.nan)
+    rows["ofi_loading"] = (np.arange(10) - 1.5) / 40
+    rows["acceleration_coefficient"] = 0.003
+    middle = int(np.median(records()["levels"]["bid_px"][:, 0])) // CONFIG.instrument.tick
+    rows["session_high"], rows["session_low"], rows["session_close"] = middle + 90, middle - 33, middle + 41
     for name in ("cluster_p99", "minute_prints", "atr"):
         rows[name][70] = np.nan
     return rows

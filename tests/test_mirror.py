@@ -6,8 +6,8 @@ so features are equal or swap with the column that `mirror` names, scores and la
 prices and nothing else.
 
 Four things are not symmetric, and are treated so: the value of a sweep in USD grows with the price; the nearest tick of a level
-that lies half way between two is rounded up (touches of such levels are left out); `consumed_share` of day_summary looks from the
-nearest tick of the mid, which is half way most of the time; Black's formula lives on ratios of prices, so fuel agrees within 2 %.
+that lies half way between two is rounded up (touches of such levels are left out); `consumed_share` and
+`acceleration_coefficient` of day_summary look from the nearest tick of the mid, which is half way most of the time; Black's formula lives on ratios of prices, so fuel agrees within 2 %.
 """
 
 from dataclasses import replace
@@ -31,7 +31,13 @@ from tests import short_day
 CONFIG = short_day.CONFIG
 SCORE = score_params(CONFIG, 4)
 TICK, USD = CONFIG.instrument.tick, CONFIG.instrument.usd_per_point / CONFIG.instrument.point
-KIND = np.array([LEVEL_KINDS.index(name) for name in ("PM_LOW", "PM_HIGH", "OR_LOW", "OR_HIGH", "SMA_200", "SMA_400")])
+REFLECTED = (
+    "PM_LOW", "PM_HIGH", "OR_LOW", "OR_HIGH", "SMA_200", "SMA_400", "PD_LOW", "PD_HIGH", "PD_CLOSE", "ON_LOW", "ON_HIGH",
+    "VWAP", "VWAP_LOWER", "VWAP_UPPER", "ROUND", "PUT_WALL", "CALL_WALL",
+)  # fmt: skip
+KIND = np.array([LEVEL_KINDS.index(name) for name in REFLECTED])
+ROUND_TICKS = round(CONFIG.levels.round_points * CONFIG.instrument.point) // TICK
+SESSION = {"session_high": "session_low", "session_low": "session_high", "session_close": "session_close"}  # ticks, as floats
 OTHER = np.arange(256, dtype=np.uint8)
 OTHER[[ord("A"), ord("B")]] = ord("B"), ord("A")
 SWAPPED = {  # columns that change places
@@ -49,9 +55,9 @@ SORTED_BY = {  # what names a row
 
 
 class Mirror:
-    """Reflection through the middle of the day's prices."""
+    """Reflection through a round number in the middle of the day's prices."""
 
-    center = int(np.median(short_day.records()["levels"]["bid_px"][:, 0])) // TICK
+    center = int(np.median(short_day.records()["levels"]["bid_px"][:, 0])) // TICK // ROUND_TICKS * ROUND_TICKS
 
     def price(self, prices):
         return np.where(prices == dbn.UNDEF_PRICE, prices, 2 * self.center * TICK - prices)
@@ -99,6 +105,8 @@ class Mirror:
             return self.price(rows[name])
         if name == "kind":
             return KIND[rows[name]]
+        if name in SESSION:
+            return 2.0 * self.center - rows[SESSION[name]]
         if name == "direction":
             return 1 - rows[name]
         if name == "side":
@@ -146,12 +154,14 @@ class Shift(Mirror):
     def column(self, name, rows):
         if name in PRICED:
             return self.ticks(rows[name])
+        if name in SESSION:
+            return rows[name] + self.by
         if name in ("mid2", "anchor_spot", "price", "bid_ticks", "ask_ticks"):
             return super().column(name, rows)
         return rows[name]
 
 
-CHANGES = {"mirror": Mirror(), "+7 ticks": Shift(7), "-123 ticks": Shift(-123)}
+CHANGES = {"mirror": Mirror(), "+49 ticks": Shift(ROUND_TICKS), "-147 ticks": Shift(-3 * ROUND_TICKS)}
 UPSIDE_DOWN = "mirror"
 
 
@@ -220,7 +230,7 @@ def test_short_day_has_enough_touches():
 def test_path(name, change):
     expected, found, but = CHANGES[change].table(name, tables(None)[name]), tables(change)[name], set()
     if change == UPSIDE_DOWN and name == "summary":
-        but = {"consumed_share"}
+        but = {"consumed_share", "acceleration_coefficient"}
     if change == UPSIDE_DOWN and name == "levels":
         clear = expected["price"] % TICK != TICK // 2
         assert clear.mean() > 0.8

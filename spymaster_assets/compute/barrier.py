@@ -149,10 +149,12 @@ def _shift(start: np.ndarray, end: np.ndarray, touch: np.ndarray, params: Barrie
 
 
 @kernel
-def _zone(touch: np.ndarray, zone: int) -> tuple[int, int, int]:
-    """Side, lowest and highest price of a touch's zone."""
+def _zone(touch: np.ndarray, zone: int, attacking: bool) -> tuple[int, int, int]:
+    """Side, lowest and highest price of a touch's zone; `attacking`: of the one before the level."""
     level = touch[0]["ticks"]
-    return (ASK, level, level + zone - 1) if touch[0]["direction"] == UP else (BID, level - zone + 1, level)
+    if touch[0]["direction"] == UP:
+        return (BID, level - zone + 1, level) if attacking else (ASK, level, level + zone - 1)
+    return (ASK, level, level + zone - 1) if attacking else (BID, level - zone + 1, level)
 
 
 @kernel
@@ -163,7 +165,7 @@ def clocked(since: int, until: int, snaps: np.ndarray, flow: np.ndarray, touch: 
     nan = np.nan
     if 2.0 * now.observed < 1.0 or np.isnan(depth) or np.isnan(now.expected):
         return Barrier(UNOBSERVED, nan, nan, nan, nan, nan, nan, nan, nan)
-    side, lowest, highest = _zone(touch, params.zone)
+    side, lowest, highest = _zone(touch, params.zone, False)
     added = pulled = filled = 0
     start, k = since, until
     for number in range(snaps[until]["flow_rows"] - 1, -1, -1):
@@ -217,10 +219,13 @@ def _state(
 @kernel
 def rates(
     since: int, until: int, windows: np.ndarray, snaps: np.ndarray, flow: np.ndarray, touch: np.ndarray,
-    params: BarrierParams, out: np.ndarray,
+    params: BarrierParams, attacking: bool, out: np.ndarray,
 ) -> None:  # fmt: skip
-    """added, pulled, filled per second over D in the zone: out[w] over the last windows[w] (rising, snaps), cut at `since`."""
-    side, lowest, highest = _zone(touch, params.zone)
+    """added, pulled, filled per second over D in the zone: out[w] over the last windows[w] (rising, snaps), cut at `since`.
+
+    `attacking`: in the zone before the level, on the other side.
+    """
+    side, lowest, highest = _zone(touch, params.zone, attacking)
     added = pulled = filled = 0
     number = snaps[until]["flow_rows"] - 1
     for window in range(windows.size):
@@ -233,3 +238,32 @@ def rates(
             number -= 1
         whole = (until - start) * params.interval * touch[0]["depth"]
         out[window, 0], out[window, 1], out[window, 2] = added / whole, pulled / whole, filled / whole
+
+
+@kernel
+def attacking_at(snap: np.ndarray, touch: np.ndarray, params: BarrierParams) -> float:
+    """Size at the prices from the level to 8 ticks before it on the attacking side; NaN if under half of them are shown."""
+    side, sign = (BID, 1) if touch[0]["direction"] == UP else (ASK, -1)
+    shown, size = 0, 0
+    for i in range(params.zone):
+        price = touch[0]["ticks"] - sign * i
+        if _shows(snap, side, price, params.depth):
+            shown += 1
+            size += _size(snap, side, price)
+    return float(size) if 2 * shown >= params.zone else np.nan
+
+
+@kernel
+def evolution(since: int, until: int, snaps: np.ndarray, touch: np.ndarray, params: BarrierParams) -> float:
+    """Change of the size in the zone from one snap to another, net of the mechanical shift, over D, at prices that both show."""
+    side, sign, m = defending(touch[0]["direction"]), 1 if touch[0]["direction"] == UP else -1, touch[0]["m"]
+    start, end = snaps[since : since + 1], snaps[until : until + 1]
+    shown, change = 0, 0
+    shift = 0.0
+    for i in range(params.zone):
+        price = touch[0]["ticks"] + sign * i
+        if _shows(start, side, price, params.depth) and _shows(end, side, price, params.depth):
+            shown += 1
+            change += _size(end, side, price) - _size(start, side, price)
+            shift += _usual(_behind(end, side, price), m) - _usual(_behind(start, side, price), m)
+    return (change - shift) / touch[0]["depth"] if 2 * shown >= params.zone else np.nan

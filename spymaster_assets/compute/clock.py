@@ -27,6 +27,7 @@ class Clock(NamedTuple):
     opening_range_end: int
     signals_start: int
     signals_end: int
+    regular_end: int
     session_end: int
     globex_end: int
     bucket: int
@@ -48,6 +49,7 @@ def clock_of(session: Session, config: Config, complete_from: int | None = None)
         opening_range_end=session.opening_range.end,
         signals_start=session.signals.start if whole else max(session.signals.start, joined + max(APPROACH_WINDOWS) * NS),
         signals_end=session.signals.end,
+        regular_end=session.regular.end,
         session_end=session.end,
         globex_end=session.globex.end,
         bucket=config.grid.bucket_minutes * 60 * NS,

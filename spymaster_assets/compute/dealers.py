@@ -6,7 +6,8 @@ import numpy as np
 
 from spymaster_assets.compute.black76 import gamma
 from spymaster_assets.compute.clock import Clock
-from spymaster_assets.compute.fuel import CALL, PUT, SURFACE, FuelParams, Options, exposure, exposure_at, surface_at, total_at
+from spymaster_assets.compute.fuel import CALL, PUT, SURFACE, FuelParams, Options, exposure, surface_at, total_at
+from spymaster_assets.compute.grid import UNKNOWN
 from spymaster_assets.compute.kernel import kernel
 from spymaster_assets.states import FUEL_UNKNOWN, UP
 
@@ -43,23 +44,39 @@ def _bands(price: int, sign: int, surface: np.ndarray, params: FuelParams, row: 
 
 
 @kernel
-def _walls(mid: float, sign: int, surface: np.ndarray, params: FuelParams, row: np.ndarray) -> None:
-    """The strikes that dampen most, ahead of the mid and behind it."""
+def _walls(mid: float, sign: int, surface: np.ndarray, params: FuelParams) -> tuple[int, int]:
+    """The strikes that dampen most ahead of the mid and behind it: places in the surface, -1 without one."""
     reach = params.smile / params.point
-    ahead = behind = 0.0
-    ahead_at = behind_at = np.nan
+    ahead = behind = -1
+    most_ahead = most_behind = 0.0
     for number in range(surface.size):
         one = surface[number]
         away = sign * (one["points"] - mid)
         size = (one["calls"] + one["puts"]) * one["gamma"]
-        if 0.0 < away <= reach and (size > ahead or (size == ahead and away < ahead_at)):
-            ahead, ahead_at = size, away
-        if 0.0 < -away <= reach and (size > behind or (size == behind and -away < behind_at)):
-            behind, behind_at = size, -away
-    out = row[0]
-    out["gamma_wall_ahead"], out["gamma_wall_behind"] = ahead_at, behind_at
-    out["gamma_wall_ahead_size"] = ahead if ahead > 0.0 else np.nan
-    out["gamma_wall_behind_size"] = behind if behind > 0.0 else np.nan
+        if 0.0 < away <= reach and (
+            size > most_ahead or (ahead >= 0 and size == most_ahead and away < sign * (surface[ahead]["points"] - mid))
+        ):
+            ahead, most_ahead = number, size
+        if 0.0 < -away <= reach and (
+            size > most_behind or (behind >= 0 and size == most_behind and away > sign * (surface[behind]["points"] - mid))
+        ):
+            behind, most_behind = number, size
+    return ahead, behind
+
+
+@kernel
+def walls_at(k: int, snaps: np.ndarray, options: Options, params: FuelParams, clock: Clock) -> tuple[int, int]:
+    """The strikes (1e-9 USD) above and below the mid at which dealers dampen most; 0 without one, or if fuel is unknown."""
+    surface, mid2 = np.empty(options.strikes.size, SURFACE), snaps[k]["mid2"]
+    if mid2 == UNKNOWN:
+        return 0, 0
+    price = int(mid2 * params.tick * params.point * 0.5)
+    count, seconds = surface_at(k, k, price, snaps, options, params, surface)
+    surface = surface[:count]
+    if exposure(k, k, price, seconds, surface, snaps, params, clock).effect == FUEL_UNKNOWN:
+        return 0, 0
+    above, below = _walls(0.5 * mid2 * params.tick, 1, surface, params)
+    return surface[above]["strike"] if above >= 0 else 0, surface[below]["strike"] if below >= 0 else 0
 
 
 @kernel
@@ -139,8 +156,6 @@ def dealers_at(
     out, entry, price = row[0], touch[0]["k"], touch[0]["price"]
     sign = 1 if touch[0]["direction"] == UP else -1
     surface = np.empty(options.strikes.size, SURFACE)
-    before = exposure_at(entry, max(entry - params.window, 0), price, snaps, options, params, clock)
-    out["approach_gamma_velocity"] = before.velocity
     since = max(entry, k - params.window)
     count, seconds = surface_at(k, since, price, snaps, options, params, surface)
     surface = surface[:count]
@@ -153,5 +168,13 @@ def dealers_at(
     _interest(price, snaps[k]["ts"] > clock.regular_start, options, surface, params, row)
     if found.effect != FUEL_UNKNOWN:
         _bands(price, sign, surface, params, row)
-        _walls(mid, sign, surface, params, row)
+        ahead, behind = _walls(mid, sign, surface, params)
+        if ahead >= 0:
+            one = surface[ahead]
+            out["gamma_wall_ahead"] = sign * (one["points"] - mid)
+            out["gamma_wall_ahead_size"] = (one["calls"] + one["puts"]) * one["gamma"]
+        if behind >= 0:
+            one = surface[behind]
+            out["gamma_wall_behind"] = sign * (mid - one["points"])
+            out["gamma_wall_behind_size"] = (one["calls"] + one["puts"]) * one["gamma"]
         out["gamma_flip"] = sign * (profile_zero(mid, seconds, surface, params) - mid)

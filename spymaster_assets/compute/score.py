@@ -8,10 +8,10 @@ import numpy as np
 
 from spymaster_assets.compute.barrier import Barrier, clocked, ladder_at
 from spymaster_assets.compute.context import resolved
-from spymaster_assets.compute.features_at import Physics, velocity
 from spymaster_assets.compute.fuel import Exposure, Options, exposure_at
 from spymaster_assets.compute.grid import UNKNOWN
 from spymaster_assets.compute.kernel import kernel
+from spymaster_assets.compute.physics import Physics, velocity
 from spymaster_assets.compute.tape import Tape, tape_over
 from spymaster_assets.states import (
     ABSORPTION,

@@ -10,16 +10,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from spymaster_assets.compute.approach_at import Known, approach_at, approach_params
 from spymaster_assets.compute.bars import advance_bars
 from spymaster_assets.compute.clock import BUCKETS, NS, clock_of
 from spymaster_assets.compute.context import resolved
-from spymaster_assets.compute.features_at import features_at, physics
+from spymaster_assets.compute.features_at import features_at
 from spymaster_assets.compute.fuel import Chain
 from spymaster_assets.compute.grid import ROOM, GridParams, advance_grid, close_grid, new_grid
 from spymaster_assets.compute.growing import Growing
 from spymaster_assets.compute.labels import label_params, labels_at
-from spymaster_assets.compute.levels import advance_levels
+from spymaster_assets.compute.levels import Path, advance_levels, level_params
 from spymaster_assets.compute.option_flow import OptionGrid
+from spymaster_assets.compute.physics import physics
 from spymaster_assets.compute.references import freeze, reference_params
 from spymaster_assets.compute.score import SCORING, advance_signals, score_params
 from spymaster_assets.compute.sequences import sequence_at, sequence_params
@@ -52,7 +54,7 @@ class Day:
         clock = clock_of(session, config, complete_from)
         self.config, self.clock = config, clock
         known = len(priors) > 0 and not np.isnan(priors["diffusion"]).all()
-        self.priors = priors if known else NO_PRIORS
+        self.priors, self.before = priors if known else NO_PRIORS, priors
         self.grid_params = GridParams(
             open=clock.open, interval=clock.interval, count=clock.count, regular_start=clock.regular_start,
             tick=config.instrument.tick, depth=depth, cluster_gap=config.grid.cluster_gap_ns,
@@ -62,6 +64,8 @@ class Day:
         self.reference_params = reference_params(config, depth)
         self.physics = physics(config, clock, self.priors)
         self.physics = self.physics._replace(barrier=self.physics.barrier._replace(depth=depth))
+        self.level_params = level_params(config, self.physics.fuel)
+        self.approach_params = approach_params(config, self.physics, self.priors)
         self.score_params, self.label_params = score_params(config, clock.second), label_params(config, clock.second)
         self.sequence_params = sequence_params(config, clock.second)
         self.diffusion = np.ascontiguousarray(self.priors["diffusion"]) if known else stated_shape(config)
@@ -73,6 +77,7 @@ class Day:
         self.options, self.chain = OptionGrid(clock), Chain()
         self.samples, self.levels, self.touches = Growing(SAMPLE), Growing(LEVELS.dtype), Growing(TOUCHES.dtype, 64)
         self.scoring, self.signals, self.features = Growing(SCORING, 64), Growing(SIGNALS.dtype), Growing(FEATURE_ROWS.dtype, 64)
+        self.approach = Growing(FEATURE_ROWS.dtype, 64)
 
     @classmethod
     def of(cls, session: Session, config: Config, priors: np.ndarray, tables: Mapping[str, np.ndarray]) -> Day:
@@ -117,8 +122,8 @@ class Day:
         self.take(records)
         if watermark is not None:
             self.complete(watermark)
-        self.advance_path()
         self.advance_options()
+        self.advance_path()
         self.advance_touches()
         self.advance_features()
         self.advance_signals()
@@ -147,8 +152,8 @@ class Day:
 
     def advance_levels(self) -> None:
         """Levels up to the last closed snap."""
-        lengths, tick, bars = self.config.levels.sma_bars, self.config.instrument.tick, self.bars[2].rows
-        advance_levels(self.snaps, bars, self.levels, self._levels_until, self.closed, tick, lengths, self.clock)
+        path = Path(self.snaps, self.prints.array, self.bars[2].rows, self.chain.options, self.before)
+        advance_levels(path, self.levels, self._levels_until, self.closed, self.level_params, self.clock)
         self._levels_until = max(self.closed, 0)
 
     _levels_until = 0
@@ -204,8 +209,20 @@ class Day:
 
     def features_at(self, number: int, k: int, row: np.ndarray) -> None:
         """Write the features of touch `number` at snap k into one row of features."""
+        self.advance_approach(number)
+        row[:] = self.approach.array[number : number + 1]
         touch = self.touches.array[number : number + 1]
         features_at(k, self.snaps, self.prints.array, self.flow.array, self.chain.options, touch, self.physics, row)
+
+    def advance_approach(self, number: int) -> None:
+        """What was known at the touches up to `number` and stays."""
+        known = Known(
+            self.snaps, self.prints.array, self.flow.array, self.chain.options, self.bars[1].rows, self.samples.rows,
+            self.levels.rows, self.touches.array,
+        )  # fmt: skip
+        while self.approach.count <= number:
+            approach_at(self.approach.count, known, self.approach_params, self.approach.reserve(1))
+            self.approach.count += 1
 
     def advance_signals(self) -> None:
         """Scores of the unresolved touches up to the last closed snap."""

@@ -34,6 +34,7 @@ class TouchParams(NamedTuple):
     cooldown: int
     episode_distance: int
     episode_time: int
+    wanted: np.ndarray  # kinds whose touches are looked at
 
 
 class TouchState(NamedTuple):
@@ -52,6 +53,7 @@ def touch_params(config: Config) -> TouchParams:
         cooldown=round(rules.cooldown_seconds * NS),
         episode_distance=round(rules.episode_points * point),
         episode_time=round(rules.episode_seconds * NS),
+        wanted=np.array([kind in config.levels.signal_kinds for kind in LEVEL_KINDS]),
     )
 
 
@@ -63,7 +65,7 @@ def new_touches() -> TouchState:
 
 
 @kernel
-def _enters(snaps: np.ndarray, k: int, price: int, params: TouchParams) -> bool:
+def enters(snaps: np.ndarray, k: int, price: int, params: TouchParams) -> bool:
     """Whether the trade path comes within the band at snap k, from outside."""
     before = snaps[k - 1]["last"]
     if before == UNKNOWN or snaps[k]["high"] == UNKNOWN or abs(before * params.tick - price) <= params.band:
@@ -84,7 +86,7 @@ def _armed_before(snaps: np.ndarray, until: int, price: int, params: TouchParams
     """What is left of the snaps 1 .. until - 1, had the level stood at `price` all the time."""
     armed = False
     for k in range(1, until):
-        if _enters(snaps, k, price, params):
+        if enters(snaps, k, price, params):
             armed = False
         if _is_far(snaps, k, price, params):
             armed = True
@@ -149,17 +151,17 @@ def advance_touches(
         time = snaps[k]["ts"]
         while next_level[0] < levels.size and levels[next_level[0]]["valid_from"] < time:
             kind = levels[next_level[0]]["kind"]
-            if machines[kind]["level"] < 0:
+            if params.wanted[kind] and machines[kind]["level"] < 0:
                 machines[kind]["armed"] = _armed_before(snaps, k, levels[next_level[0]]["price"], params)
             machines[kind]["level"] = next_level[0]
             next_level[0] += 1
         for kind in range(machines.size):
             machine = machines[kind]
             at = machine["level"]
-            if at < 0 or time > levels[at]["valid_to"]:
+            if not params.wanted[kind] or at < 0 or time > levels[at]["valid_to"]:
                 continue
             price = levels[at]["price"]
-            if _enters(snaps, k, price, params):
+            if enters(snaps, k, price, params):
                 wanted = clock.signals_start < time <= clock.signals_end
                 if machine["armed"] and wanted and time - machine["last_t0"] >= params.cooldown:
                     machine["attempts"] += 1

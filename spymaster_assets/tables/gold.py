@@ -12,7 +12,7 @@ SCORED: Final = (
     "score_liquidity", "score_hedge", "score_tape", "break_score_raw", "break_score_smooth",
     "trigger", "signal", "phase", "confidence",
 )  # columns of signals; its others are inputs of the score, and stand among the features  # fmt: skip
-_OF_TOUCH: Final = ("kind", "direction", "price", "attempt_index", "sigma_cold", *(f"theta_{name}" for name in HORIZONS))
+_OF_TOUCH: Final = ("kind", "direction", "price", "sigma_cold", *(f"theta_{name}" for name in HORIZONS))
 _OF_LABELS: Final = tuple(column for column in LABELS.columns if column.name not in {"touch", "event_id", "k", "ts", "elapsed"})
 
 TRAINING = Table(

@@ -283,8 +283,8 @@ LABELS = Table(
 )  # fmt: skip
 
 
-def _summary(of: str) -> tuple[Column, ...]:
-    """What a 5-minute bucket of a date looked like."""
+def _summary(of: str, before: str) -> tuple[Column, ...]:
+    """What a 5-minute bucket of a date looked like. `of`, `before`: how priors' columns come from those of day_summary."""
     sides = [
         column
         for side in ("bid", "ask")
@@ -308,13 +308,25 @@ def _summary(of: str) -> tuple[Column, ...]:
             f"{of}median |gamma_exposure| at the mid over the half hour",
             0,
         ),
-    )
+        *series(
+            "ofi_loading", dbn.BOOK_LEVELS, "f8", "share", f"{of}loading of depth {{i}} in the imbalances' first component",
+            null=True, low=-1, high=1,
+        ),
+        _known("acceleration_coefficient", "points/s^2", f"{of}acceleration of the mid per force over mass"),
+        *(
+            _known(f"session_{what}", "ticks", f"{meaning} of the regular session{before}")
+            for what, meaning in (("high", "highest print"), ("low", "lowest print"), ("close", "last print"))
+        ),
+    )  # fmt: skip
 
 
-DAY_SUMMARY = Table("day_summary", "silver", "bucket", "the date by 5-minute buckets, for later dates' priors", _summary(""))
+DAY_SUMMARY = Table("day_summary", "silver", "bucket", "the date by 5-minute buckets, for later dates' priors", _summary("", ""))
 PRIORS = Table(
     "priors", "silver", "bucket", "what earlier dates tell about a date before it opens",
-    (*_summary("median over dates of: "), Column("dates", "i2", "count", "dates that were there", low=0, high=1000)),
+    (
+        *_summary("median over dates of: ", " of the trading date right before; null if it had another contract"),
+        Column("dates", "i2", "count", "dates that were there", low=0, high=1000),
+    ),
 )  # fmt: skip
 
 SILVER: Final = (

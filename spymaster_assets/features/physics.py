@@ -1,52 +1,11 @@
-"""The feature registry: every number known at (touch, moment), declared once. Formulas: docs/physics.md, sections 4 and 8.
-
-`known`: "t0" for approach columns, which look back from the touch and never change; "t" for what moves with the moment. A reaction
-column looks forward from the touch and is null at e = 0. `mirror`: what the column becomes when book and tape are reflected
-through the level: itself, or the named column, negated after "-"
-(sweep_notional, a value in USD, moves with the price all the same). `exact`: made of integers and
-+ - x / sqrt alone, so that it has the same bytes on every machine; the others agree within 1e-12. The features table, its checks,
-tests and documentation iterate over FEATURES; those of sequences over CHANNELS.
-"""
+"""Families of the reaction at the level: barrier, tape, fuel, position, geometry; and what stands before it of the same kind."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
-from spymaster_assets.schema import Column
+from spymaster_assets.features.feature import APPROACH_WINDOWS, HORIZONS, REACTION_WINDOWS, Feature
 from spymaster_assets.states import BARRIER_STATES, FUEL_EFFECTS
-
-HORIZONS: Final = {"2min": 120, "4min": 240, "8min": 480}  # seconds; the names are those of columns
-REACTION_WINDOWS: Final = (5, 15, 60)  # seconds, fixed windows after the touch
-APPROACH_WINDOWS: Final = (5, 15, 60, 240)  # seconds, before the touch
-
-
-@dataclass(frozen=True)
-class Feature:
-    """One column of the features table. `null`: when it is null; `window`: what it reads."""
-
-    name: str
-    family: str
-    unit: str
-    meaning: str
-    window: str
-    null: str
-    known: str = "t"
-    reaction: bool = False
-    mirror: str | None = None
-    exact: bool = True
-    low: float | None = None
-    high: float | None = None
-    categories: tuple[str, ...] | None = None
-
-    @property
-    def column(self) -> Column:
-        dtype = "i1" if self.categories else "f8"
-        meaning = f"{self.meaning}; null: {self.null}" if self.null else self.meaning
-        return Column(
-            self.name, dtype, self.unit, meaning, null=bool(self.null), low=self.low, high=self.high, categories=self.categories
-        )
-
 
 _UNOBSERVED = "under half of the zone is visible, or the reference depth is unknown"
 
@@ -115,7 +74,7 @@ def _tape(prefix: str, window: str, known: str, reaction: bool) -> tuple[Feature
     )  # fmt: skip
 
 
-_DEALERS = "fuel is UNKNOWN"
+DEALERS = "fuel is UNKNOWN"
 
 
 def _fuel() -> tuple[Feature, ...]:
@@ -123,7 +82,7 @@ def _fuel() -> tuple[Feature, ...]:
     per_point, now = "contracts/point", "0DTE options up to t"
 
     def one(
-        name: str, meaning: str, null: str = _DEALERS, mirror: str | None = None, unit: str = per_point,
+        name: str, meaning: str, null: str = DEALERS, mirror: str | None = None, unit: str = per_point,
         low: float | None = None, window: str = now,
     ) -> Feature:  # fmt: skip
         return Feature(name, "fuel", unit, meaning, window, null, mirror=mirror, exact=False, low=low)
@@ -138,7 +97,7 @@ def _fuel() -> tuple[Feature, ...]:
         one("gamma_exposure", "of the strikes within 15 points of the level; negative: hedging amplifies"),
         Feature(
             "gamma_velocity", "fuel", "contracts/point/s", "change of gamma_exposure by new trades alone", "60 s after the touch",
-            f"at e = 0; {_DEALERS}", reaction=True, exact=False,
+            f"at e = 0; {DEALERS}", reaction=True, exact=False,
         ),
         Feature(
             "approach_gamma_velocity", "fuel", "contracts/point/s", "change of gamma_exposure by new trades alone",
@@ -150,14 +109,14 @@ def _fuel() -> tuple[Feature, ...]:
         *bands("call_gex_above", "of the calls up to {} points above the level", "put_gex_below"),
         *bands("put_gex_below", "of the puts up to {} points below the level", "call_gex_above"),
         one("gex_asymmetry", "of the 15 points beyond the level - of the 15 points before it"),
-        one("gex_ratio", "of the 15 points beyond the level over the size of that before it", f"{_DEALERS}; 0 there", unit="ratio"),
-        one("gamma_wall_ahead", "from the mid to the most damping strike toward the break", f"{_DEALERS}; none", None, "points", 0),
-        one("gamma_wall_behind", "the same, away from the break", f"{_DEALERS}; none", None, "points", 0),
-        one("gamma_wall_ahead_size", "of that strike", f"{_DEALERS}; none", low=0),
-        one("gamma_wall_behind_size", "of that strike", f"{_DEALERS}; none", low=0),
+        one("gex_ratio", "of the 15 points beyond the level over the size of that before it", f"{DEALERS}; 0 there", unit="ratio"),
+        one("gamma_wall_ahead", "from the mid to the most damping strike toward the break", f"{DEALERS}; none", None, "points", 0),
+        one("gamma_wall_behind", "the same, away from the break", f"{DEALERS}; none", None, "points", 0),
+        one("gamma_wall_ahead_size", "of that strike", f"{DEALERS}; none", low=0),
+        one("gamma_wall_behind_size", "of that strike", f"{DEALERS}; none", low=0),
         one(
             "gamma_flip", "from the mid to the price where all dealers' gamma changes sign, toward the break",
-            f"{_DEALERS}; none within 50 points", None, "points",
+            f"{DEALERS}; none within 50 points", None, "points",
         ),
         *(
             one(name, f"of the open interest {where}, as if dealers were long calls and short puts", f"{_IV}; {_OI}", mirror)
@@ -172,9 +131,9 @@ def _fuel() -> tuple[Feature, ...]:
 
 _IV, _OI = "no mid, no smile, or 15 minutes to expiration", "no open interest reported before 09:30"
 _BOOK = "no two-sided book at t"
-_SIGMA = "volatility unknown"
+SIGMA = "volatility unknown"
 
-FEATURES: Final[tuple[Feature, ...]] = (
+PHYSICS: Final[tuple[Feature, ...]] = (
     *_clocked("approach_", "volume clock within 60 s before the touch", "t0", False),
     *_rates("approach_", APPROACH_WINDOWS, "t0", False),
     *_tape("approach_", "60 s before the touch", "t0", False),
@@ -201,11 +160,11 @@ FEATURES: Final[tuple[Feature, ...]] = (
     ),
     Feature(
         "position_sigma_4min", "position", "sigma", "position over the volatility of 240 s", "the book at t",
-        f"{_BOOK}; {_SIGMA}", exact=False,
+        f"{_BOOK}; {SIGMA}", exact=False,
     ),
     Feature("excursion_max", "position", "points", "farthest print beyond the level so far", "from the entry to t", "", low=0),
     Feature("excursion_min", "position", "points", "farthest print before the level so far", "from the entry to t", "", low=0),
-    Feature("sigma", "volatility", "points/sqrt(s)", "volatility at t0", "04:00 to t0", _SIGMA, "t0", exact=False, low=0),
+    Feature("sigma", "volatility", "points/sqrt(s)", "volatility at t0", "04:00 to t0", SIGMA, "t0", exact=False, low=0),
     Feature(
         "atr", "volatility", "points", "mean true range of 14 minutes before the touch", "14 minutes before the touch",
         "reference unknown", "t0", low=0,
@@ -213,101 +172,9 @@ FEATURES: Final[tuple[Feature, ...]] = (
     *(
         Feature(
             f"geometry_{outcome}_{name}", "geometry", "probability", f"of {outcome} within {seconds} s for a driftless price",
-            "the book at t, volatility at the touch", f"{_BOOK}; {_SIGMA}; print spacing unknown", exact=False, low=0, high=1,
+            "the book at t, volatility at the touch", f"{_BOOK}; {SIGMA}; print spacing unknown", exact=False, low=0, high=1,
         )
         for name, seconds in HORIZONS.items()
         for outcome in ("break", "bounce", "chop")
-    ),
-)  # fmt: skip
-
-
-def markdown() -> str:
-    """docs/features.md."""
-    families = dict.fromkeys(feature.family for feature in FEATURES)
-    lines = [
-        "# Features",
-        "",
-        "Generated from `spymaster_assets/features.py`; edit there and run `make docs`. Formulas: [physics](physics.md).",
-        "",
-        f"{len(FEATURES)} columns of `silver/features` in {len(families)} families, each known at (touch, moment): *t0* looks back",
-        "from the touch and never changes, *t* moves with the moment, *reaction* looks forward from the touch to t. Mirror: the",
-        "column that it becomes when the market is turned upside down, if not itself (- negated).",
-        "",
-    ]
-    for family in families:
-        lines += [
-            f"## {family}",
-            "",
-            "| column | unit | meaning | reads | known | null | mirror |",
-            "|---|---|---|---|---|---|---|",
-        ]
-        for one in (feature for feature in FEATURES if feature.family == family):
-            known = "reaction" if one.reaction else one.known
-            words = f" ({', '.join(one.categories)})" if one.categories else ""
-            lines.append(
-                f"| `{one.name}` | {one.unit} | {one.meaning}{words} | {one.window} | {known} | {one.null} | {one.mirror or ''} |"
-            )
-        lines.append("")
-    return "\n".join(lines)
-
-
-@dataclass(frozen=True)
-class Channel:
-    """One channel of a sequence. `null`: when it is null besides where its step is not observed; `reads`: table.column each."""
-
-    name: str
-    unit: str
-    meaning: str
-    reads: tuple[str, ...]
-    null: str = ""
-    low: float | None = None
-    high: float | None = None
-
-    @property
-    def column(self) -> Column:
-        null = "; ".join(filter(None, ("not observed", self.null)))
-        return Column(self.name, "f4", self.unit, f"{self.meaning}; null: {null}", null=True, low=self.low, high=self.high)
-
-
-_S: Final = "touches.direction"
-_MID: Final = ("snaps.mid2", "touches.sigma", _S)
-_BEST_TICKS: Final = ("snaps.bid_ticks_00", "snaps.ask_ticks_00")
-_BEST_SIZES: Final = ("snaps.bid_size_00", "snaps.ask_size_00")
-_LADDER: Final = tuple(f"snaps.{side}_{what}_{i:02}" for side in ("bid", "ask") for what in ("ticks", "size") for i in range(10))
-_D, _NO_DEPTH = "touches.depth", "reference depth unknown"
-
-CHANNELS: Final = (
-    Channel("distance", "sigma", "mid beyond the level, over volatility of 240 s", (*_MID, "touches.price"), _SIGMA),
-    Channel("return", "sigma", "change of the mid toward the break, over volatility of the step", _MID, _SIGMA),
-    Channel("volatility", "sigma", "root of summed squared changes of the mid, over volatility of the step", _MID[:2], _SIGMA, 0),
-    Channel("spread", "ticks", "best ask - best bid", _BEST_TICKS, low=0),
-    Channel("microprice", "ticks", "microprice - mid, toward the break", (*_BEST_TICKS, *_BEST_SIZES, _S), "both best sizes are 0"),
-    Channel("queue_imbalance", "share", "best sizes, toward the break", (*_BEST_SIZES, _S), "both best sizes are 0", -1, 1),
-    Channel(
-        "signed_volume", "ratio", "aggressors' lots toward the break, over the usual volume",
-        ("snaps.buy_volume", "snaps.sell_volume", "touches.minute_volume", _S), "minute volume unknown or 0",
-    ),
-    Channel(
-        "trades", "ratio", "prints over the usual number",
-        ("snaps.prints", "touches.minute_prints"), "minute prints unknown or 0", 0,
-    ),
-    Channel("ofi_0", "D", "order-flow imbalance at the best, toward the break", ("snaps.ofi_00", _D, _S), _NO_DEPTH),
-    Channel(
-        "ofi_1_4", "D", "mean order-flow imbalance of depths 1 to 4, toward the break",
-        (*(f"snaps.ofi_{i:02}" for i in range(1, 5)), _D, _S), _NO_DEPTH,
-    ),
-    *(
-        Channel(f"{side}_depth", "D", f"size within 8 ticks of the {whose} best", (*_LADDER, _D, _S), _NO_DEPTH, 0)
-        for side, whose in (("defending", "defending side's"), ("attacking", "other side's"))
-    ),
-    *(
-        Channel(
-            f"defending_{what}", "D/s", f"lots {what} on the defending side", (f"flow.{what}", "flow.side", _D, _S), _NO_DEPTH, 0,
-        )
-        for what in ("added", "pulled", "filled")
-    ),
-    Channel(
-        "exposure", "contracts/point", "ES contracts that dealers must trade per point near the level",
-        ("option_flow.signed", "option_flow.last", "option_flow.bid", "option_flow.ask", "snaps.mid2", "touches.price"), _DEALERS,
     ),
 )  # fmt: skip
