@@ -104,6 +104,7 @@ class Quality(Group):
     covered_share_min: float = Field(0.95, ge=0, le=1)  # ° of minutes from the premarket to the session's end, with records
     calendar_share_min: float = Field(0.9, ge=0, le=1)  # of preceding trading dates since the lake's first
     due: str = Field("12:00", pattern=CLOCK)  # market zone, of the day after a trading date: by then its Gold is there
+    telling_rows_min: int = Field(1000, ge=10)  # rows of training that are needed to call a feature constant, or two alike
     drift_dates_min: int = Field(5, ge=2)  # earlier dates that are needed to speak of drift
     drift_z_max: float = Field(6.0, gt=0)  # ° robust standard deviations of a date's median from those of earlier dates
     drift_share_max: float = Field(0.1, ge=0, le=1)  # ° of features beyond it

@@ -1,7 +1,7 @@
 """What is measured on a published Gold partition: whether a model may learn from it.
 
 Blocking checks keep a date out of what lies downstream in the same run: its records, its rows and its outcomes must be sound. How
-it compares with other dates (calendar, drift) only warns: a quiet day is no error. Thresholds marked ° in config.py are proposals.
+it compares with other dates (history_quality.py) only warns: a quiet day is no error. Thresholds marked ° in config.py are proposals.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ from typing import Any, Final
 
 import numpy as np
 
-from spymaster_assets.features import CHANNELS, FEATURES, HORIZONS
+from spymaster_assets.features import CHANNELS, HORIZONS
+from spymaster_assets.history_quality import calendar_complete, drift, telling
 from spymaster_assets.quality import Check, Outcome, Partition, Value, schema
-from spymaster_assets.sessions import NS_PER_SECOND, calendar
+from spymaster_assets.sessions import NS_PER_SECOND
 from spymaster_assets.silver_quality import counted, few, unexpected_nulls
 from spymaster_assets.states import BOUNCE, BREAK, CENSORED, CHOP, OUTCOMES, RESOLVED, UP
 from spymaster_assets.tables import (
@@ -20,7 +21,6 @@ from spymaster_assets.tables import (
     FUTURES_MBP10,
     GOLD,
     LABELS,
-    PRIORS,
     SCORED,
     SIGNALS,
     SNAPS,
@@ -278,67 +278,6 @@ def coverage(part: Partition) -> Outcome:
     )
 
 
-def calendar_complete(part: Partition) -> Outcome:
-    """Few of the preceding trading dates are missing since the lake's first one; what is usual is known from them."""
-    limit, facts = part.lake.config.quality.calendar_share_min, _facts(part, PRIORS)
-    there, missing = sorted(facts.get("dates", [])), sorted(facts.get("missing", []))
-    first = min(part.lake.dates(FUTURES_MBP10), default=part.date).isoformat()
-    holes = [date for date in missing if date >= first]
-    share = len(there) / (len(there) + len(holes)) if there or holes else 1.0
-    message = "no date is missing" if not holes else f"missing: {', '.join(holes[:10])}{' ...' if len(holes) > 10 else ''}"
-    return Outcome(share >= limit, {"share": share, "dates": len(there), "missing": len(holes)}, {"share": limit}, message)
-
-
-def _facts(part: Partition, table: Any) -> dict[str, Any]:
-    manifest = part.beside(table)
-    return dict(manifest.facts) if manifest else {}
-
-
-def drift(part: Partition) -> Outcome:
-    """Few features lie far from where they lay on the last 20 dates: the date's median against theirs, and its share of nulls."""
-    rules, lake = part.lake.config.quality, part.lake
-    earlier = [date for date in calendar(lake.config).before(part.date, 20) if lake.manifest(TRAINING, date)]
-    names = [f.name for f in FEATURES if not f.categories]
-    if len(earlier) < rules.drift_dates_min:
-        found = {"dates": len(earlier)}
-        return Outcome(True, found, {"dates": rules.drift_dates_min}, "too few earlier dates to compare with")
-    before = np.array([_medians_and_nulls(lake.arrays(TRAINING, date, names), names) for date in earlier])
-    today = _medians_and_nulls(lake.arrays(TRAINING, part.date, names), names)
-    of_each = [[_distance(before[:, i, j], today[i, j], (1e-9, 0.05)[i]) for i in (0, 1)] for j in range(len(names))]
-    far = np.fmax(*np.array(of_each).T)
-    known = ~np.isnan(far)
-    drifted = [names[i] for i in np.argsort(-np.where(known, far, 0), kind="stable") if known[i] and far[i] > rules.drift_z_max]
-    share = len(drifted) / max(int(known.sum()), 1)
-    passed = share <= rules.drift_share_max
-    return Outcome(
-        passed,
-        {
-            "drifted_share": share, "features": int(known.sum()), "drifted": len(drifted), "dates": len(earlier),
-            "farthest": ", ".join(drifted[:8]), "farthest_z": float(far[known].max()) if known.any() else None,
-        },
-        {"drifted_share": rules.drift_share_max, "drifted_beyond_z": rules.drift_z_max},
-        "features lie where they used to" if passed else "the date is unlike the ones before: look at the farthest features",
-    )  # fmt: skip
-
-
-def _medians_and_nulls(columns: dict[str, np.ndarray], names: list[str]) -> np.ndarray:
-    """The median of each column's known values and the share of unknown ones, NaN without: two rows."""
-    unknown = [np.isnan(columns[name]) for name in names]
-    known = [columns[name][~nulls] for name, nulls in zip(names, unknown, strict=True)]
-    medians = [np.median(values) if values.size else np.nan for values in known]
-    return np.array([medians, [nulls.mean() if nulls.size else np.nan for nulls in unknown]])
-
-
-def _distance(before: np.ndarray, value: float, least: float) -> float:
-    """How far a value lies from the median of earlier ones, in robust standard deviations of at least 2 % of it; or NaN."""
-    before = before[~np.isnan(before)]
-    if before.size < 2 or np.isnan(value):
-        return np.nan
-    usual = np.median(before)
-    width = max(1.4826 * np.median(np.abs(before - usual)), 0.02 * abs(usual), least)
-    return float(abs(value - usual) / width)
-
-
 def steps_complete(part: Partition) -> Outcome:
     """Every sequence has all its steps, in order, up to its moment, which is one of training; nothing in it is later."""
     rules = part.lake.config.sequences
@@ -462,6 +401,7 @@ _TRAINING: Final = (
     ("coverage", True, coverage),
     ("calendar", False, calendar_complete),
     ("drift", False, drift),
+    ("telling", False, telling),
 )
 _SEQUENCES: Final = (
     ("ranges", True, ranges),

@@ -14,9 +14,10 @@ import orjson
 
 from spymaster_assets.compute.grid import NO_ASK, NO_BID, UNKNOWN
 from spymaster_assets.compute.stream import Day
+from spymaster_assets.features import FEATURES
 from spymaster_assets.maker import event_id
 from spymaster_assets.sessions import utc_day
-from spymaster_assets.states import DIRECTIONS, DOWN, LEVEL_KINDS, UP
+from spymaster_assets.states import DIRECTIONS, DOWN, KEY_KINDS, LEVEL_KINDS, UP
 from spymaster_assets.tables import SIGNALS
 
 SCHEMA: Final = "levels.1"
@@ -32,7 +33,18 @@ PARTS: Final[Mapping[str, Mapping[str, str]]] = {  # part of a level -> its name
     "fuel": {"effect": "fuel_effect", "exposure": "gamma_exposure", "score": "score_hedge"},
 }  # fmt: skip
 OWN: Final = ("break_score_raw", "break_score_smooth", "signal", "confidence")  # of the level itself
-LATER: Final = ("runway", "confluence", "approach", "model")  # null until there is what they are made from
+CONTEXT: Final[Mapping[str, Mapping[str, str]]] = {  # part of a level -> its names -> features that were known at the touch
+    "runway": {"distance": "runway", "sigma": "runway_sigma"},
+    "confluence": {
+        "count": "level_stacking_5pt", "weight": "confluence_count", "pressure": "confluence_pressure",
+        "alignment": "confluence_alignment",
+    },
+    "approach": {
+        "velocity": "approach_velocity", "bars": "approach_bars", "distance": "approach_distance",
+        "prior_breaks": "prior_breaks", "prior_bounces": "prior_bounces",
+    },
+}  # fmt: skip
+LATER: Final = ("model",)  # null until there is one
 _AT: Final = {name: place for place, name in enumerate(SIGNALS.dtype.names or ())}
 _WORDS: Final = {column.name: column.categories for column in SIGNALS.columns if column.categories}
 
@@ -64,6 +76,12 @@ class _Touch:
     def __init__(self, day: Day, number: int) -> None:
         row = day.touches.rows[number]
         self.kind, self.direction, self.price = int(row["kind"]), int(row["direction"]), int(row["price"])
+        day.advance_approach(number)
+        known = day.approach.rows[number]
+        self.context = {
+            part: {name: None if np.isnan(known[column]) else float(known[column]) for name, column in names.items()}
+            for part, names in CONTEXT.items()
+        }
         self.facts = {
             "event_id": event_id(utc_day(day.clock.globex_end), row),
             "t0": int(row["t0"]),
@@ -88,7 +106,11 @@ def _line(
         "ts": time,
         "es": {"spot": _points(spot), "bid": _points(best[0]), "ask": _points(best[1])},
         "levels": [
-            *(_level(day, level, valid, spot, scored.pop(level.kind, None), touches) for level in valid),
+            *(
+                _level(day, level, valid, spot, scored.pop(level.kind, None), touches)
+                for level in valid
+                if day.touch_params.wanted[level.kind]
+            ),
             *(_gone(day, row, spot, touches) for row in scored.values()),
         ],
         "quality": {"gaps": missing, "late": int(snap["late"]), "book_ok": bool(snap["book_ok"]), "partial": partial},
@@ -134,11 +156,11 @@ def _described(
         "touch": None,
     }
     if row is None or touch is None:
-        return described | dict.fromkeys((*OWN, *PARTS, *LATER, "note"))
+        return described | dict.fromkeys((*OWN, *PARTS, *CONTEXT, *LATER, "note"))
     described["touch"] = touch.facts | {"elapsed": row[_AT["elapsed"]], "phase": _value(row, "phase")}
     described |= {name: _value(row, name) for name in OWN}
     described |= {part: {name: _value(row, column) for name, column in names.items()} for part, names in PARTS.items()}
-    return described | dict.fromkeys(LATER) | {"note": _note(row)}
+    return described | touch.context | dict.fromkeys(LATER) | {"note": _note(row)}
 
 
 def _value(row: tuple[Any, ...], name: str) -> Any:
@@ -167,8 +189,9 @@ def described() -> Iterator[tuple[str, str, str]]:
         ("schema", "name", f"`{SCHEMA}`"), ("date", "date", "trading date"), ("snap", "number", "k of silver/snaps"),
         ("ts", "ns UTC", "end of the snap"), ("es.spot", "points", "latest print"),
         ("es.bid, es.ask", "points", "best bid and ask, null while that side is empty"),
-        ("levels[].id", "name", f"kind of the level: {', '.join(LEVEL_KINDS)}"),
-        ("levels[].kinds", "names", "kinds of levels within 1 point of it, itself included"), ("levels[].price", "points", "price"),
+        ("levels[].id", "name", f"kind of the level, of those whose touches are looked at: {', '.join(KEY_KINDS)}"),
+        ("levels[].kinds", "names", "kinds of all levels within 1 point of it, itself included"),
+        ("levels[].price", "points", "price"),
         ("levels[].direction", "name", "UP: tested from below; of a touch, frozen"),
         ("levels[].distance", "points", "from the latest print"),
         ("levels[].in_band", "flag", "whether the latest print lies in the band"),
@@ -179,6 +202,10 @@ def described() -> Iterator[tuple[str, str, str]]:
     for part, names in PARTS.items():
         for name, column in names.items():
             yield f"levels[].{part}.{name}", SIGNALS[column].unit, SIGNALS[column].meaning
+    known = {feature.name: feature for feature in FEATURES}
+    for part, names in CONTEXT.items():
+        for name, column in names.items():
+            yield f"levels[].{part}.{name}", known[column].unit, f"{known[column].meaning}; as it was at the touch"
     for name in LATER:
         yield f"levels[].{name}", "object", "null in this version"
     yield "levels[].note", "text", "the barrier's state and the latest sweep in words"

@@ -378,12 +378,16 @@ def distance_columns(rows, touch, others, config):
     return values
 
 
+def weight(kind, config):
+    return exact(getattr(config.levels.weights, kind))
+
+
 def pressure(touch, others, config):
     """Weights of what is near, the less the farther, over all weights."""
     level, reach = points(touch["price"], config), CONFLUENCE_POINTS
-    weights = {kind: exact(config.levels.weights[kind]) for kind in others}
-    near = sum(weights[kind] * (1 - abs(price - level) / reach) for kind, price in others.items() if abs(price - level) <= reach)
-    return over(near, sum(weights.values()))
+    near = {kind: price for kind, price in others.items() if abs(price - level) <= reach}
+    supported = sum(weight(kind, config) * (1 - abs(price - level) / reach) for kind, price in near.items())
+    return over(supported, sum(weight(kind, config) for kind in others))
 
 
 def alignment(touch, prices):
@@ -399,7 +403,7 @@ def alignment(touch, prices):
 def runway(touch, others, config):
     """Points from the level to the nearest strong one beyond it."""
     level, strong = points(touch["price"], config), exact(config.levels.strong_weight)
-    ahead = [sign(touch) * (price - level) for kind, price in others.items() if exact(config.levels.weights[kind]) >= strong]
+    ahead = [sign(touch) * (price - level) for kind, price in others.items() if weight(kind, config) >= strong]
     return min((distance for distance in ahead if distance > 0), default=None)
 
 
@@ -412,7 +416,7 @@ def surroundings_columns(rows, touch, levels, config):
     return {
         **distance_columns(rows, touch, others, config),
         **{f"level_stacking_{reach}pt": sum(abs(price - level) <= reach for price in others.values()) for reach in STACKING_POINTS},
-        "confluence_count": sum((exact(config.levels.weights[kind]) for kind in near), Fraction(0)),
+        "confluence_count": sum((weight(kind, config) for kind in near), Fraction(0)),
         "confluence_pressure": pressure(touch, others, config),
         "confluence_alignment": alignment(touch, prices),
         "runway": free,

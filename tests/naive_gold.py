@@ -19,7 +19,7 @@ CHANNELS = (
     "defending_depth", "attacking_depth", "defending_added", "defending_pulled", "defending_filled", "exposure",
 )  # fmt: skip
 OF_TOUCH = (
-    "episode", "kind", "direction", "price", "attempt_index", "sigma_cold", "theta_2min", "theta_4min", "theta_8min",
+    "episode", "kind", "direction", "price", "sigma_cold", "theta_2min", "theta_4min", "theta_8min",
 )  # fmt: skip
 OF_SIGNALS = (
     "score_liquidity", "score_hedge", "score_tape", "break_score_raw", "break_score_smooth", "trigger", "signal", "phase",

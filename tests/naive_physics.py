@@ -7,7 +7,8 @@ before + 1 … k, and the book at its start is that of snap `before`. Nothing he
 import math
 from collections import defaultdict
 
-from spymaster_assets.features import APPROACH_WINDOWS, FEATURES, HORIZONS, REACTION_WINDOWS
+from spymaster_assets.features import APPROACH_WINDOWS, HORIZONS, REACTION_WINDOWS
+from spymaster_assets.features.physics import PHYSICS
 from tests import naive_fuel
 from tests.naive_labels import (
     best,
@@ -399,7 +400,7 @@ def fuel_of_score(rows, touch, k, session, config, priors):
 
 
 def naive_features(rows, touch, k, session, config, priors):
-    """Every feature of a touch at snap k."""
+    """The features of sections 4.1 to 4.4 of a touch at snap k; those of 4.5 stand in naive_context.py."""
     approach = approach_columns(rows, touch, session, config, priors)
     for seconds in APPROACH_WINDOWS:
         approach |= rate_columns(rows, touch, seconds, approach_start(touch, seconds, config), touch["k"], config)
@@ -411,7 +412,7 @@ def naive_features(rows, touch, k, session, config, priors):
         **position_columns(rows, touch, k, config),
         **fuel_columns(rows, touch, k, priors),
     }
-    return {feature.name: values[feature.name] for feature in FEATURES}
+    return {feature.name: values[feature.name] for feature in PHYSICS}
 
 
 def naive_resolved(rows, touch, k, theta_ticks, config):

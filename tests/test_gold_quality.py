@@ -80,7 +80,7 @@ EARLIER = calendar(CONFIG).before(DATE, 6)[::-1]
 TRAIN, SEQUENCE = GOLD_STAGES
 STEPS = sum(CONFIG.sequences.steps)
 UNKNOWN = -(2**31)
-WARNING = {("training", "calendar"), ("training", "drift")}
+WARNING = {("training", "calendar"), ("training", "drift"), ("training", "telling")}
 NUMBERS = ("excursion_max", "excursion_min", "strength_signed", "strength_abs", "tradeable_1", "tradeable_2", "future_price")
 
 

@@ -6,8 +6,9 @@ so features are equal or swap with the column that `mirror` names, scores and la
 prices and nothing else.
 
 Four things are not symmetric, and are treated so: the value of a sweep in USD grows with the price; the nearest tick of a level
-that lies half way between two is rounded up (touches of such levels are left out); `consumed_share` and
-`acceleration_coefficient` of day_summary look from the nearest tick of the mid, which is half way most of the time; Black's formula lives on ratios of prices, so fuel agrees within 2 %.
+that lies half way between two is rounded up (touches of such levels are left out); `consumed_share` and `acceleration_coefficient`
+of day_summary look from the nearest tick of the mid, which is half way most of the time; Black's formula lives on ratios of prices,
+so fuel agrees within 2 %.
 """
 
 from dataclasses import replace

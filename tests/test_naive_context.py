@@ -6,6 +6,7 @@ Most days have the level at 6000.00 (24,000 ticks), ten lots at every price, m_j
 import math
 import random
 from fractions import Fraction
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -26,7 +27,7 @@ def changed(config, group, **values):
 
 
 WEIGHTS = dict.fromkeys(KINDS, 0.5) | {"OR_HIGH": 0.8, "SMA_200": 1.0, "ROUND": 0.25, "CALL_WALL": 1.0}
-CONFIG = changed(Config(), "levels", weights=WEIGHTS)
+CONFIG = changed(Config(), "levels", weights=SimpleNamespace(**WEIGHTS))
 EXACT = changed(CONFIG, "instrument", point=Fraction(CONFIG.instrument.point), tick=Fraction(CONFIG.instrument.tick))
 EXACT = changed(EXACT, "grid", interval_ns=Fraction(CONFIG.grid.interval_ns))
 POINT = CONFIG.instrument.point

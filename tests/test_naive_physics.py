@@ -7,7 +7,7 @@ import pytest
 from pytest import approx
 
 from spymaster_assets.config import Config
-from spymaster_assets.features import FEATURES
+from spymaster_assets.features.physics import PHYSICS
 from spymaster_assets.tables import DAY_SUMMARY, LABELS, PRIORS, SIGNALS
 from tests import toy_days
 from tests.naive_labels import cluster_percentile, naive_day_summary, naive_geometry, naive_labels, naive_priors
@@ -66,7 +66,7 @@ def test_every_column_is_there_on_every_toy_day():
         rows = rows_of(day)
         for touch in day.touches:
             for k in naive_landmarks(rows, touch, day.session, CONFIG):
-                assert set(features(day, k, touch)) == {feature.name for feature in FEATURES}
+                assert set(features(day, k, touch)) == {feature.name for feature in PHYSICS}
             if len(day.snaps) < 200:
                 for row in naive_signals(rows, touch, day.session, CONFIG, None):
                     assert set(row) == set(SIGNALS.names) - {"event_id"}
@@ -79,7 +79,7 @@ def test_values_are_in_the_declared_range_and_null_only_where_declared():
         for touch in day.touches:
             for k in (K0, K0 + 10):
                 values = features(day, k, touch)
-                for feature in FEATURES:
+                for feature in PHYSICS:
                     value = values[feature.name]
                     assert value is not None or feature.null, feature.name
                     if feature.categories:

@@ -207,7 +207,7 @@ def test_two_clones_one_and_two_processes_and_any_chunk_give_the_same_content(
         folder = str(tmp_path / "two_processes")
         return subprocess.Popen([sys.executable, "-c", code, folder, str(date), *without], cwd=Path(__file__).parents[1])
 
-    later = ("priors", "touches", "features", "signals", "labels")  # of the second date: they wait for the first one's summary
+    later = ("priors", "levels", "touches", "features", "signals", "labels")  # of the second date: they wait for the first
     both = [start(DATES[0]), start(DATES[1], *later)]
     assert [process.wait(300) for process in both] == [0, 0]
     assert start(DATES[1]).wait(300) == 0

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from spymaster_assets.lake import Lake, LakeError, scan
 from spymaster_assets.sessions import NS_PER_SECOND, calendar, to_datetime
-from spymaster_assets.states import LEVEL_KINDS, OUTCOMES, UP
+from spymaster_assets.states import KEY_KINDS, LEVEL_KINDS, OUTCOMES, UP
 from spymaster_assets.tables import BARS, FUTURES_MBP10, LEVELS, TRAINING
 
 MINUTE = 60 * NS_PER_SECOND
@@ -66,11 +66,12 @@ def date_picture(lake: Lake, date: dt.date, connection: duckdb.DuckDBPyConnectio
 
 MARKERS = {"BREAK": "#1a7f37", "BOUNCE": "#cf222e", "CHOP": "#8c959f", "CENSORED": "#ffffff", "RESOLVED": "#ffffff"}
 NAMES = {"BREAK": "green", "BOUNCE": "red", "CHOP": "grey", "CENSORED": "white", "RESOLVED": "white"}
-COLOURS = dict(zip(LEVEL_KINDS, ("#b35900", "#b35900", "#6639ba", "#6639ba", "#0969da", "#218bff"), strict=True))
+COLOURS = dict(zip(KEY_KINDS, ("#b35900", "#b35900", "#6639ba", "#6639ba", "#0969da", "#218bff"), strict=True))
+OTHERS = "#6e7781"
 
 
 def gold_picture(lake: Lake, date: dt.date) -> str:
-    """Price by minute from 08:00 to the regular close, the levels while they hold, and each touch by direction and outcome."""
+    """Price by minute from 08:00 to the regular close, signal levels while they hold, each touch by direction and outcome."""
     session, zone = calendar(lake.config).session(date), lake.config.sessions.market_zone
     point, tick = lake.config.instrument.point, lake.config.instrument.tick
     start, end = session.regular.start - 90 * MINUTE, session.regular.end
@@ -83,11 +84,13 @@ def gold_picture(lake: Lake, date: dt.date) -> str:
     figure = Figure(figsize=(9, 4.2), layout="constrained")
     axes = figure.subplots()
     axes.axvspan(*hours(np.array(session.signals)), color="#f3f6f3", zorder=0)
-    for number, kind in enumerate(LEVEL_KINDS):
-        held = levels[(levels["kind"] == number) & (levels["valid_to"] > start) & (levels["valid_from"] < end)]
+    for kind in lake.config.levels.signal_kinds:
+        held = levels[(levels["kind"] == LEVEL_KINDS.index(kind)) & (levels["valid_to"] > start) & (levels["valid_from"] < end)]
         froms, tos = hours(np.maximum(held["valid_from"], start)), hours(np.minimum(held["valid_to"], end))
         style = "--" if kind in ("PM_LOW", "OR_LOW", "SMA_400") else "-"
-        axes.hlines(held["price"] / point, froms, tos, colors=COLOURS[kind], lw=1, ls=style, label=kind if held.size else "_")
+        axes.hlines(
+            held["price"] / point, froms, tos, colors=COLOURS.get(kind, OTHERS), lw=1, ls=style, label=kind if held.size else "_"
+        )
     closes = bars["close"].astype(np.int64) * tick / point
     axes.plot(hours(bars["ts"]), closes, lw=0.8, color="#24292f")
     if closes.size:

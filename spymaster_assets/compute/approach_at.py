@@ -109,7 +109,7 @@ def _approach(barrier: Barrier, tape: Tape, speed: float, flows: np.ndarray, row
     out["approach_replenishment_ratio_raw"] = barrier.replenishment_raw
     out["approach_barrier_delta_liq"], out["approach_barrier_delta_liq_raw"] = barrier.delta, barrier.delta_raw
     out["approach_barrier_delta_share"] = barrier.delta_share
-    out["approach_added_rate_5"], out["approach_pulled_rate_5"], out["approach_filled_rate_5"] = flows[0]
+    out["approach_added_rate_5"], out["approach_pulled_rate_5"] = flows[0, 0], flows[0, 1]
     out["approach_added_rate_15"], out["approach_pulled_rate_15"], out["approach_filled_rate_15"] = flows[1]
     out["approach_added_rate_60"], out["approach_pulled_rate_60"], out["approach_filled_rate_60"] = flows[2]
     out["approach_added_rate_240"], out["approach_pulled_rate_240"], out["approach_filled_rate_240"] = flows[3]

@@ -34,7 +34,7 @@ def first_component(vectors: np.ndarray) -> np.ndarray:
 
 @kernel
 def near_flow(k: int, windows: np.ndarray, ticks: int, reach: int, snaps: np.ndarray, flow: np.ndarray, out: np.ndarray) -> None:
-    """Net additions of bids less those of asks within `reach` ticks of a price: out[w] over the rising windows (k - windows[w], k]."""
+    """Net additions of bids less those of asks within `reach` ticks of a price: out[w] over (k - windows[w], k], rising windows."""
     net, number = 0, snaps[k]["flow_rows"] - 1
     for window in range(windows.size):
         start = max(k - windows[window], 0)

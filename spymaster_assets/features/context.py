@@ -36,8 +36,8 @@ def _known(
     name: str, family: str, unit: str, meaning: str, window: str, null: str, low: float | None = None, high: float | None = None,
     mirror: str | None = None,
 ) -> Feature:  # fmt: skip
-    """A column that is known at t0."""
-    return Feature(name, family, unit, meaning, window, null, "t0", False, mirror, True, low, high)
+    """A column that is known at t0. Volatility has the same bytes on one machine only, and so has what is measured by it."""
+    return Feature(name, family, unit, meaning, window, null, "t0", False, mirror, _SIGMA not in null, low, high)
 
 
 def _order_flow() -> Iterator[Feature]:

@@ -45,6 +45,7 @@ def _rates(prefix: str, windows: tuple[int, ...], known: str, reaction: bool) ->
         )
         for seconds in windows
         for what in ("added", "pulled", "filled")
+        if (prefix, what, seconds) != ("approach_", "filled", 5)  # a fill so soon would need the price there and two points away
     )  # fmt: skip
 
 

@@ -383,7 +383,7 @@ def paths(payload):
     nested = {"es": payload["es"], "quality": payload["quality"]}
     yield from (name for name in payload if name not in (*nested, "levels"))
     for level in payload["levels"]:
-        inner = {f"levels[].{part}": level[part] or {} for part in ("barrier", "tape", "fuel")}
+        inner = {f"levels[].{part}": level[part] or {} for part in ("barrier", "tape", "fuel", *CONTEXT)}
         yield from (f"levels[].{name}" for name in level if f"levels[].{name}" not in inner)
         nested |= {part: nested.get(part, {}) | its for part, its in inner.items()}
     yield from (f"{part}.{name}" for part, its in nested.items() for name in its)
@@ -413,6 +413,8 @@ def twin(finished, k):
     scored = {int(touches[row["touch"]]["kind"]): row for row in finished.signals.rows[finished.signals.rows["k"] == k]}
     levels = []
     for level in force:
+        if level["kind"] >= 6:
+            continue  # context
         price, name = int(level["price"]), known(LEVELS, "kind", level)
         distance = None if spot is None else abs(spot * TICK - price)
         told = {
@@ -427,6 +429,7 @@ def twin(finished, k):
         }
         if level["kind"] in scored:
             told |= twin_of_touch(scored[level["kind"]], touches)
+            told |= twin_of_context(finished, scored[level["kind"]]["touch"])
         levels.append(told)
     return {
         "schema": "levels.1", "date": "2025-06-03", "snap": k, "ts": ts,
@@ -462,6 +465,26 @@ def twin_of_touch(row, touches):
         },
         "fuel": {"effect": of("fuel_effect"), "exposure": of("gamma_exposure"), "score": of("score_hedge")},
     }  # fmt: skip
+
+
+CONTEXT = {
+    "runway": {"distance": "runway", "sigma": "runway_sigma"},
+    "confluence": {
+        "count": "level_stacking_5pt", "weight": "confluence_count", "pressure": "confluence_pressure",
+        "alignment": "confluence_alignment",
+    },
+    "approach": {
+        "velocity": "approach_velocity", "bars": "approach_bars", "distance": "approach_distance",
+        "prior_breaks": "prior_breaks", "prior_bounces": "prior_bounces",
+    },
+}  # fmt: skip
+
+
+def twin_of_context(finished, touch):
+    """What the first row of features tells about a touch."""
+    row = next((row for row in finished.features.rows if row["touch"] == touch), None)
+    assert row is not None, "the day has no touch that was resolved at once"
+    return {part: {name: known(FEATURE_ROWS, column, row) for name, column in its.items()} for part, its in CONTEXT.items()}
 
 
 def looked_at(name):
@@ -503,6 +526,7 @@ def test_at_the_edges():
     finished, k = pickle.loads(pickle.dumps(day())), int(day().touches.rows["k"][5])
     ts, spot = int(finished.snaps["ts"][k]), int(finished.snaps["last"][k]) * TICK
     force = finished.levels.rows[(finished.levels.rows["valid_from"] < ts) & (finished.levels.rows["valid_to"] >= ts)].copy()
+    force = force[force["kind"] < 6]
     force["price"] = [spot, spot + BAND, spot - BAND - 1, spot + NEAR, spot + NEAR + 1, spot + 2 * NEAR]
     finished.levels = Growing.of(force)
     scored = finished.signals.rows["k"] == k
