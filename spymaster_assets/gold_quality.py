@@ -1,7 +1,7 @@
 """What is measured on a published Gold partition: whether a model may learn from it.
 
 Blocking checks keep a date out of what lies downstream in the same run: its records, its rows and its outcomes must be sound. How
-it compares with other dates (history_quality.py) only warns: a quiet day is no error. Thresholds marked ° in config.py are proposals.
+it compares with other dates (history_quality.py) only warns. Thresholds marked ° in config.py are proposals.
 """
 
 from __future__ import annotations

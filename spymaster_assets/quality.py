@@ -40,8 +40,8 @@ from spymaster_assets.tables import (
 _CODE: Final = tuple(  # what decides a verdict
     f"spymaster_assets.{module}"
     for module in (
-        "quality", "silver_quality", "gold_quality", "history_quality", "lake", "landing", "dbn", "sessions", "schema", "states", "features",
-        "tables.bronze", "tables.silver", "tables.gold", "compute.clock", "compute.kernel",
+        "quality", "silver_quality", "gold_quality", "history_quality", "lake", "landing", "dbn", "sessions", "schema", "states",
+        "features", "tables.bronze", "tables.silver", "tables.gold", "compute.clock", "compute.kernel",
     )
 )  # fmt: skip
 DAY_NS: Final = 86_400 * NS_PER_SECOND
