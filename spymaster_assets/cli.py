@@ -1,4 +1,4 @@
-"""The command line: spymaster simulate | ingest | day | backfill | status | outcomes | inspect | sql | doctor | docs.
+"""The command line: spymaster simulate | truth-check | ingest | day | backfill | status | outcomes | inspect | sql | doctor | docs.
 
 Dates are trading dates; a range is FROM:TO, both included. Everything lives below the data folder (--data, SPYMASTER_DATA, ./data).
 """
@@ -82,18 +82,52 @@ def _lake() -> Lake:
     metavar="DATE SHARE",
     help="Customers' net side in options that day, -1 (all sell) to 1.",
 )
-def simulate(dates: list[dt.date], events_per_session: int, seed: int, customer_net: tuple[tuple[str, float], ...]) -> None:
+@click.option(
+    "--world", "named", help="What truly moves the price at levels: NULL, LINEAR, INTERACTION, W, A, G, SHIFT, DUPLICATE, LEAKY."
+)
+@click.option("--strength", type=float, help="Of the world; its own unless named.")
+@click.option("--report", type=click.Path(path_type=Path), help="Write a page: how real the first date looks.")
+@click.option("--real", type=click.Path(exists=True, path_type=Path), help="A genuine MBP-10 file, or its folder, to compare with.")
+@click.option("--shift", type=click.DateTime(["%Y-%m-%d"]), help="World SHIFT: from which date on the other way; the middle one.")
+def simulate(
+    dates: list[dt.date], events_per_session: int, seed: int, customer_net: tuple[tuple[str, float], ...],
+    named: str | None, strength: float | None, report: Path | None, real: Path | None, shift: dt.datetime | None,
+) -> None:  # fmt: skip
     """Write a simulated market as genuine DBN files into landing."""
     from spymaster_assets.progress import terminal
     from spymaster_assets.simulator.truth import Occupied, simulate_with_truth
+    from spymaster_assets.simulator.world import world_of
 
     try:
         net = {dt.date.fromisoformat(day): share for day, share in customer_net}
-        files = simulate_with_truth(_lake(), dates, events_per_session, seed, net, terminal())
+        world = world_of(named, strength, shift.date() if shift else dates[len(dates) // 2]) if named else None
+        files = simulate_with_truth(_lake(), dates, events_per_session, seed, net, terminal(), world)
     except (Occupied, ValueError) as error:
         raise click.ClickException(str(error)) from error
     size = sum(path.stat().st_size for path in files) / 1e6
     click.echo(f"{len(dates)} trading dates in {len(files)} DBN files, {size:,.1f} MB, below {_lake().root / 'landing'}")
+    if report:
+        from spymaster_assets.simulator import realism
+
+        found = realism.report(files, report, real, terminal(), date=dates[0], config=_lake().config)
+        click.echo(f"{dates[0]}: {found.summary}\nPage: {report}")
+
+
+@main.command("truth-check")
+@click.option("--out", type=click.Path(path_type=Path), default=Path("truth-check.html"), show_default=True, help="The page.")
+def truth_check(out: Path) -> None:
+    """Compare what the pipeline found on simulated dates with what the simulator planted (dates made with --world)."""
+    from spymaster_assets.progress import terminal
+    from spymaster_assets.truth_check import check, dates_with_truth
+    from spymaster_assets.truth_page import page, summary
+
+    lake = _lake()
+    try:
+        found = check(lake, dates_with_truth(lake), on_progress=terminal())
+    except ValueError as error:
+        raise click.ClickException(str(error)) from error
+    out.write_text(page(found), encoding="utf-8")
+    click.echo(f"{summary(found)}\nPage: {out}")
 
 
 @main.command()

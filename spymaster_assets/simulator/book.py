@@ -52,6 +52,7 @@ BOOK: Final = np.dtype(
         ("best", "i8", (2,)),  # ticks above origin
         ("edge", "i8", (2,)),  # the last stocked price
         ("rates", "i8", (7,)),
+        ("factors", "i8", (2, 3)),  # 16.16, by side: of market orders against it, of cancels and of adds behind its best
         ("row", ROW),  # the last record
         ("sizes", "i4", (2, PRICES)),
         ("orders", "i4", (2, PRICES)),

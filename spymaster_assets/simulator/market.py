@@ -4,8 +4,8 @@ Theory: Huang, Lehalle, Rosenbaum (2015), "Simulating and analyzing order book d
 Poisson flows whose rates depend on the book. Here, per side and distance k from its best (0..9): adds at a fixed rate,
 cancels proportional to the queue; market orders at both bests; an order inside a spread of more than a tick. The efficient
 price F pulls: with z = pull * (F - mid), market orders toward F come exp(z) times as often, the side in its way cancels
-exp(LEAVE z) times as often and adds as much less, the other side the reverse. `rates` is the one place where this stands, so
-that latents (withdrawal, aggression, gamma) can modulate it.
+exp(LEAVE z) times as often and adds as much less, the other side the reverse. Latents (`drive`) enter as factors of a side:
+of market orders against it, and of cancels and adds behind its best.
 
 Waiting times are exponential with the total rate, scaled so that the front contract has its planned records per minute; the
 scale is corrected each minute by what the last ones brought.
@@ -48,6 +48,7 @@ from spymaster_assets.simulator.book import (
     stock,
     tell,
 )
+from spymaster_assets.simulator.drive import advance, printed
 from spymaster_assets.simulator.price import MINUTE, STEP, Clock
 from spymaster_assets.simulator.rng import ONE, draw, exp, exponential, exponential_table, quantile_table
 
@@ -112,7 +113,7 @@ def new_books(instrument_ids: Sequence[int], carries: Sequence[int], seeds: Sequ
     books = np.zeros(others + 1, BOOK)
     books["rng"][:, 0], books["carry"], books["time"], books["minute"], books["best"] = seeds, carries, first, -1, -1
     books["pace"], books["pull"] = [1, *[NEXT_PACE] * others], [PULL, *[PULL // 4] * others]
-    books["depth"] = [depth, *[max(3, depth // 3)] * others]
+    books["depth"], books["factors"] = [depth, *[max(3, depth // 3)] * others], ONE
     row = books["row"]
     row["length"], row["rtype"], row["publisher_id"], row["instrument_id"] = MBP10.itemsize // 4, 10, PUBLISHER, instrument_ids
     row["price_at"][:, :, :2] = UNDEF_PRICE
@@ -133,9 +134,9 @@ def rates(book: Any, rules: Any, z: int) -> int:
     rate, added, total = book["rates"], rules["added"], 0
     for side in range(2):
         toward, away = (z, Z_LAST - z) if side else (Z_LAST - z, z)
-        rate[side] = (added * MARKET_SHARE // 100 * rules["take"][toward]) >> 16
+        rate[side] = ((added * MARKET_SHARE // 100 * rules["take"][toward]) >> 16) * book["factors"][side, 0] >> 16
         rate[2 + side] = _leaving(book, rules, side) * rules["leave"][toward] >> 16
-        rate[4 + side] = added * rules["leave"][away] >> 16
+        rate[4 + side] = _arriving(book, rules, side) * rules["leave"][away] >> 16
         total += rate[side] + rate[2 + side] + rate[4 + side]
     rate[6] = _inside(book, rules)
     return total + rate[6]
@@ -146,9 +147,31 @@ def _leaving(book: Any, rules: Any, side: int) -> int:
     """Rate of cancels of a side at z = 0."""
     total, at = 0, book["best"][side]
     for k in range(BOOK_LEVELS):
-        total += rules["leaving"][k] * book["sizes"][side, at]
+        total += _leaving_at(book, rules, side, k, at)
         at += 2 * side - 1
     return total
+
+
+@kernel
+def _leaving_at(book: Any, rules: Any, side: int, k: int, at: int) -> int:
+    """The part of the k-th price from the best, `at`, in it."""
+    rate = rules["leaving"][k] * book["sizes"][side, at]
+    return rate * book["factors"][side, 1] >> 16 if k else rate
+
+
+@kernel
+def _arriving(book: Any, rules: Any, side: int) -> int:
+    """Rate of adds of a side at z = 0."""
+    total = 0
+    for k in range(BOOK_LEVELS):
+        total += _arriving_at(book, rules, side, k)
+    return total
+
+
+@kernel
+def _arriving_at(book: Any, rules: Any, side: int, k: int) -> int:
+    """The part of the k-th price from the best in it."""
+    return rules["arrivals"][k] * book["factors"][side, 2] >> 16 if k else rules["arrivals"][0]
 
 
 @kernel
@@ -201,7 +224,7 @@ def _cancel(book: Any, rules: Any, side: int, z: int, bits: int) -> None:
     mark = ((bits & 0x3FFFFFFF) * _leaving(book, rules, side)) >> 30
     at = book["best"][side]
     for k in range(BOOK_LEVELS):
-        mark -= rules["leaving"][k] * book["sizes"][side, at]
+        mark -= _leaving_at(book, rules, side, k, at)
         if mark < 0:
             break
         at += away
@@ -227,10 +250,10 @@ def _cancel(book: Any, rules: Any, side: int, z: int, bits: int) -> None:
 @kernel
 def _arrive(book: Any, rules: Any, side: int, bits: int) -> None:
     """An order joins a queue (A), or one that rests gets larger (M)."""
-    mark = ((bits & 0x3FFFFFFF) * rules["added"]) >> 30
+    mark = ((bits & 0x3FFFFFFF) * _arriving(book, rules, side)) >> 30
     at, depth = book["best"][side], 0
     for k in range(BOOK_LEVELS):
-        mark -= rules["arrivals"][k]
+        mark -= _arriving_at(book, rules, side, k)
         if mark < 0:
             break
         depth += book["sizes"][side, at] > 0
@@ -366,11 +389,13 @@ def snapshot(books: np.ndarray, wire: np.ndarray, out: np.ndarray) -> int:
 
 @kernel
 def run(
-    books: np.ndarray, rules: np.ndarray, wire: np.ndarray, path: np.ndarray, plan: np.ndarray, until: int, out: np.ndarray
-) -> tuple[int, bool]:
+    books: np.ndarray, rules: np.ndarray, wire: np.ndarray, path: np.ndarray, plan: np.ndarray, until: int,
+    drive: np.ndarray, sigma: np.ndarray, found: np.ndarray, prints: np.ndarray, touched: np.ndarray, out: np.ndarray,
+) -> tuple[int, bool]:  # fmt: skip
     """Events of all books in order of time up to `until` (ns, included), as records in `out` (ROW).
 
-    `path`: F per 100 ms; `plan`: `new_plan`. Returns (records, done); not done: `out` is full, call again.
+    `path`: F per 100 ms, to which drifts are added; `sigma`: its volatility by minute; `plan`: `new_plan`; `drive`, `found`,
+    `prints`, `touched`: of `drive.Driven`. Returns (records, done); not done: `out` is full, call again.
     """
     wire[0]["records"] = 0
     while wire[0]["records"] + MOST_RECORDS <= out.size:
@@ -382,6 +407,12 @@ def run(
         if book["time"] > until:
             return wire[0]["records"], True
         _pace(book, rules[0], plan)
-        f = path[min((book["time"] - rules[0]["open"]) // STEP, path.size - 1)]
-        _event(book, rules[0], wire[0], f, out)
+        now, first = book["time"] - rules[0]["open"], wire[0]["records"]
+        if drive[0]["on"] and advance(drive[0], now, path, sigma, found, prints, touched):
+            books[0]["factors"][:] = drive[0]["factors"]
+        _event(book, rules[0], wire[0], path[min(now // STEP, path.size - 1)], out)
+        if drive[0]["on"] and i == 0:
+            for number in range(first, wire[0]["records"]):
+                if out[number]["action"] == TRADE:
+                    printed(drive[0], out[number]["price"] // rules[0]["tick"], prints)
     return wire[0]["records"], False

@@ -4,8 +4,9 @@ Premiums: Black (1976), undiscounted, on the variance that the date's clock has 
 stand around the premium on the option tick: 0.05 points below 10 points, else 0.25. Trades are a Poisson process on the clock of
 records (none after the date's own options expire), strikes near F more often, out of the money more often than in.
 
-The customer buys with probability (1 + net) / 2 and is the aggressor: T has side B and trades at the ask, or A at the bid; some
-trades have no side (N) and lie between. What the customer did is the truth that `option_flow` keeps.
+The customer buys with probability (1 + net) / 2 (in a world: more often, the more dealers hold beyond what they shall) and is the
+aggressor: T has side B and trades at the ask, or A at the bid; some trades have no side (N) and lie between. What customers did is
+the truth that `option_flow` keeps.
 
 Units: F, strikes and volatility 1/65536 tick; quotes 1e-9 USD; probabilities 16.16.
 """
@@ -24,6 +25,7 @@ from spymaster_assets.dbn import MBP1, STATISTICS, UNDEF_PRICE
 from spymaster_assets.sessions import NS_PER_SECOND
 from spymaster_assets.simulator.book import ASK, BID, NONE, PUBLISHER, TRADE
 from spymaster_assets.simulator.definitions import FAR_STRIKES, STRIKE_STEP, STRIKES, Expiry, Instrument
+from spymaster_assets.simulator.drive import Driven, G
 from spymaster_assets.simulator.price import CARRY, DAY_VOLATILITY, MINUTE, STEP, STEPS, Clock
 from spymaster_assets.simulator.rng import (
     CDF_ONE,
@@ -43,6 +45,7 @@ EVENTS_PER_TRADE: Final = 50  # front records of the regular session for one opt
 FEWEST, MOST = 400, 60_000  # option trades of a date
 LEAST_VOLATILITY: Final = 2 * ONE  # half a point of total volatility
 SKEW, SMILE = -2_600, 1_000  # per standardised strike and its square, 16.16
+TRADES_PER_LOT_HELD: Final = 50  # of a date, for one contract of a strike that dealers hold at g = 1
 UNSIGNED: Final = 5_243  # 8 % of trades have no side
 BLOCKS: Final = 262  # 0.4 % are blocks of 50 to 305
 SPECIAL: Final = 262  # 0.4 % are in the user-defined call or the vertical
@@ -62,7 +65,7 @@ CHAIN: Final = np.dtype([("base", "i8"), ("count", "i8"), ("carry", "i8")])  # p
 RULES: Final = np.dtype(
     [
         ("rng", "u8", (1,)), ("open", "i8"), ("middle", "i8"), ("buys", "i8"), ("sequence", "i8"), ("single", "i8"),
-        ("vertical", "i8"), ("specials_from", "i8"), ("usd", "i8"), ("waits", "i8", (4097,)),
+        ("vertical", "i8"), ("specials_from", "i8"), ("usd", "i8"), ("held", "i8"), ("waits", "i8", (4097,)),
         ("normal", "i8", (2 * CDF_SPAN * CDF_STEPS + 1,)), ("sizes", "i8", (4096,)),
         ("distances", "i8", (4096,)), ("expiries", "i8", (4096,)),
     ]
@@ -156,10 +159,18 @@ def _choose(rules: Any, chains: np.ndarray, volatility: np.ndarray, time: int, f
 
 
 @kernel
-def _deal(rules: Any, row: Any) -> int:
-    """Who trades how much at the quote in `row`; returns the customer's side, 1 bought, -1 sold."""
+def _deal(rules: Any, row: Any, target: int, base: int, held: np.ndarray) -> int:
+    """Who trades how much at the quote in `row`; returns the customer's side, 1 bought, -1 sold.
+
+    In a world customers trade toward what dealers shall hold of a strike, `target` times a usual amount.
+    """
     bits = draw(rules["rng"])
-    customer = 1 if bits & 0xFFFF < rules["buys"] else -1
+    own = (row["instrument_id"] - base) // 2 - rules["middle"] + STRIKES
+    steered = rules["held"] > 0 and 0 <= own < held.size
+    buys = rules["buys"]
+    if steered:
+        buys += (held[own] - ((target * rules["held"]) >> 16)) * (ONE // 4) // rules["held"]
+    customer = 1 if bits & 0xFFFF < buys else -1
     row["size"] = rules["sizes"][(bits >> 16) & 0xFFF]
     if (bits >> 28) & 0xFFFF < BLOCKS:
         row["size"] = 50 + ((bits >> 44) & 0xFF)
@@ -169,6 +180,8 @@ def _deal(rules: Any, row: Any) -> int:
     else:
         row["side"] = BID if customer > 0 else ASK
         row["price"] = row["ask_px_00"] if customer > 0 else row["bid_px_00"]
+        if steered:
+            held[own] -= customer * row["size"]
     return customer
 
 
@@ -179,12 +192,15 @@ def _fill(
     plan: np.ndarray,
     volatility: np.ndarray,
     path: np.ndarray,
+    target: np.ndarray,
+    held: np.ndarray,
     out: np.ndarray,
     sides: np.ndarray,
 ) -> int:
     """Trades of a date in order of time into `out` (MBP1) and `sides`; returns how many.
 
     `plan`: expected trades before each minute, 16.16; the process runs in expected trades and reads its time off the plan.
+    `target`: dealers' gamma by second; `held`: what dealers hold of each own strike, mutated.
     """
     rules = state[0]
     expected, minute, n, received = np.int64(0), 0, 0, np.int64(0)
@@ -199,7 +215,8 @@ def _fill(
         time += 1_000_000 + ((bits >> 20) & 0xFFFFF)
         row = out[n]
         _choose(rules, chains, volatility, time, path[(time - rules["open"]) // STEP], row)
-        sides[n] = _deal(rules, row)
+        second = min((time - rules["open"]) // NS_PER_SECOND, target.size - 1)
+        sides[n] = _deal(rules, row, target[second], chains[0]["base"], held)
         rules["sequence"] += 1 + ((bits >> 40) & 31)
         received = max(received + 900, time + 79_000 + ((bits >> 45) & 0x7FFF))
         row["ts_event"], row["ts_recv"] = np.uint64(time), np.uint64(received)
@@ -209,13 +226,13 @@ def _fill(
 
 
 def trade(
-    times: Clock, path: np.ndarray, sigma: np.ndarray, expiries: Sequence[Expiry], instruments: Sequence[Instrument], *,
+    times: Clock, driven: Driven, expiries: Sequence[Expiry], instruments: Sequence[Instrument], *,
     middle: int, events: int, net: float, seed: int, sequence: int, config: Config,
 ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
     """The option trades of a date: TBBO records (MBP1) in order of time, and the customer's side of each (FLOW).
 
-    `path`, `sigma`: F of the front contract and its volatility (`price.efficient`); `middle`: strike in points; `net`: expected
-    share of volume that customers buy less what they sell, -1 to 1; `sequence`: of the channel at the open.
+    `driven`: F of the front contract, its volatility, and in a world what dealers shall hold; `middle`: strike in points;
+    `net`: expected share of volume that customers buy less what they sell, -1 to 1; `sequence`: of the channel at the open.
     """
     total = trades_of(events)
     shares = times.records[: times.regular[1]]
@@ -235,7 +252,9 @@ def trade(
     chains[0]["count"] = STRIKES
     out, sides = np.zeros(2 * total, MBP1), np.zeros(2 * total, np.int8)
     out["length"], out["rtype"], out["publisher_id"], out["action"] = MBP1.itemsize // 4, 1, PUBLISHER, TRADE
-    n = _fill(rules, chains, plan, total_volatility(times, sigma, expiries), path, out, sides)
+    target, held = driven.latents[G], np.zeros(2 * STRIKES + 1, np.int64)
+    rules["held"] = total // TRADES_PER_LOT_HELD if driven.drive["on"][0] else 0
+    n = _fill(rules, chains, plan, total_volatility(times, driven.sigma, expiries), driven.path, target, held, out, sides)
     return out[:n], _flow(out[:n], sides[:n], instruments)
 
 

@@ -168,12 +168,11 @@ def _walk(rng: np.ndarray, start: int, end: int, sigma: np.ndarray, leaps: np.nd
         out[k] += (gap * (run // unit)) >> 20
 
 
-def efficient(seed: int, times: Clock, symbol: str, config: Config) -> tuple[np.ndarray, np.ndarray]:
-    """F of a contract on a date, int64 (minutes x 600), and its volatility per step, int64 (minutes)."""
+def efficient(seed: int, times: Clock, symbol: str, sigma: np.ndarray, config: Config) -> np.ndarray:
+    """F of a contract on a date, int64 (minutes x 600); `sigma`: its volatility per step, int64 (minutes)."""
     following: Any = calendar(config).after(times.date)
     start = level(seed, times.date) + carry(symbol, times.date, config)
     end = level(seed, following) + carry(symbol, following, config)
-    sigma = volatility(seed, times)
     path = np.empty(times.minutes * STEPS, np.int64)
     _walk(np.array([stream(seed, times.date, "F")], np.uint64), start * ONE, end * ONE, sigma, jumps(seed, times), path)
-    return path, sigma
+    return path

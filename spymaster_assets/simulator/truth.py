@@ -1,8 +1,9 @@
 """What the simulator knows and the market does not say, written into the lake beside the landing files.
 
-`truth/option_flow`: for every simulated option trade, whether the customer bought or sold. No asset reads it; tests and reports
-compare what the pipeline inferred with it. `truth/files.json` lists the landing files that the simulator wrote; it replaces no
-others.
+`truth/option_flow`: for every simulated option trade, whether the customer bought or sold. `truth/path`, `truth/touches`, in a
+world: the efficient price, its drift and the latents at every snap, and the touches that started drifts. No asset reads them; tests
+and reports compare what the pipeline inferred with them. `truth/files.json` lists the landing files that the simulator wrote; it
+replaces no others.
 """
 
 from __future__ import annotations
@@ -10,17 +11,24 @@ from __future__ import annotations
 import datetime as dt
 import json
 from collections.abc import Callable, Mapping, Sequence
+from math import sqrt
 from pathlib import Path
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import numpy as np
 
 from spymaster_assets.dbn import columns
 from spymaster_assets.lake import Fingerprint, Lake, code_digest, write_atomic
 from spymaster_assets.landing import Landing
-from spymaster_assets.sessions import Session, calendar, utc_day
+from spymaster_assets.schema import Table
+from spymaster_assets.sessions import NS_PER_SECOND, Session, calendar, utc_day
+from spymaster_assets.simulator.drive import DRIFT_STEPS, INTERVAL, Driven
+from spymaster_assets.simulator.price import STEP
+from spymaster_assets.simulator.rng import ONE
+from spymaster_assets.simulator.world import World
 from spymaster_assets.simulator.write import simulate
-from spymaster_assets.tables import OPTION_FLOW_TRUTH
+from spymaster_assets.states import DOWN, UP
+from spymaster_assets.tables import OPTION_FLOW_TRUTH, PATH_TRUTH, TOUCHES_TRUTH
 
 
 class Occupied(RuntimeError):
@@ -34,7 +42,42 @@ class _Written(TypedDict):
     dates: list[str]
 
 
-CODE = tuple(f"spymaster_assets.simulator.{name}" for name in ("book", "definitions", "market", "options", "price", "rng", "write"))
+CODE = tuple(
+    f"spymaster_assets.simulator.{name}"
+    for name in ("book", "definitions", "drive", "market", "options", "price", "rng", "world", "write")
+)
+TICK_POINTS = 0.25 / ONE  # of 1/65536 tick
+
+
+def _path(driven: Driven, session: Session) -> np.ndarray:
+    """F, volatility, drift and latents at the end of every interval of a date."""
+    k = np.arange(len(driven.prints))
+    steps = np.minimum(k * INTERVAL // STEP, len(driven.path) - 1)
+    seconds = np.minimum(k * INTERVAL // NS_PER_SECOND, driven.latents.shape[1] - 1)
+    rows = np.zeros(len(k), PATH_TRUTH.dtype)
+    rows["k"], rows["ts"] = k, session.globex.start + k * INTERVAL
+    rows["price"] = driven.path[steps] * TICK_POINTS
+    rows["sigma"] = driven.sigma[np.minimum(seconds // 60, len(driven.sigma) - 1)] * TICK_POINTS * sqrt(NS_PER_SECOND / STEP)
+    for touch in driven.touches[driven.touches["own"] == 1]:
+        first = int(touch["k"]) * INTERVAL // STEP
+        runs = (steps >= first) & (steps < first + DRIFT_STEPS)
+        rows["drift"][runs] = int(touch["drift"]) * TICK_POINTS * (NS_PER_SECOND // STEP)
+        rows["remaining"][runs] = (first + DRIFT_STEPS - steps[runs]) * STEP / NS_PER_SECOND
+    for name, latent in zip("wag", driven.latents, strict=True):
+        rows[name] = latent[seconds] / ONE
+    return rows
+
+
+def _touches(driven: Driven, session: Session) -> np.ndarray:
+    """What the simulator saw of touches."""
+    found = driven.touches
+    rows = np.zeros(len(found), TOUCHES_TRUTH.dtype)
+    rows["ts"], rows["kind"], rows["price"] = session.globex.start + found["k"] * INTERVAL, found["kind"], found["price"]
+    rows["direction"], rows["own"] = np.where(found["up"] > 0, UP, DOWN), found["own"]
+    for name in ("w", "a", "g", "score"):
+        rows[name] = found[name] / ONE
+    rows["drift"] = found["drift"] * TICK_POINTS * (NS_PER_SECOND // STEP)
+    return rows
 
 
 def simulate_with_truth(
@@ -44,6 +87,7 @@ def simulate_with_truth(
     seed: int,
     customer_net: Mapping[dt.date, float],
     on_progress: Callable[[str, int, int], None] | None = None,
+    world: World | None = None,
 ) -> list[Path]:
     """Simulate dates into the lake's landing folder and their truth into the lake; the paths of the DBN files.
 
@@ -53,14 +97,26 @@ def simulate_with_truth(
     written: dict[str, _Written] = json.loads(record.read_bytes()) if record.exists() else {}
     _make_sure(landing, [calendar(lake.config).session(date) for date in dates], written)
 
-    def keep(date: dt.date, flow: np.ndarray) -> None:
-        inputs = {"seed": str(seed), "events": str(events_per_session), "net": str(customer_net.get(date, 0.0))}
-        fingerprint = Fingerprint(
-            inputs, lake.config.digest("instrument", "sessions"), code_digest(*CODE), OPTION_FLOW_TRUTH.digest
-        )
-        with lake.write(OPTION_FLOW_TRUTH, date, fingerprint) as writer:
-            writer.append(columns(flow, OPTION_FLOW_TRUTH.names))
-            writer.publish({})
+    def keep(date: dt.date, flow: np.ndarray, driven: Driven) -> None:
+        inputs = {
+            "seed": str(seed),
+            "events": str(events_per_session),
+            "net": str(customer_net.get(date, 0.0)),
+            "world": str(world),
+        }
+        parts: dict[Table, Any] = {OPTION_FLOW_TRUTH: columns(flow, OPTION_FLOW_TRUTH.names)}
+        if world is not None:
+            parts |= {PATH_TRUTH: _path(driven, session_of(date)), TOUCHES_TRUTH: _touches(driven, session_of(date))}
+        for table, rows in parts.items():
+            fingerprint = Fingerprint(inputs, lake.config.digest("instrument", "sessions"), code_digest(*CODE), table.digest)
+            with lake.write(table, date, fingerprint) as writer:
+                if isinstance(rows, np.ndarray):
+                    writer.append_rows(rows, {})
+                else:
+                    writer.append(rows)
+                writer.publish({"world": world.name if world else None})
+
+    session_of = calendar(lake.config).session
 
     files = simulate(
         landing.root,
@@ -70,7 +126,8 @@ def simulate_with_truth(
         config=lake.config,
         customer_net=customer_net,
         on_progress=on_progress,
-        on_option_flow=keep,
+        on_truth=keep,
+        world=world,
     )
     names = {path.relative_to(landing.root).as_posix() for path in files}
     for file in landing.scan():

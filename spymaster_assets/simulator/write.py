@@ -29,10 +29,12 @@ import numpy as np
 
 from spymaster_assets import dbn
 from spymaster_assets.config import Config
-from spymaster_assets.sessions import DAY, NS_PER_SECOND, calendar, utc_day, utc_midnight
-from spymaster_assets.simulator import book, definitions, market, options, price
+from spymaster_assets.sessions import DAY, NS_PER_SECOND, calendar, nearest_contract, utc_day, utc_midnight
+from spymaster_assets.simulator import book, definitions, drive, market, options, price
 from spymaster_assets.simulator.definitions import Instrument
+from spymaster_assets.simulator.drive import Driven
 from spymaster_assets.simulator.rng import ONE, mix, stream
+from spymaster_assets.simulator.world import World
 
 CHUNK: Final = 1 << 14  # rows per kernel call: 6 MB
 ZSTD_LEVEL: Final = 1
@@ -41,11 +43,12 @@ FEWEST_EVENTS: Final = 5_000
 SEQUENCES_PER_WEEKDAY: Final = 400_000_000  # numbers of a channel that a date may use
 LAST: Final = NS_PER_SECOND  # before the close: the last record is received within the date
 SPREAD_TRADES: Final = 40  # of the calendar spread, a date
+ROLL_TRADES: Final = 400  # of the next contract, on the eve of a roll
 SPREAD_TICK: Final = 50_000_000  # 1e-9 USD
 SCHEMAS: Final = {"futures": ("mbp-10", "trades", "definition"), "options": ("trades", "tbbo", "definition", "statistics")}
 
 Progress = Callable[[str, int, int], None]
-OptionFlow = Callable[[dt.date, np.ndarray], None]
+OnTruth = Callable[[dt.date, np.ndarray, Driven], None]
 
 
 @dataclass(frozen=True)
@@ -154,6 +157,28 @@ def _spread_trades(date: _Date, seed: int) -> np.ndarray:
     return trades
 
 
+def _roll_trades(date: _Date, path: np.ndarray, events: int, seed: int, config: Config) -> np.ndarray:
+    """On the eve of a roll, the next contract's legs of spreads in the regular session: more lots than the front contract trades.
+
+    They have no side and come from no book. Of other dates, none.
+    """
+    following: dt.date = calendar(config).after(date.times.date)
+    if nearest_contract(following, config) == date.front.symbol:
+        return np.zeros(0, dbn.TRADE)
+    trades = np.zeros(ROLL_TRADES, dbn.TRADE)
+    first, end = (date.times.open + minute * price.MINUTE for minute in date.times.regular)
+    near, far = (price.carry(one.symbol, date.times.date, config) for one in (date.front, date.following))
+    for k, row in enumerate(trades):
+        word = mix(stream(seed, date.times.date, "roll") + k)
+        row["ts_event"] = first + (end - first) * k // ROLL_TRADES + word % 1_000_000_000
+        row["ts_recv"] = int(row["ts_event"]) + 80_000 + (word >> 16) % 30_000
+        ticks = (int(path[(int(row["ts_event"]) - date.times.open) // price.STEP]) >> 16) + far - near
+        row["price"], row["size"], row["side"] = ticks * config.instrument.tick, events // ROLL_TRADES + 1, book.NONE
+    trades["length"], trades["publisher_id"], trades["ts_in_delta"] = dbn.TRADE.itemsize // 4, book.PUBLISHER, 12_700
+    trades["instrument_id"], trades["action"] = date.following.number, book.TRADE
+    return trades
+
+
 def _merged(rows: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The trades in `rows` with those of `others` that arrive by the last of them; and the rest of `others`.
 
@@ -170,8 +195,9 @@ def _merged(rows: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarra
     return np.insert(trades, at, inserted), others[due:]
 
 
-def _books(date: _Date, path: np.ndarray, events: int, seed: int, config: Config) -> Iterator[tuple[dt.date, np.ndarray]]:
-    """The MBP-10 records of a date with the UTC day of each chunk; a chunk is overwritten by the next."""
+def _books(date: _Date, driven: Driven, events: int, seed: int, config: Config) -> Iterator[tuple[dt.date, np.ndarray]]:
+    """The MBP-10 records of a date with the UTC day of each chunk; a chunk is overwritten by the next. F ends as it was driven."""
+    path = driven.path
     times, day = date.times, date.times.date
     midnight, first = utc_midnight(date.days[1]), times.open - PRE_OPEN
     near, far = (price.carry(one.symbol, day, config) for one in (date.front, date.following))
@@ -188,8 +214,22 @@ def _books(date: _Date, path: np.ndarray, events: int, seed: int, config: Config
             yield utc, records[: market.snapshot(books, wire, rows)]
         done = False
         while not done:
-            n, done = market.run(books, rules, wire, path, plan, until, rows)
+            n, done = market.run(
+                books,
+                rules,
+                wire,
+                path,
+                plan,
+                until,
+                driven.drive,
+                driven.sigma,
+                driven.latents,
+                driven.prints,
+                driven.touched,
+                rows,
+            )
             yield utc, records[:n]
+    driven.finish()
 
 
 def _asked(dates: Sequence[_Date], day: dt.date, config: Config) -> tuple[int, int]:
@@ -221,13 +261,15 @@ def simulate(
     config: Config,
     customer_net: Mapping[dt.date, float] | None = None,
     on_progress: Progress | None = None,
-    on_option_flow: OptionFlow | None = None,
+    on_truth: OnTruth | None = None,
+    world: World | None = None,
 ) -> list[Path]:
     """Write the files of trading dates (any order) into `landing`; returns their paths.
 
     `events_per_session`: the budget (above). `customer_net`: per date, what customers buy of the option volume less what they
     sell, expected, -1 to 1; 0 where absent. `on_progress(date, done, total)`: MBP-10 records of the whole run, the total an
-    estimate until the last call. `on_option_flow(date, rows)`: the truth of the option trades, `options.FLOW`.
+    estimate until the last call. `on_truth(date, flow, driven)`: the customers' sides in the option trades (`options.FLOW`), and
+    what drove the price. `world`: what moves it at levels; None: nothing does, and no latent moves the book.
     Raises NotATradingDate, and ValueError for a budget under 5,000 or a net outside [-1, 1].
     """
     nets = dict(customer_net or {})
@@ -246,9 +288,10 @@ def simulate(
                 if utc not in files:
                     files[utc] = _Day(landing, utc, ordered, seed, config)
                     unfinished.callback(files[utc].discard)
-            path, sigma = price.efficient(seed, date.times, date.front.symbol, config)
-            others = _spread_trades(date, seed)
-            for utc, rows in _books(date, path, events_per_session, seed, config):
+            driven = drive.driven(world, seed, date.times, date.front.symbol, config)
+            others = np.concatenate([_spread_trades(date, seed), _roll_trades(date, driven.path, events_per_session, seed, config)])
+            others = others[np.argsort(others["ts_recv"], kind="stable")]
+            for utc, rows in _books(date, driven, events_per_session, seed, config):
                 if not len(rows):
                     continue
                 files[utc].write("futures", "mbp-10", rows)
@@ -257,9 +300,9 @@ def simulate(
                 done += len(rows)
                 if on_progress:
                     on_progress(str(day), done, max(estimate, done))
-            flow = _options(date, path, sigma, files, events_per_session, nets.get(day, 0.0), seed, config)
-            if on_option_flow:
-                on_option_flow(day, flow)
+            flow = _options(date, driven, files, events_per_session, nets.get(day, 0.0), seed, config)
+            if on_truth:
+                on_truth(day, flow, driven)
             following = ordered[index + 1].days if index + 1 < len(ordered) else ()
             for utc in [utc for utc in files if utc not in following]:
                 published += files.pop(utc).publish()
@@ -271,8 +314,7 @@ def simulate(
 
 def _options(
     date: _Date,
-    path: np.ndarray,
-    sigma: np.ndarray,
+    driven: Driven,
     files: Mapping[dt.date, _Day],
     events: int,
     net: float,
@@ -283,7 +325,7 @@ def _options(
     day = date.times.date
     expiries = definitions.expiries(day, config)
     rows, flow = options.trade(
-        date.times, path, sigma, expiries, date.options, middle=date.middle, events=events, net=net, seed=seed,
+        date.times, driven, expiries, date.options, middle=date.middle, events=events, net=net, seed=seed,
         sequence=1_000 + day.weekday() * SEQUENCES_PER_WEEKDAY, config=config,
     )  # fmt: skip
     midnight = np.uint64(utc_midnight(date.days[1]))

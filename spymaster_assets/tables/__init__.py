@@ -8,6 +8,7 @@ from typing import Any, Final
 import numpy as np
 
 from spymaster_assets.schema import Column, Table, time_column
+from spymaster_assets.states import DIRECTIONS, KEY_KINDS
 from spymaster_assets.tables.bronze import (
     BRONZE,
     DEFINITIONS,
@@ -37,6 +38,7 @@ from spymaster_assets.tables.silver import (
     SILVER,
     SNAPS,
     TOUCHES,
+    K,
 )
 
 __all__ = [
@@ -55,8 +57,38 @@ OPTION_FLOW_TRUTH = Table(
         Column("customer_side", "i1", "sign", "1: the customer bought, -1: the customer sold", low=-1, high=1),
     ),
 )  # fmt: skip
+PATH_TRUTH = Table(
+    "path", "truth", "k", "the simulator's answer: the efficient price and what moves it at the end of every snap",
+    (
+        K,
+        time_column("ts", "the moment"),
+        Column("price", "f8", "points", "efficient price F of the front contract"),
+        Column("sigma", "f8", "points/sqrt(s)", "its volatility", low=0),
+        Column("drift", "f8", "points/s", "its drift: of the touch whose 240 s run"),
+        Column("remaining", "f8", "s", "how long it runs on", low=0, high=240),
+        *(
+            Column(name, "f8", "std", f"latent: {meaning}")
+            for name, meaning in (
+                ("w", "withdrawal of the defending side"), ("a", "aggression toward the break"), ("g", "dealers' gamma"),
+            )
+        ),
+    ),
+)  # fmt: skip
+TOUCHES_TRUTH = Table(
+    "touches", "truth", "ts", "the simulator's answer: the touches that it saw itself, and what they started",
+    (
+        time_column("ts", "end of the interval of the touch"),
+        Column("kind", "i1", "name", "which level", categories=KEY_KINDS),
+        Column("direction", "i1", "name", "UP: from below", categories=DIRECTIONS),
+        Column("price", "i8", "1e-9 USD", "the level's price"),
+        *(Column(name, "f8", "std", f"latent {name} at the touch, as in truth/path") for name in ("w", "a", "g")),
+        Column("score", "f8", "std", "S: what pushes toward the break"),
+        Column("drift", "f8", "points/s", "the drift that runs from then on, upward"),
+        Column("own", "i1", "flag", "1: it began with this touch", low=0, high=1),
+    ),
+)  # fmt: skip
 TABLES: Final[Mapping[str, Table]] = {
-    f"{table.stage}/{table.name}": table for table in (*BRONZE, *SILVER, *GOLD, OPTION_FLOW_TRUTH)
+    f"{table.stage}/{table.name}": table for table in (*BRONZE, *SILVER, *GOLD, OPTION_FLOW_TRUTH, PATH_TRUTH, TOUCHES_TRUTH)
 }
 
 

@@ -56,7 +56,7 @@ def run(landing: Path, dates: list[dt.date], events: int = EVENTS, seed: int = 7
     made = Run(landing)
     made.paths = simulate(
         landing, dates, events_per_session=events, seed=seed, config=CONFIG, customer_net=net,
-        on_progress=lambda *told: made.progress.append(told), on_option_flow=made.flow.__setitem__,
+        on_progress=lambda *told: made.progress.append(told), on_truth=lambda date, flow, _: made.flow.update({date: flow}),
     )  # fmt: skip
     return made
 

@@ -1,0 +1,5 @@
+"""What learns from Gold, and what tells honestly whether it did: arrays in, arrays out, no files, no Dagster.
+
+Three classes everywhere, in the order of their states: BREAK, BOUNCE, CHOP. Rows are those of `gold/training`; the date of a row
+is an array beside them.
+"""

@@ -1,0 +1,241 @@
+"""What the simulator planted beside what the pipeline sees: does it find what is there, and nothing else?
+
+Reads the training tables of simulated dates and the truth beside them. No model is chosen here: the scorers are the plain ones that
+every model must beat, and the oracle, which knows the efficient price, its volatility and the drift that runs.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final
+
+import numpy as np
+
+from spymaster_assets.lake import Lake
+from spymaster_assets.models import baselines, metrics
+from spymaster_assets.models.metrics import Interval
+from spymaster_assets.models.walk_forward import out_of_sample
+from spymaster_assets.models.weights import episode_weights, episodes_of
+from spymaster_assets.progress import Progress
+from spymaster_assets.simulator.oracle import odds_of
+from spymaster_assets.states import BREAK, CHOP, UP
+from spymaster_assets.tables import PATH_TRUTH, TOUCHES, TOUCHES_TRUTH, TRAINING
+
+NAME: Final = "4min"
+SECONDS: Final = 240.0
+FIRST: Final = 20  # dates before the first that is tested
+STEP: Final = 5  # dates from one fit to the next
+LATENTS: Final = {"w": "withdrawal of the defending side", "a": "aggression toward the break", "g": "dealers' gamma"}
+SEEN: Final = {  # columns at the touch -> the latent that should move them, and which way
+    "approach_replenishment_ratio": ("w", -1), "approach_pull_ratio": ("w", 1), "approach_barrier_delta_share": ("w", -1),
+    "wall_ratio": ("w", -1), "approach_pulled_rate_60": ("w", 1), "approach_added_rate_60": ("w", -1),
+    "approach_tape_imbalance": ("a", 1), "ofi_near_level_60s": ("a", 1), "force_mass_ratio": ("a", 1),
+    "gamma_exposure": ("g", 1), "gex_above_3strike": ("g", 1), "gex_below_3strike": ("g", 1),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """How a scorer does at one landmark, on the dates that are tested. `gain`: nats a row over geometry, by whole dates."""
+
+    name: str
+    elapsed: int
+    rows: int
+    log_loss: float
+    gain: Interval
+    auc: float
+    stratified: float
+
+
+@dataclass(frozen=True)
+class Share:
+    """Share of an outcome at a landmark beside geometry's, and how many standard errors of whole dates lie between."""
+
+    outcome: str
+    elapsed: int
+    rows: int
+    share: float
+    geometry: float
+    z: float
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Rank correlation of a column at the touch with each latent. `own`: the latent that should move it; `way`: its sign."""
+
+    column: str
+    own: str
+    way: int
+    rows: int
+    correlations: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Found:
+    """Everything of one check."""
+
+    world: str
+    dates: list[dt.date]
+    touches: int
+    same_touches: int
+    shares: list[Share]
+    scorers: list[Scorer]
+    seen: list[Seen]
+    permuted: list[float]  # stratified AUC of the logistic regression on outcomes that were dealt anew
+
+
+def dates_with_truth(lake: Lake) -> list[dt.date]:
+    """Dates that have both training and the truth of a world."""
+    return [date for date in lake.dates(TRAINING) if lake.manifest(PATH_TRUTH, date) and lake.manifest(TRAINING, date)]
+
+
+def check(lake: Lake, dates: Sequence[dt.date], permutations: int = 5, on_progress: Progress | None = None) -> Found:
+    """Compare the dates with their truth. ValueError without such dates."""
+    if not dates:
+        raise ValueError("no date has both training and the truth of a world: simulate with --world, then backfill")
+    parts = []
+    for done, date in enumerate(dates):
+        parts.append(_date(lake, date))
+        if on_progress:
+            on_progress("truth", done + 1, len(dates))
+    rows, days, odds, latents, same, touches = (np.concatenate([part[place] for part in parts]) for place in range(6))
+    manifest = lake.manifest(PATH_TRUTH, dates[0])
+    kept = baselines.usable(rows, NAME) & ~np.isnan(odds[:, 0])
+    weights = episode_weights(rows["t_label_start"][kept], rows["t_label_end"][kept], episodes_of(rows[kept], days[kept]))
+    return Found(
+        world=str(manifest.facts["world"]) if manifest else "",
+        dates=list(dates),
+        touches=int(touches.sum()),
+        same_touches=int(same.sum()),
+        shares=_shares(rows[kept], days[kept]),
+        scorers=_scorers(rows[kept], days[kept], odds[kept], weights),
+        seen=_seen(rows, latents),
+        permuted=_permuted(rows[kept], days[kept], weights, permutations),
+    )
+
+
+def _date(lake: Lake, date: dt.date) -> tuple[np.ndarray, ...]:
+    """Rows of training, their day, the oracle's odds and latents (at the touch); of the date: touches seen alike, and all."""
+    rows, path, touches = lake.rows(TRAINING, date), lake.rows(PATH_TRUTH, date), lake.rows(TOUCHES, date)
+    planted = lake.rows(TOUCHES_TRUTH, date)
+    of, tick = touches[rows["touch"]], lake.config.instrument.tick / lake.config.instrument.point
+    sign, now = np.where(rows["direction"] == UP, 1.0, -1.0), path[rows["k"]]
+    odds = odds_of(
+        sign * (now["price"] - rows["price"] / lake.config.instrument.point), rows[f"theta_{NAME}"] * tick, now["sigma"],
+        of["print_spacing"], sign * now["drift"], now["remaining"], SECONDS, tick,
+    )  # fmt: skip
+    odds[np.isnan(of["print_spacing"])] = np.nan
+    at_touch = path[of["k"]]
+    latents = np.column_stack([at_touch[name] for name in LATENTS])
+    ours = {(int(one["t0"]), int(one["kind"]), int(one["direction"])) for one in touches}
+    theirs = {(int(one["ts"]), int(one["kind"]), int(one["direction"])) for one in planted}
+    days = np.full(len(rows), date.toordinal())
+    return rows, days, odds, latents, np.array([len(ours & theirs)]), np.array([len(ours | theirs)])
+
+
+def _shares(rows: np.ndarray, days: np.ndarray) -> list[Share]:
+    """Outcomes beside geometry, by landmark."""
+    found, odds = [], baselines.geometry(rows, NAME)
+    for elapsed in np.unique(rows["elapsed"]):
+        at = rows["elapsed"] == elapsed
+        for code, name in enumerate(("BREAK", "BOUNCE", "CHOP")):
+            came = rows[f"outcome_{NAME}"][at] == code
+            _, number = np.unique(days[at], return_inverse=True)
+            apart = np.bincount(number, came - odds[at, code])
+            error = np.sqrt((apart**2).sum())
+            z = float(apart.sum() / error) if error else 0.0
+            found.append(Share(name, int(elapsed), int(at.sum()), float(came.mean()), float(odds[at, code].mean()), z))
+    return found
+
+
+def _scorers(rows: np.ndarray, days: np.ndarray, odds: np.ndarray, weights: np.ndarray) -> list[Scorer]:
+    """Every scorer at every landmark, out of sample where it learns."""
+    found: list[Scorer] = []
+    geometry = baselines.geometry(rows, NAME)
+    learnt = {name: _walk(rows, days, weights, stage) for name, stage in (("base rate", None), ("logistic on ten", "ten"))}
+    tested = ~np.isnan(learnt["base rate"][:, 0])
+    oracle = np.clip(odds, baselines.LEAST, 1)
+    everyone = {**learnt, "geometry": geometry, "oracle": oracle / oracle.sum(axis=1, keepdims=True)}
+    for elapsed in np.unique(rows["elapsed"][tested]):
+        at = tested & (rows["elapsed"] == elapsed)
+        found += [_scored(name, int(elapsed), rows[at], days[at], odds_[at], geometry[at]) for name, odds_ in everyone.items()]
+    return found
+
+
+def _scored(name: str, elapsed: int, rows: np.ndarray, days: np.ndarray, odds: np.ndarray, geometry: np.ndarray) -> Scorer:
+    """One scorer at one landmark; every touch weighs the same."""
+    outcomes, even = rows[f"outcome_{NAME}"].astype(np.int64), np.ones(len(rows))
+    losses = metrics.log_losses(odds, outcomes)
+    gain = metrics.day_bootstrap(metrics.log_losses(geometry, outcomes) - losses, even, days)
+    known = outcomes != CHOP
+    score, broke = metrics.break_given_resolved(odds[known]), outcomes[known] == BREAK
+    strata = metrics.stratified_auc(score, broke, even[known], metrics.break_given_resolved(geometry[known]))
+    return Scorer(name, elapsed, len(rows), float(losses.mean()), gain, metrics.auc(score, broke, even[known]), strata)
+
+
+def _walk(rows: np.ndarray, days: np.ndarray, weights: np.ndarray, what: str | None) -> np.ndarray:
+    """Probabilities of a scorer that learns from earlier dates; one fit for the touch, one for what comes after it."""
+    out = np.full((len(rows), 3), np.nan)
+    for stage, part in (("stage_a", rows["elapsed"] == 0), ("stage_b", rows["elapsed"] > 0)):
+        fit: Any = partial(_fit_logistic, features=baselines.TEN[stage]) if what else _fit_base
+        predict: Any = _predict_logistic if what else _predict_base
+        out[part] = out_of_sample(rows[part], days[part], weights[part], fit, predict, first=FIRST, step=STEP)
+    return out
+
+
+def _fit_base(rows: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    return baselines.base_rate(rows[f"outcome_{NAME}"].astype(np.int64), weights)
+
+
+def _predict_base(shares: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    return np.repeat(shares[None], len(rows), axis=0)
+
+
+def _fit_logistic(rows: np.ndarray, weights: np.ndarray, features: tuple[str, ...]) -> baselines.Logistic:
+    return baselines.fit_logistic(rows, weights, NAME, features)
+
+
+def _predict_logistic(model: baselines.Logistic, rows: np.ndarray) -> np.ndarray:
+    return model.predict(rows)
+
+
+def _seen(rows: np.ndarray, latents: np.ndarray) -> list[Seen]:
+    """How the columns at the touch follow the latents."""
+    found, at = [], rows["elapsed"] == 0
+    for column, (own, way) in SEEN.items():
+        values = rows[column][at]
+        known = ~np.isnan(values)
+        ranks = _ranks(values[known])
+        correlations = {
+            name: float(np.corrcoef(ranks, _ranks(latents[at][known, place]))[0, 1]) if known.sum() > 2 else np.nan
+            for place, name in enumerate(LATENTS)
+        }
+        found.append(Seen(column, own, way, int(known.sum()), correlations))
+    return found
+
+
+def _ranks(values: np.ndarray) -> np.ndarray:
+    """Ranks, ties at their mean."""
+    _, number, counts = np.unique(values, return_inverse=True, return_counts=True)
+    return np.asarray((np.cumsum(counts) - (counts + 1) / 2)[number])
+
+
+def _permuted(rows: np.ndarray, days: np.ndarray, weights: np.ndarray, permutations: int) -> list[float]:
+    """Stratified AUC at e = 0 of the logistic regression, once the outcomes of a date's touches are dealt anew among them."""
+    found, first = [], rows["elapsed"] == 0
+    rows, days, weights = rows[first], days[first], weights[first]
+    for seed in range(permutations):
+        of, dealt = np.random.default_rng(seed), rows.copy()
+        for day in np.unique(days):
+            at = np.flatnonzero(days == day)
+            dealt[f"outcome_{NAME}"][at] = rows[f"outcome_{NAME}"][of.permutation(at)]
+        fit = partial(_fit_logistic, features=baselines.TEN["stage_a"])
+        odds = out_of_sample(dealt, days, weights, fit, _predict_logistic, first=FIRST, step=STEP)
+        at = ~np.isnan(odds[:, 0]) & (dealt[f"outcome_{NAME}"] != CHOP)
+        if at.sum() > 2:
+            score, base = metrics.break_given_resolved(odds[at]), metrics.break_given_resolved(baselines.geometry(dealt[at], NAME))
+            found.append(metrics.stratified_auc(score, dealt[f"outcome_{NAME}"][at] == BREAK, np.ones(int(at.sum())), base))
+    return found
