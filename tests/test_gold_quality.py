@@ -147,13 +147,17 @@ def with_books(lake: Lake, dates: list[dt.date]) -> None:
 
 
 def noise(number: int) -> Edit:
-    """Every feature up to 1 % off."""
+    """Every feature up to 1 % off; on the first date others too, and those known that the rest do not have, for want of priors."""
 
     def edit(rows: np.ndarray, _: Text) -> None:
         of = np.random.default_rng(number)
         for feature in FEATURES:
             if not feature.categories:
                 rows[feature.name] *= of.uniform(0.99, 1.01, len(rows))
+                if number == 0 and np.unique(rows[feature.name][~np.isnan(rows[feature.name])]).size < 2:
+                    rows[feature.name] = of.normal(size=len(rows))
+            elif number == 0:
+                rows[feature.name][::2] = (rows[feature.name][::2] + 1) % len(feature.categories)
 
     return edit
 
@@ -313,26 +317,25 @@ def nothing_counted(start: str, end: str) -> Edit:
 
 
 def shifted_family(rows: np.ndarray, _: Text) -> None:
-    """What the approach says of the barrier is ten times its spread higher."""
-    for feature in _approach():
+    """What is said of the order flow is ten times its spread higher."""
+    for feature in _order_flow():
         rows[feature] += 10 * np.nanstd(rows[feature]) + 1
 
 
 def unknown_family(rows: np.ndarray, _: Text) -> None:
-    for feature in _approach():
+    for feature in _order_flow():
         rows[feature] = np.nan
 
 
-def _approach() -> list[str]:
-    """Features of the barrier before the touch, without a highest value, which may be unknown."""
-    return [f.name for f in FEATURES if f.family == "barrier" and f.name.startswith("approach_") and f.high is None and f.null
-            and not f.categories]  # fmt: skip
+def _order_flow() -> list[str]:
+    """Features of the order flow, but for those that need priors."""
+    return [f.name for f in FEATURES if f.family == "order flow" and "integrated" not in f.name]
 
 
 def scaled_sizes(rows: np.ndarray, _: Text) -> None:
     """Contracts counted in tens."""
     for feature in FEATURES:
-        if feature.unit in ("contracts", "contracts/s", "contracts/point", "count") and feature.low != 1:
+        if feature.unit in ("contracts", "contracts/s", "contracts/point", "count", "D", "D/s") and feature.low != 1:
             rows[feature.name] /= 10
 
 
@@ -380,10 +383,14 @@ def unseen(rows: np.ndarray, _: Text) -> None:
 
 @dataclass(frozen=True)
 class GoldDefect(Defect):
-    """`of`: a table of Silver, from which Gold is made; `warm`: beside earlier dates; `books`: earlier dates that the lake has."""
+    """`of`: a table of Silver, from which Gold is made; `warm`: beside earlier dates; `books`: earlier dates that the lake has.
+
+    `everywhere`: the earlier dates' training has the damage too.
+    """
 
     warm: bool = False
     books: tuple[str, ...] = ()
+    everywhere: bool = False
 
     @property
     def damaged(self) -> Table:
@@ -394,6 +401,8 @@ class GoldDefect(Defect):
         books = (FUTURES_MBP10,) if self.books else ()
         lake = beside(warm if self.warm else made, root, self.damaged, *GOLD, *books, *copied)
         with_books(lake, [dt.date.fromisoformat(date) for date in self.books])
+        for number, date in enumerate(EARLIER if self.everywhere else ()):
+            publish(lake, TRAINING, _noisy(number, self.spoil), date=date)
         return lake
 
     def damage(self, lake: Lake) -> None:
@@ -401,6 +410,17 @@ class GoldDefect(Defect):
             store(lake, self.damaged, self.stored)
         else:
             publish(lake, self.damaged, self.spoil, self.facts)
+
+
+def _noisy(number: int, spoil: Edit | None) -> Edit:
+    """An earlier date with noise, and the damage."""
+
+    def edit(rows: np.ndarray, text: Text) -> None:
+        noise(number)(rows, text)
+        if spoil:
+            spoil(rows, text)
+
+    return edit
 
 
 def _out_of_range(table: Table, what: str, edit: Edit, of: Table | None = None, also: tuple[str, ...] = ()) -> tuple[Defect, ...]:
@@ -573,6 +593,8 @@ DEFECTS = (
     _drifting("a family of features shifted", shifted_family),
     _drifting("a family of features unknown", unknown_family),
     _drifting("contracts counted in tens", scaled_sizes),
+    GoldDefect(TRAINING, "telling", "a feature that never changes", put("ofi_60s", 0.25, slice(None)), {"constant": 1, "alike": 0},
+               of=FEATURE_ROWS, warm=True, everywhere=True),
     #
     *_as_written(SEQUENCES, ("steps_complete",)),
     *_out_of_range(SEQUENCES, "an imbalance of 2", put("queue_imbalance", 2, 30)),
@@ -813,7 +835,7 @@ def test_drift_names_the_features(warm: Lake, tmp_path: Path) -> None:
     lake = beside(warm, tmp_path, FEATURE_ROWS, *GOLD)
     publish(lake, FEATURE_ROWS, shifted_family)
     make(lake, TRAIN)
-    found, family = outcome_of(lake, "drift"), _approach()
+    found, family = outcome_of(lake, "drift"), _order_flow()
     assert not found.passed
     values = dict(found.measured)
     assert set(str(values.pop("farthest")).split(", ")) < set(family)

@@ -471,9 +471,9 @@ def reasons(lake: Lake) -> dict[str, list[str]]:
     [
         ("touches", "monitor_band", 0.5, {"touches", "features", "signals", "labels"}),
         ("score", "tau_score", 3.0, {"signals"}),
-        ("fuel", "w_g", 30.0, {"day_summary", "features", "signals"}),
-        ("labels", "halt_seconds", 30.0, {"day_summary", "touches", "labels"}),
-        ("levels", "atr_bars", 10, {"bars", "levels", "day_summary", "touches"}),
+        ("fuel", "w_g", 30.0, {"day_summary", "levels", "features", "signals"}),
+        ("labels", "halt_seconds", 30.0, {"day_summary", "touches", "features", "labels"}),
+        ("levels", "atr_bars", 10, {"bars", "levels", "day_summary", "touches", "features"}),
         ("grid", "reference_clusters", 100, set(STAGE)),
         ("quality", "identity_share_max", 0.5, set()),
         ("bronze", "zstd_level", 3, set()),

@@ -116,10 +116,10 @@ def test_an_older_date_that_comes_late_makes_stale_what_it_changes_and_what_foll
 
     assert all(report.succeeded for report in make(lake, [FIRST]))
     found = reasons(lake, THIRD)
-    assert set(found) == {"priors", *TOUCHED}
+    assert set(found) == {"priors", "levels", *TOUCHED}
     assert found["priors"][0] == f"input silver/day_summary {FIRST} new"
-    assert found["touches"] == ["silver/priors is stale"]
-    assert found["features"] == ["silver/touches is stale", "silver/priors is stale"]
+    assert found["touches"] == ["silver/levels is stale", "silver/priors is stale"]
+    assert found["features"] == ["silver/levels is stale", "silver/touches is stale", "silver/priors is stale"]
     assert found["labels"] == ["silver/touches is stale"]
     assert found["sequences"] == ["gold/training is stale", "silver/touches is stale"]
     found = reasons(lake, SECOND)  # its contract is now chosen by the first date's volume, no longer by the calendar
@@ -131,14 +131,14 @@ def test_an_older_date_that_comes_late_makes_stale_what_it_changes_and_what_foll
 
     said = status(lake)  # neither looking nor waiting changes anything
     assert f"{THIRD} silver/priors is stale: input silver/day_summary {FIRST} new" in said.output
-    assert f"{THIRD} and so are touches, features, signals, labels, training, sequences" in said.output
+    assert f"{THIRD} and so are levels, touches, features, signals, labels, training, sequences" in said.output
     assert {date: [files(lake.folder(table, date)) for table in EVERY] for date in (SECOND, THIRD)} == before
     assert {key: content for key, content in contents(lake).items() if key[1] != FIRST} == without
 
     reports = make(lake, [SECOND, THIRD])
     assert all(report.succeeded for report in reports)
     unchanged = {line.split()[0] for line in reports[1].lines if line.endswith("unchanged")}
-    assert unchanged >= {*NAMES} - {"priors", *TOUCHED}
+    assert unchanged >= {*NAMES} - {"priors", "levels", *TOUCHED}
     assert not unchanged & {"priors", "touches", "features", "signals"}
     assert {date: reasons(lake, date) for date in DATES} == {date: {} for date in DATES}
     assert contents(lake) == contents(in_order)
@@ -191,7 +191,7 @@ CHANGES: Mapping[str, Mapping[str, object]] = {
     "live": {"frame_ms": 40.0},
 }
 OPTIONS = {"option_flow", "open_interest"}
-FUELLED = {"day_summary", "features", "signals", "training", "sequences"}  # what reads options, and what follows it on the date
+FUELLED = {"day_summary", "levels", *TOUCHED}  # what reads options, and what follows it on the date
 SILVER_GOLD = {*BOOK, *OPTIONS, "priors", *TOUCHED}
 OWN: Mapping[str, set[str]] = {  # the tables that read a group of parameters themselves
     "instrument": {*NAMES} - {"training"},
@@ -200,13 +200,13 @@ OWN: Mapping[str, set[str]] = {  # the tables that read a group of parameters th
     "bronze": {table.name for table in BRONZE},
     "quality": set(),
     "grid": SILVER_GOLD - {"training"},
-    "levels": {"bars", "levels", "day_summary", "touches"},
+    "levels": {"bars", "levels", "day_summary", "touches", "features"},
     "touches": {"touches", "features", "signals", "labels"},
     "barrier": {"day_summary", "features", "signals"},
     "tape": {"snaps", "prints", "flow", "day_summary", "features", "signals"},
-    "fuel": {"day_summary", "features", "signals", "sequences"},
+    "fuel": {"day_summary", "levels", "features", "signals", "sequences"},
     "score": {"signals"},
-    "labels": {"day_summary", "touches", "labels", "training"},
+    "labels": {"day_summary", "touches", "features", "labels", "training"},
     "priors": {"day_summary", "priors", "touches", "features", "signals"},
     "sequences": {"sequences"},
     "live": set(),
@@ -220,12 +220,12 @@ ALL: Mapping[str, set[str]] = {  # and those that follow, of a date with earlier
     "grid": SILVER_GOLD,
     "levels": {"bars", "levels", "day_summary", "priors", *TOUCHED},
     "touches": TOUCHED,
-    "barrier": {"day_summary", "priors", *TOUCHED},
+    "barrier": {"day_summary", "priors", "levels", *TOUCHED},
     "tape": {"snaps", "prints", "flow", "bars", "levels", "day_summary", "priors", *TOUCHED},
-    "fuel": {"day_summary", "priors", *TOUCHED},
+    "fuel": {"day_summary", "priors", "levels", *TOUCHED},
     "score": {"signals", "training", "sequences"},
-    "labels": {"day_summary", "priors", *TOUCHED},
-    "priors": {"day_summary", "priors", *TOUCHED},
+    "labels": {"day_summary", "priors", "levels", *TOUCHED},
+    "priors": {"day_summary", "priors", "levels", *TOUCHED},
     "sequences": {"sequences"},
     "live": set(),
 }
@@ -283,7 +283,7 @@ def test_a_changed_file_makes_stale_what_was_made_from_it_and_what_follows(made:
     name = f"options/glbx-mdp3-{SECOND:%Y%m%d}.trades.dbn.zst"
     second, third = reasons(made, SECOND), reasons(made, THIRD)
     assert set(second) == {"option_trades", *OPTIONS, *FUELLED}
-    assert set(third) == {*second, "priors", *TOUCHED}  # its evening is in the file too, and its priors come from the second date
+    assert set(third) == {*second, "priors"}  # its evening is in the file too, and its priors come from the second date
     for found in (second, third):
         assert found["option_trades"] == [f"input {name} changed"]
         assert {tuple(found[one]) for one in OPTIONS} == {("bronze/option_trades is stale",)}
@@ -378,7 +378,7 @@ def test_status_of_a_sound_lake(made: Lake) -> None:
 def test_status_marks_what_is_stale_and_nothing_else(made: Lake) -> None:
     rewrite(file_of(made.root, "options", "trades", SECOND), shortened)
     stale = {(name, date) for name in ("option_trades", *OPTIONS, *FUELLED) for date in (SECOND, THIRD)}
-    stale |= {(name, THIRD) for name in ("priors", *TOUCHED)}
+    stale |= {("priors", THIRD)}
     found = marks(made)
     assert {key for key, mark in found.items() if mark == "~"} == stale
     assert by_stage(made) == {FIRST: "✓✓✓", SECOND: "~~~", THIRD: "~~~"}

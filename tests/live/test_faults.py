@@ -249,17 +249,17 @@ def test_a_server_that_is_away_for_17_seconds(live: Rig) -> None:
 
 
 def test_joining_late_says_nothing_that_reaches_behind(live: Rig) -> None:
-    """From 09:00 on: no premarket levels, averages too late to know; the opening range, and the payload says partial."""
+    """From 09:00 on: no premarket levels, averages too late to know; opening range and VWAP, and the payload says partial."""
     live.engine()
     live.feed(DATE, "--speed", "0", "--join", "09:00")
     live.finish()
     told = live.said()
     rows = told.rows["levels"]
-    assert set(rows["kind"].tolist()) <= {2, 3} and len(rows) == 2  # OR_HIGH and OR_LOW
+    assert set(rows["kind"].tolist()) == {2, 3, 11, 12, 13}  # OR_HIGH and OR_LOW, VWAP and its bands
     assert b'"partial":true' in told.lines[max(told.lines)]
     assert ended(live)["partial"] is True
     whole = Lake(live.lake, live.config()).rows(LEVELS, DATE)
-    assert rows.tobytes() == whole[np.isin(whole["kind"], [2, 3])].tobytes()
+    assert rows.tobytes() == whole[np.isin(whole["kind"], [2, 3, 11, 12, 13])].tobytes()
 
 
 def test_definitions_of_before_are_there_after_joining_late(live: Rig) -> None:
@@ -295,7 +295,7 @@ def test_the_replay_is_steered(live: Rig) -> None:
     live.control(do="seek", to="11:00")
     wait_for(live, lambda one: one["run"] not in (None, first))
     second = live.run()
-    assert still(live) >= at + 89 * 60 * 10**9
+    wait_for(live, lambda one: one["run"] == second and one["watermark"] >= at + 89 * 60 * 10**9)
     live.control(do="seek", to="10:00")
     wait_for(live, lambda one: one["run"] not in (None, first, second))
     assert live.control(do="speed", speed="x").get("error") and live.control(do="leap").get("error")
