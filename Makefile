@@ -30,12 +30,14 @@ LIVE_FROM ?= 09:25
 	touch $@
 
 demo: .venv/base
-	$(BIN)/spymaster simulate --dates $(DEMO_FROM):$(DEMO_LAST) --events-per-session $(DEMO_EVENTS) --seed 7
+	$(BIN)/spymaster simulate --dates $(DEMO_FROM):$(DEMO_LAST) --events-per-session $(DEMO_EVENTS) --seed 7 --world LINEAR
 	$(BIN)/spymaster backfill $(DEMO_FROM) $(DEMO_LAST)
 	@echo
 	$(BIN)/spymaster status
 	@echo
 	$(BIN)/spymaster outcomes
+	@echo
+	$(BIN)/spymaster truth-check --out $(SPYMASTER_DATA)/truth-check.html
 	@echo
 	$(BIN)/spymaster inspect $(DEMO_LAST)
 	@echo "Next: 'make dev', then http://localhost:3000/assets/gold/training?partition=$(DEMO_LAST)&view=partitions"

@@ -30,9 +30,9 @@ FIRST: Final = 20  # dates before the first that is tested
 STEP: Final = 5  # dates from one fit to the next
 LATENTS: Final = {"w": "withdrawal of the defending side", "a": "aggression toward the break", "g": "dealers' gamma"}
 SEEN: Final = {  # columns at the touch -> the latent that should move them, and which way
-    "approach_replenishment_ratio": ("w", -1), "approach_pull_ratio": ("w", 1), "approach_barrier_delta_share": ("w", -1),
-    "wall_ratio": ("w", -1), "approach_pulled_rate_60": ("w", 1), "approach_added_rate_60": ("w", -1),
-    "approach_tape_imbalance": ("a", 1), "ofi_near_level_60s": ("a", 1), "force_mass_ratio": ("a", 1),
+    "approach_replenishment_ratio": ("w", -1), "approach_barrier_delta_share": ("w", -1), "wall_ratio": ("w", -1),
+    "approach_pulled_rate_60": ("w", 1), "approach_added_rate_60": ("w", -1),
+    "signed_volume_30s": ("a", 1), "signed_volume_60s": ("a", 1), "approach_tape_imbalance": ("a", 1),
     "gamma_exposure": ("g", 1), "gex_above_3strike": ("g", 1), "gex_below_3strike": ("g", 1),
 }  # fmt: skip
 
@@ -101,7 +101,7 @@ def check(lake: Lake, dates: Sequence[dt.date], permutations: int = 5, on_progre
         parts.append(_date(lake, date))
         if on_progress:
             on_progress("truth", done + 1, len(dates))
-    rows, days, odds, latents, same, touches = (np.concatenate([part[place] for part in parts]) for place in range(6))
+    rows, days, odds, latents, own, same, touches = (np.concatenate([part[place] for part in parts]) for place in range(7))
     manifest = lake.manifest(PATH_TRUTH, dates[0])
     kept = baselines.usable(rows, NAME) & ~np.isnan(odds[:, 0])
     weights = episode_weights(rows["t_label_start"][kept], rows["t_label_end"][kept], episodes_of(rows[kept], days[kept]))
@@ -112,13 +112,13 @@ def check(lake: Lake, dates: Sequence[dt.date], permutations: int = 5, on_progre
         same_touches=int(same.sum()),
         shares=_shares(rows[kept], days[kept]),
         scorers=_scorers(rows[kept], days[kept], odds[kept], weights),
-        seen=_seen(rows, latents),
+        seen=_seen(rows, latents, own),
         permuted=_permuted(rows[kept], days[kept], weights, permutations),
     )
 
 
 def _date(lake: Lake, date: dt.date) -> tuple[np.ndarray, ...]:
-    """Rows of training, their day, the oracle's odds and latents (at the touch); of the date: touches seen alike, and all."""
+    """Rows of training, their day, the oracle's odds, latents at the touch, whether it began a drift; touches seen alike, all."""
     rows, path, touches = lake.rows(TRAINING, date), lake.rows(PATH_TRUTH, date), lake.rows(TOUCHES, date)
     planted = lake.rows(TOUCHES_TRUTH, date)
     of, tick = touches[rows["touch"]], lake.config.instrument.tick / lake.config.instrument.point
@@ -133,7 +133,9 @@ def _date(lake: Lake, date: dt.date) -> tuple[np.ndarray, ...]:
     ours = {(int(one["t0"]), int(one["kind"]), int(one["direction"])) for one in touches}
     theirs = {(int(one["ts"]), int(one["kind"]), int(one["direction"])) for one in planted}
     days = np.full(len(rows), date.toordinal())
-    return rows, days, odds, latents, np.array([len(ours & theirs)]), np.array([len(ours | theirs)])
+    began = {(int(one["ts"]), int(one["kind"])) for one in planted if one["own"]}
+    own = np.array([(int(one["t0"]), int(one["kind"])) in began for one in of], bool)
+    return rows, days, odds, latents, own, np.array([len(ours & theirs)]), np.array([len(ours | theirs)])
 
 
 def _shares(rows: np.ndarray, days: np.ndarray) -> list[Share]:
@@ -202,9 +204,9 @@ def _predict_logistic(model: baselines.Logistic, rows: np.ndarray) -> np.ndarray
     return model.predict(rows)
 
 
-def _seen(rows: np.ndarray, latents: np.ndarray) -> list[Seen]:
-    """How the columns at the touch follow the latents."""
-    found, at = [], rows["elapsed"] == 0
+def _seen(rows: np.ndarray, latents: np.ndarray, began: np.ndarray) -> list[Seen]:
+    """How the columns at the touch follow the latents; of touches that started a drift: the book faces their levels."""
+    found, at = [], (rows["elapsed"] == 0) & began
     for column, (own, way) in SEEN.items():
         values = rows[column][at]
         known = ~np.isnan(values)

@@ -144,6 +144,16 @@ def ofi_near_level(rows, touch, seconds, config):
     return over(sign(touch) * total, touch["depth"])
 
 
+def signed_volume(rows, touch, seconds, config):
+    """Lots that aggressors bought less those that they sold, toward the break, over what is usual in so many seconds."""
+    if not touch["minute_volume"]:
+        return None
+    first = max(0, touch["k"] - snaps_in(seconds, config))
+    prints = [one for k in range(first + 1, touch["k"] + 1) for one in rows.prints_at(k)]
+    lots = sum(one["size"] * {"B": 1, "A": -1, "N": 0}[one["side"]] for one in prints)
+    return sign(touch) * lots / (Fraction(touch["minute_volume"]) * seconds / 60)
+
+
 def order_flow_columns(rows, touch, session, config, priors):
     values, loadings = {}, known_loadings(touch, session, config, priors)
     for seconds in FLOW_SECONDS:
@@ -152,6 +162,7 @@ def order_flow_columns(rows, touch, session, config, priors):
         values[f"ofi_{seconds}s"] = ofi_sum(rows, touch, seconds, config)
         values[f"ofi_integrated_{seconds}s"] = ofi_integrated(rows, touch, seconds, loadings, config)
         values[f"ofi_near_level_{seconds}s"] = ofi_near_level(rows, touch, seconds, config)
+        values[f"signed_volume_{seconds}s"] = signed_volume(rows, touch, seconds, config)
     short, long = values["ofi_30s"], values["ofi_120s"]
     values["ofi_acceleration"] = None if short is None else short / 30 - long / 120
     return values

@@ -35,6 +35,7 @@ FIT = ("velocity", "acceleration", "jerk", "fit_error", "path_efficiency")
 NAMES = {
     *(f"ofi_{i}_{w}s" for w in (30, 60, 120, 300) for i in range(10)),
     *(f"{name}_{w}s" for name in ("ofi", "ofi_integrated", "ofi_near_level") for w in (30, 60, 120, 300)),
+    *(f"signed_volume_{w}s" for w in (30, 60, 120, 300)),
     "ofi_acceleration",
     *(f"{name}_{w}min" for name in FIT for w in (1, 3, 5, 10, 20)),
     "barrier_delta_1min", "barrier_delta_3min", "barrier_delta_5min", "attacking_depth", "depth_imbalance",

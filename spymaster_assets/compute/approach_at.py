@@ -146,7 +146,7 @@ def _sign(touch: np.ndarray) -> int:
 
 
 def _order_flow(touch: np.ndarray, known: Known, at: ApproachParams) -> dict[str, float]:
-    """Imbalances by window, in multiples of D."""
+    """Imbalances by window, in multiples of D, and signed volume over the usual one."""
     k, sign, depth, second = int(touch["k"][0]), _sign(touch), float(touch["depth"][0]), at.clock.second
     found: dict[str, float] = {}
     near, windows = np.zeros(len(OFI_WINDOWS), np.int64), np.array(OFI_WINDOWS) * second
@@ -158,6 +158,13 @@ def _order_flow(touch: np.ndarray, known: Known, at: ApproachParams) -> dict[str
         found[f"ofi_{seconds}s"] = sign * int(imbalance.sum()) / (10 * depth)
         found[f"ofi_integrated_{seconds}s"] = sign * integrated(imbalance, at.loadings, depth)
         found[f"ofi_near_level_{seconds}s"] = sign * net / depth
+        start, end, usual = (
+            known.snaps[max(k - seconds * second, 0)],
+            known.snaps[k],
+            float(touch["minute_volume"][0]) * seconds / 60,
+        )
+        toward = sign * int(end["buy_volume"] - start["buy_volume"] - end["sell_volume"] + start["sell_volume"])
+        found[f"signed_volume_{seconds}s"] = toward / usual if usual else math.nan
     found["ofi_acceleration"] = found["ofi_30s"] / 30 - found["ofi_120s"] / 120
     return found
 

@@ -56,6 +56,11 @@ def _order_flow() -> Iterator[Feature]:
             f"ofi_near_level_{seconds}s", "order flow", "D", "bids' less asks' net additions within 8 ticks of the level",
             window, _D,
         )  # fmt: skip
+    for seconds in OFI_WINDOWS:
+        yield _known(
+            f"signed_volume_{seconds}s", "order flow", "ratio", "aggressors' lots toward the break over the usual volume",
+            f"{seconds} s before the touch", "minute volume unknown or 0",
+        )  # fmt: skip
     yield _known(
         "ofi_acceleration", "order flow", "D/s", "imbalance a second over 30 s, less that over 120 s", "120 s before the touch", _D
     )

@@ -17,7 +17,7 @@ REACH: Final = 5.0  # standard deviations at which a feature is cut off: ratios 
 TEN: Final = {
     "stage_a": (
         "approach_barrier_delta_share", "approach_pull_ratio", "approach_replenishment_ratio", "wall_ratio", "depth_imbalance",
-        "approach_tape_imbalance", "approach_tape_velocity", "ofi_60s", "gamma_exposure", "gex_asymmetry",
+        "approach_tape_imbalance", "signed_volume_60s", "ofi_60s", "gamma_exposure", "gex_asymmetry",
     ),
     "stage_b": (
         "barrier_delta_share", "pull_ratio", "replenishment_ratio", "wall_ratio", "depth_imbalance",

@@ -2,9 +2,10 @@
 
 Latents are Ornstein-Uhlenbeck processes, standard normal: withdrawal w of the side that defends a level and aggression a toward
 the break forget in 10 minutes, dealers' gamma g in an hour. Near a level w makes resting orders behind the best leave sooner and
-come more rarely, a makes market orders toward the break more frequent; g is what dealers hold, towards which option customers
-trade (`options`), and dampens the volatility of F all day. At a touch S = (w, a, g and w g, weighted)/sd is frozen, and F drifts
-toward the break by s S sigma sqrt(240 s) within the next 240 s. A touch while a drift runs starts none.
+come more rarely; a brings more market orders toward the break (away from it where negative), which hidden orders absorb, so that
+they do not move the price themselves; g is what dealers hold, towards which option customers trade (`options`), and dampens the
+volatility of F all day. At a touch S = (w, a, g and w g, weighted)/sd is frozen, and F drifts toward the break by
+s S sigma sqrt(240 s) within the next 240 s. A touch while a drift runs starts none.
 
 Levels and touches follow docs/physics.md, sections 2 and 3, on the prints of the front contract; nothing here calls the code that
 the pipeline finds them with.
@@ -35,7 +36,7 @@ MEMORY: Final = (600, 600, 3600)  # seconds, of w, a and g
 DRIFT_STEPS: Final = 2_400  # 240 s
 DRIFT_ROOT: Final = 3_210_601  # sqrt(2400) in 16.16
 NEAR: Final = 16  # ticks from a level within which latents move the book
-LOUDNESS: Final = (Decimal("0.5"), Decimal("0.5"))  # of w on resting orders, of a on market orders
+LOUDNESS: Final = (Decimal("0.8"), Decimal("1.2"))  # of w on resting orders, of a on market orders
 CALM: Final = Decimal("0.15")  # of g on the logarithm of volatility
 TABLE: Final = 96  # cells of exp per unit
 TABLE_SPAN: Final = 3  # it runs from -3 to 3
@@ -364,7 +365,8 @@ def _face(drive: Any, k: int, path: np.ndarray, sigma: np.ndarray, found: np.nda
     w, a, _ = _latents(drive, drive["way"], min(k // 4, found.shape[1] - 1), path, sigma, found)
     side = 1 if drive["way"] > 0 else 0
     loud = drive["loudness"]
-    factors[side, 0], factors[1 - side, 0] = _exp(drive, (loud[1] * a) >> 16), _exp(drive, -(loud[1] * a) >> 16)
+    more = _exp(drive, (loud[1] * abs(a)) >> 16)
+    factors[side if a > 0 else 1 - side, 0] = more
     factors[side, 1], factors[side, 2] = _exp(drive, (loud[0] * w) >> 16), _exp(drive, -(loud[0] * w) >> 16)
 
 

@@ -182,8 +182,18 @@ def _inside(book: Any, rules: Any) -> int:
 
 @kernel
 def _trade(book: Any, rules: Any, wire: Any, side: int, bits: int, out: np.ndarray) -> None:
-    """A market order takes from `side`: sends T per price (some in two parts), then tells the change."""
+    """A market order takes from `side`: sends T per price (some in two parts), then tells the change.
+
+    Those that a latent adds meet hidden orders at the best: it is refilled as it is taken from.
+    """
     size, aggressor, emptied = rules["trade_sizes"][bits & 0xFFF], 1 - side, False
+    factor = book["factors"][side, 0]
+    if ((bits >> 51) & 0x7FF) * factor < (factor - ONE) << 11:
+        at = book["best"][side]
+        tell(book, rules, TRADE, aggressor, at, size, 0)
+        send(book, rules, wire, out)
+        tell(book, rules, ADD, side, at, size, 0)
+        return
     taken = at = sent = levels = 0
     while True:
         at = book["best"][side]

@@ -169,7 +169,7 @@ def _deal(rules: Any, row: Any, target: int, base: int, held: np.ndarray) -> int
     steered = rules["held"] > 0 and 0 <= own < held.size
     buys = rules["buys"]
     if steered:
-        buys += (held[own] - ((target * rules["held"]) >> 16)) * (ONE // 4) // rules["held"]
+        buys += (held[own] - ((target * rules["held"]) >> 16)) * (ONE // 2) // rules["held"]
     customer = 1 if bits & 0xFFFF < buys else -1
     row["size"] = rules["sizes"][(bits >> 16) & 0xFFF]
     if (bits >> 28) & 0xFFFF < BLOCKS:
