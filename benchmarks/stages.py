@@ -78,7 +78,18 @@ def held(root: Path, what: str) -> Any:
 
     from benchmarks import peers
     from spymaster_assets.silver import book_records
-    from spymaster_assets.tables import FLOW, FUTURES_MBP10, OPEN_INTEREST, OPTION_FLOW, PRINTS, PRIORS, SNAPS, TOUCHES
+    from spymaster_assets.tables import (
+        BARS,
+        FLOW,
+        FUTURES_MBP10,
+        LEVELS,
+        OPEN_INTEREST,
+        OPTION_FLOW,
+        PRINTS,
+        PRIORS,
+        SNAPS,
+        TOUCHES,
+    )  # fmt: skip
 
     if what == "options":
         from benchmarks.options import options
@@ -90,7 +101,8 @@ def held(root: Path, what: str) -> Any:
         return np.concatenate([rows for rows, _ in zip(records, range(IN_MEMORY // 4096), strict=False)])
     if what == "frame":
         return peers.read(silver.lake.path(FUTURES_MBP10, DATE)).head(IN_MEMORY // 4096 * 4096).collect()
-    day = silver.day(SNAPS, PRINTS, FLOW, OPTION_FLOW, OPEN_INTEREST, TOUCHES, PRIORS)
+    day = silver.day(SNAPS, PRINTS, FLOW, OPTION_FLOW, OPEN_INTEREST, BARS, LEVELS, TOUCHES, PRIORS)
+    day.advance_samples()
     return day, np.array([k for number in range(day.touches.count) for k in day.landmarks(number)])
 
 
@@ -284,7 +296,7 @@ def features(root: Path) -> tuple[int, int]:
     """Ours: every feature at every landmark of the date, ten times."""
     day, _ = held(root, "day")
     for _ in range(10):
-        day.features.count, day._features_until = 0, 0
+        day.features.count, day.approach.count, day._features_until = 0, 0, 0
         day.advance_features()
     return day.features.count * 10, 0
 

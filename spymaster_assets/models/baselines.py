@@ -16,12 +16,12 @@ RIDGE: Final = 10.0  # per squared coefficient, over a weight of one per episode
 REACH: Final = 5.0  # standard deviations at which a feature is cut off: ratios have long tails
 TEN: Final = {
     "stage_a": (
-        "approach_barrier_delta_share", "approach_pull_ratio", "approach_replenishment_ratio", "wall_ratio", "depth_imbalance",
-        "approach_tape_imbalance", "signed_volume_60s", "ofi_60s", "gamma_exposure", "gex_asymmetry",
+        "approach_barrier_delta_share", "approach_added_rate_60", "approach_pulled_rate_60", "approach_replenishment_ratio",
+        "wall_ratio", "depth_imbalance", "signed_volume_60s", "signed_volume_120s", "gamma_exposure", "gex_above_3strike",
     ),
     "stage_b": (
         "barrier_delta_share", "pull_ratio", "replenishment_ratio", "wall_ratio", "depth_imbalance",
-        "tape_imbalance", "tape_velocity", "ofi_60s", "gamma_exposure", "gex_asymmetry",
+        "tape_imbalance", "tape_velocity", "signed_volume_60s", "gamma_exposure", "gex_above_3strike",
     ),
 }  # barrier, tape and fuel: at the touch, and of the reaction after it  # fmt: skip
 

@@ -249,9 +249,9 @@ def test_a_long_tail_is_cut_off():
     rows, _, _ = world(20, 10, seed=4)
     fitted = fit_logistic(rows, np.ones(200), H, STAGE_A)
     far, five = rows[:1].copy(), rows[:1].copy()
-    far["approach_pull_ratio"] = 1e9
-    at = STAGE_A.index("approach_pull_ratio")
-    five["approach_pull_ratio"] = fitted.centre[at] + 5 * fitted.scale[at]
+    far["approach_pulled_rate_60"] = 1e9
+    at = STAGE_A.index("approach_pulled_rate_60")
+    five["approach_pulled_rate_60"] = fitted.centre[at] + 5 * fitted.scale[at]
     assert fitted.predict(far) == approx(fitted.predict(five))
     assert fitted.predict(far) != approx(fitted.predict(rows[:1]), rel=0.01)
 

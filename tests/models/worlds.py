@@ -12,7 +12,7 @@ COLUMNS = (
     "geometry_break_4min", "geometry_bounce_4min", "geometry_chop_4min", *TEN["stage_a"],
 )  # fmt: skip
 DTYPE = np.dtype([(name, TRAINING.dtype[name]) for name in COLUMNS])
-EFFECT = {"approach_pull_ratio": (0.8, -0.8, 0.0), "approach_tape_imbalance": (0.2, 0.2, -0.4)}  # on the log-odds of each class
+EFFECT = {"approach_pulled_rate_60": (0.8, -0.8, 0.0), "signed_volume_60s": (0.2, 0.2, -0.4)}  # on the log-odds of each class
 
 
 def drawn(probabilities, rng):
