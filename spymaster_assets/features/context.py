@@ -58,7 +58,7 @@ def _order_flow() -> Iterator[Feature]:
         )  # fmt: skip
     for seconds in OFI_WINDOWS:
         yield _known(
-            f"signed_volume_{seconds}s", "order flow", "ratio", "aggressors' lots toward the break over the usual volume",
+            f"signed_volume_{seconds}s", "tape", "ratio", "aggressors' lots toward the break over the usual volume",
             f"{seconds} s before the touch", "minute volume unknown or 0",
         )  # fmt: skip
     yield _known(

@@ -68,7 +68,7 @@ def test_ten_are_ten_numbers_of_barrier_tape_and_fuel():
     """Known at their stage: what reacts is unknown at the touch, and what is fixed then would not move after it."""
     for stage, names in TEN.items():
         assert len(set(names)) == 10
-        assert {REGISTRY[name].family for name in names} >= {"barrier", "tape", "fuel", "order flow"}
+        assert {REGISTRY[name].family for name in names} >= {"barrier", "tape", "fuel"}
         assert not any(REGISTRY[name].categories for name in names)
         assert any(REGISTRY[name].reaction for name in names) == (stage == "stage_b")
     assert not any(name.startswith("approach_") for name in TEN["stage_b"])
@@ -278,8 +278,8 @@ def test_only_the_registrys_numbers_can_be_learnt_from(name):
 
 def test_an_infinite_feature_is_refused():
     rows, _, _ = world(2, 5, seed=6)
-    rows["ofi_60s"][3] = math.inf
-    with pytest.raises(ValueError, match="ofi_60s"):
+    rows["signed_volume_120s"][3] = math.inf
+    with pytest.raises(ValueError, match="signed_volume_120s"):
         fit_logistic(rows, np.ones(10), H, STAGE_A)
 
 
