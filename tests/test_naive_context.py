@@ -104,7 +104,7 @@ def path_day(count, offset, k, **touch):
 
 
 def test_every_column_is_there_on_every_toy_day():
-    assert len(NAMES) == 153
+    assert len(NAMES) == 157
     for _, day in toy_days.all_days():
         for touch in day.touches:
             for k in (touch["k"], touch["k"] + 10):
@@ -145,6 +145,18 @@ def test_order_flow_imbalance_of_an_early_touch_begins_at_snap_0():
         values,
         {"ofi_1_30s": 40 / 90, "ofi_1_300s": 40 / 90, "ofi_60s": 1100 / 900, "ofi_acceleration": 1100 / 900 * (1 / 30 - 1 / 120)},
     )
+
+
+def test_signed_volume():
+    """Bought 7 and 5, sold 2, 9 without a side; 200 lots a minute are usual. The first print lies right before the window of 30 s."""
+    trades = [(480, 10, L - 3, 7, "B"), (481, 10, L - 3, 5, "B"), (500, 10, L - 2, 9, "N"), (600, 240, L, 2, "A")]
+    day = toy_day(700, {0: QUIET_BOOK}, trades)
+    up, down = (context(day, toy_touch(day, way, k=600)) for way in ("UP", "DOWN"))
+    expected = {"signed_volume_30s": 3 / 100, "signed_volume_60s": 10 / 200, "signed_volume_120s": 10 / 400}
+    has(up, expected)
+    has(down, {name: -value for name, value in expected.items()})
+    for usual in (None, 0.0):
+        has(context(day, toy_touch(day, k=600, minute_volume=usual)), dict.fromkeys(expected))
 
 
 def test_integrated_order_flow_imbalance():
