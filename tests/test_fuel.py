@@ -25,6 +25,7 @@ from spymaster_assets.simulator import definitions, price
 from spymaster_assets.simulator.options import SKEW, SMILE, total_volatility
 from spymaster_assets.simulator.rng import ONE
 from spymaster_assets.simulator.truth import simulate_with_truth
+from spymaster_assets.states import BREAK_TRIGGER, REJECT_TRIGGER
 from spymaster_assets.tables import FEATURE_ROWS, OPEN_INTEREST, OPTION_FLOW, PRIORS, SIGNALS, SNAPS, TOUCHES
 from tests.build import rewrite
 
@@ -186,3 +187,16 @@ def test_gamma_with_the_true_volatility(whole: tuple[Lake, dt.date]) -> None:
     error = np.abs(rows["gamma_exposure"] - net)[gross > 1] / gross[gross > 1]
     assert len(error) > 20 and not np.isnan(error).any()
     assert np.median(error) < 0.04 and error.max() < 0.06  # measured: .019 and .038, .027 and .039
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("net", "fires", "stays"), [(0.9, BREAK_TRIGGER, REJECT_TRIGGER), (-0.9, REJECT_TRIGGER, BREAK_TRIGGER)])
+def test_strong_fuel_fires_the_trigger_of_its_side(net: float, fires: int, stays: int, tmp_path: Path) -> None:
+    """Customers who buy nearly all make the score break, customers who sell nearly all make it bounce."""
+    lake = Lake(tmp_path, CONFIG)
+    simulate_with_truth(lake, [TUESDAY], 300_000, 9, {TUESDAY: net})
+    rows = made(tmp_path, TUESDAY).rows(SIGNALS, TUESDAY)
+    touches = len(np.unique(rows["touch"]))
+    fired = {state: len(np.unique(rows["touch"][rows["trigger"] == state])) for state in (fires, stays)}
+    print(f"net {net}: of {touches} touches {fired[fires]} on its side, {fired[stays]} on the other")
+    assert fired[fires] > 0.2 * touches and fired[stays] < 0.1 * touches
