@@ -28,6 +28,7 @@ NAME: Final = "4min"
 SECONDS: Final = 240.0
 FIRST: Final = 20  # dates before the first that is tested
 STEP: Final = 5  # dates from one fit to the next
+GROUPS: Final = ((0,), (5, 15, 30), (60, 120, 240))  # landmarks, seconds: what tells fades with the drift that is left
 LATENTS: Final = {"w": "withdrawal of the defending side", "a": "aggression toward the break", "g": "dealers' gamma"}
 SEEN: Final = {  # columns at the touch -> the latent that should move them, and which way
     "approach_replenishment_ratio": ("w", -1), "approach_barrier_delta_share": ("w", -1), "wall_ratio": ("w", -1),
@@ -179,9 +180,10 @@ def _scored(name: str, elapsed: int, rows: np.ndarray, days: np.ndarray, odds: n
 
 
 def _walk(rows: np.ndarray, days: np.ndarray, weights: np.ndarray, what: str | None) -> np.ndarray:
-    """Probabilities of a scorer that learns from earlier dates; one fit for the touch, one for what comes after it."""
+    """Probabilities of a scorer that learns from earlier dates; one fit for each group of landmarks."""
     out = np.full((len(rows), 3), np.nan)
-    for stage, part in (("stage_a", rows["elapsed"] == 0), ("stage_b", rows["elapsed"] > 0)):
+    for group in GROUPS:
+        part, stage = np.isin(rows["elapsed"], group), "stage_b" if any(group) else "stage_a"
         fit: Any = partial(_fit_logistic, features=baselines.TEN[stage]) if what else _fit_base
         predict: Any = _predict_logistic if what else _predict_base
         out[part] = out_of_sample(rows[part], days[part], weights[part], fit, predict, first=FIRST, step=STEP)

@@ -148,7 +148,7 @@ def test_order_flow_imbalance_of_an_early_touch_begins_at_snap_0():
 
 
 def test_signed_volume():
-    """Bought 7 and 5, sold 2, 9 without a side; 200 lots a minute are usual. The first print lies right before the window of 30 s."""
+    """Bought 7 and 5, sold 2, 9 without a side; 200 lots a minute are usual. The first print lies right before the last 30 s."""
     trades = [(480, 10, L - 3, 7, "B"), (481, 10, L - 3, 5, "B"), (500, 10, L - 2, 9, "N"), (600, 240, L, 2, "A")]
     day = toy_day(700, {0: QUIET_BOOK}, trades)
     up, down = (context(day, toy_touch(day, way, k=600)) for way in ("UP", "DOWN"))
