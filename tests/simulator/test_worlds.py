@@ -1,6 +1,10 @@
 """Worlds: latents, the touches that the simulator sees for itself, the drifts that they start, and what this does to the book."""
 
 import datetime as dt
+import hashlib
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +25,7 @@ from spymaster_assets.simulator.world import WORLDS, World, world_of
 from spymaster_assets.simulator.write import simulate
 from spymaster_assets.states import LEVEL_KINDS
 from spymaster_assets.tables import PATH_TRUTH, TOUCHES_TRUTH
+from tests.test_golden import PLAIN_MACHINE
 
 CONFIG, DATE, EVENTS = Config(), dt.date(2025, 6, 3), 60_000
 SESSION = calendar(CONFIG).session(DATE)
@@ -131,6 +136,21 @@ def test_the_same_seed_and_world_give_the_same_bytes(linear: Run, tmp_path: Path
     assert Run(tmp_path / "other", WORLDS["LINEAR"], seed=7).rows.tobytes() != linear.rows.tobytes()
     stronger = Run(tmp_path / "stronger", replace(WORLDS["LINEAR"], s=0.9))
     assert stronger.rows.tobytes() != linear.rows.tobytes()
+
+
+@pytest.mark.slow
+def test_the_same_bytes_without_fma(linear: Run, tmp_path: Path) -> None:
+    """In a process of its own, compiled for a plain machine."""
+    code = (
+        "import sys, pathlib, hashlib; from tests.simulator.test_worlds import Run, WORLDS; "
+        "print(hashlib.sha256(Run(pathlib.Path(sys.argv[1]), WORLDS['LINEAR']).rows.tobytes()).hexdigest())"
+    )
+    env = os.environ | PLAIN_MACHINE | {"NUMBA_CACHE_DIR": str(tmp_path / "cache")}
+    told = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "plain")], check=True, env=env, cwd=Path(__file__).parents[2], capture_output=True,
+        text=True,
+    )  # fmt: skip
+    assert told.stdout.strip() == hashlib.sha256(linear.rows.tobytes()).hexdigest()
 
 
 def test_shift_turns_the_sign_from_its_date_on() -> None:
