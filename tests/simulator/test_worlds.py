@@ -146,10 +146,8 @@ def test_the_same_bytes_without_fma(linear: Run, tmp_path: Path) -> None:
         "print(hashlib.sha256(Run(pathlib.Path(sys.argv[1]), WORLDS['LINEAR']).rows.tobytes()).hexdigest())"
     )
     env = os.environ | PLAIN_MACHINE | {"NUMBA_CACHE_DIR": str(tmp_path / "cache")}
-    told = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path / "plain")], check=True, env=env, cwd=Path(__file__).parents[2], capture_output=True,
-        text=True,
-    )  # fmt: skip
+    command = [sys.executable, "-c", code, str(tmp_path / "plain")]
+    told = subprocess.run(command, check=True, env=env, cwd=Path(__file__).parents[2], capture_output=True, text=True)
     assert told.stdout.strip() == hashlib.sha256(linear.rows.tobytes()).hexdigest()
 
 
