@@ -85,37 +85,42 @@ def _lake() -> Lake:
 @click.option(
     "--world", "named", help="What truly moves the price at levels: NULL, LINEAR, INTERACTION, W, A, G, SHIFT, DUPLICATE, LEAKY."
 )
-@click.option("--strength", type=float, help="Of the world; its own unless named.")
-@click.option("--report", type=click.Path(path_type=Path), help="Write a page: how real the first date looks.")
-@click.option("--real", type=click.Path(exists=True, path_type=Path), help="A genuine MBP-10 file, or its folder, to compare with.")
+@click.option("--strength", type=click.FloatRange(0, 5), help="Of the world; its own unless named.")
 @click.option("--shift", type=click.DateTime(["%Y-%m-%d"]), help="World SHIFT: from which date on the other way; the middle one.")
+@click.option("--report", type=click.Path(dir_okay=False, path_type=Path), help="Write a page: how real the first date looks.")
+@click.option("--real", type=click.Path(exists=True, path_type=Path), help="A genuine MBP-10 file, or its folder, to compare with.")
 def simulate(
     dates: list[dt.date], events_per_session: int, seed: int, customer_net: tuple[tuple[str, float], ...],
-    named: str | None, strength: float | None, report: Path | None, real: Path | None, shift: dt.datetime | None,
+    named: str | None, strength: float | None, shift: dt.datetime | None, report: Path | None, real: Path | None,
 ) -> None:  # fmt: skip
     """Write a simulated market as genuine DBN files into landing."""
     from spymaster_assets.progress import terminal
     from spymaster_assets.simulator.truth import Occupied, simulate_with_truth
     from spymaster_assets.simulator.world import world_of
 
+    if (strength is not None and not named) or (shift and named != "SHIFT") or (real and not report):
+        raise click.UsageError("--strength needs --world, --shift needs --world SHIFT, --real needs --report")
+    if report and not report.absolute().parent.is_dir():
+        raise click.UsageError(f"--report: there is no folder {report.absolute().parent}")
     try:
         net = {dt.date.fromisoformat(day): share for day, share in customer_net}
         world = world_of(named, strength, shift.date() if shift else dates[len(dates) // 2]) if named else None
         files = simulate_with_truth(_lake(), dates, events_per_session, seed, net, terminal(), world)
-    except (Occupied, ValueError) as error:
-        raise click.ClickException(str(error)) from error
-    size = sum(path.stat().st_size for path in files) / 1e6
-    click.echo(f"{len(dates)} trading dates in {len(files)} DBN files, {size:,.1f} MB, below {_lake().root / 'landing'}")
-    if report:
-        from spymaster_assets.simulator import realism
+        size = sum(path.stat().st_size for path in files) / 1e6
+        click.echo(f"{len(dates)} trading dates in {len(files)} DBN files, {size:,.1f} MB, below {_lake().root / 'landing'}")
+        if report:
+            from spymaster_assets.simulator import realism
 
-        found = realism.report(files, report, real, terminal(), date=dates[0], config=_lake().config)
-        click.echo(f"{dates[0]}: {found.summary}\nPage: {report}")
+            found = realism.report(files, report, real, terminal(), date=dates[0], config=_lake().config)
+            click.echo(f"{dates[0]}: {found.summary}\nPage: {report}")
+    except (Occupied, ValueError, OSError) as error:
+        raise click.ClickException(str(error)) from error
 
 
 @main.command("truth-check")
+@click.option("--dates", type=TradingDates(), help="Which dates; all that have a truth.")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("truth-check.html"), show_default=True, help="The page.")
-def truth_check(out: Path) -> None:
+def truth_check(dates: list[dt.date] | None, out: Path) -> None:
     """Compare what the pipeline found on simulated dates with what the simulator planted (dates made with --world)."""
     from spymaster_assets.progress import terminal
     from spymaster_assets.truth_check import check, dates_with_truth
@@ -123,7 +128,8 @@ def truth_check(out: Path) -> None:
 
     lake = _lake()
     try:
-        found = check(lake, dates_with_truth(lake), on_progress=terminal())
+        there = [date for date in dates_with_truth(lake) if dates is None or date in dates]
+        found = check(lake, there, on_progress=terminal())
     except ValueError as error:
         raise click.ClickException(str(error)) from error
     out.write_text(page(found), encoding="utf-8")

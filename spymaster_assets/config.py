@@ -34,7 +34,7 @@ def minutes(clock: str) -> int:
 class Group(BaseModel):
     """A frozen group of parameters; unknown names are refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
 
 
 class Instrument(Group):
@@ -124,23 +124,23 @@ class Grid(Group):
 class LevelWeights(Group):
     """° How much a level of a kind counts beside another."""
 
-    PM_HIGH: float = 1.0
-    PM_LOW: float = 1.0
-    OR_HIGH: float = 0.9
-    OR_LOW: float = 0.9
-    SMA_200: float = 0.8
-    SMA_400: float = 0.8
-    PD_HIGH: float = 1.0
-    PD_LOW: float = 1.0
-    PD_CLOSE: float = 0.8
-    ON_HIGH: float = 0.9
-    ON_LOW: float = 0.9
-    VWAP: float = 0.7
-    VWAP_UPPER: float = 0.5
-    VWAP_LOWER: float = 0.5
-    ROUND: float = 0.3
-    CALL_WALL: float = 1.0
-    PUT_WALL: float = 1.0
+    PM_HIGH: float = Field(1.0, ge=0)
+    PM_LOW: float = Field(1.0, ge=0)
+    OR_HIGH: float = Field(0.9, ge=0)
+    OR_LOW: float = Field(0.9, ge=0)
+    SMA_200: float = Field(0.8, ge=0)
+    SMA_400: float = Field(0.8, ge=0)
+    PD_HIGH: float = Field(1.0, ge=0)
+    PD_LOW: float = Field(1.0, ge=0)
+    PD_CLOSE: float = Field(0.8, ge=0)
+    ON_HIGH: float = Field(0.9, ge=0)
+    ON_LOW: float = Field(0.9, ge=0)
+    VWAP: float = Field(0.7, ge=0)
+    VWAP_UPPER: float = Field(0.5, ge=0)
+    VWAP_LOWER: float = Field(0.5, ge=0)
+    ROUND: float = Field(0.3, ge=0)
+    CALL_WALL: float = Field(1.0, ge=0)
+    PUT_WALL: float = Field(1.0, ge=0)
 
 
 class Levels(Group):
@@ -151,11 +151,11 @@ class Levels(Group):
     atr_bars: int = Field(14, ge=1)  # closed 1-minute bars
     signal_kinds: tuple[str, ...] = KEY_KINDS  # whose touches are looked at
     context_kinds: tuple[str, ...] = CONTEXT_KINDS  # further ones, which tell where the price stands
-    round_points: float = Field(25.0, gt=0)  # between the prices of ROUND
+    round_points: float = Field(25.0, ge=0.25)  # between the prices of ROUND
     stacking_points: tuple[float, float, float] = (2.0, 5.0, 10.0)  # the names are those of columns
     confluence_points: float = Field(5.0, gt=0)  # other levels so near support one another
     trend_points: float = Field(0.05, ge=0)  # between the two averages, from which on there is a trend
-    strong_weight: float = 0.8  # of a kind that ends a runway
+    strong_weight: float = Field(0.8, ge=0)  # of a kind that ends a runway
     weights: LevelWeights = LevelWeights()
     approach_minutes: int = Field(10, ge=2)  # closed 1-minute bars before a touch
 

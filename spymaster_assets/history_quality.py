@@ -29,7 +29,7 @@ def calendar_complete(part: Partition) -> Outcome:
 def drift(part: Partition) -> Outcome:
     """Few features lie far from where they lay on the last 20 dates: the date's median against theirs, and its share of nulls."""
     rules, lake = part.lake.config.quality, part.lake
-    earlier = [date for date in calendar(lake.config).before(part.date, LOOKBACK) if lake.manifest(TRAINING, date)]
+    earlier = [date for date in calendar(lake.config).before(part.date, LOOKBACK) if lake.readable(TRAINING, date)]
     names = [f.name for f in FEATURES if not f.categories]
     if len(earlier) < rules.drift_dates_min:
         found = {"dates": len(earlier)}
@@ -75,7 +75,7 @@ def telling(part: Partition) -> Outcome:
     """Over the date and the 20 before it every feature tells something of its own: none is constant or unknown throughout, and none
     is another one, up to a factor."""
     rules, lake = part.lake.config.quality, part.lake
-    dates = [date for date in calendar(lake.config).before(part.date, LOOKBACK)[::-1] if lake.manifest(TRAINING, date)]
+    dates = [date for date in calendar(lake.config).before(part.date, LOOKBACK)[::-1] if lake.readable(TRAINING, date)]
     names = [feature.name for feature in FEATURES]
     tables = [lake.rows(TRAINING, date)[names] for date in (*dates, part.date)]
     count = sum(map(len, tables))

@@ -347,6 +347,11 @@ class Lake:
         file = self.folder(table, date) / manifest.file
         return file.exists() and file.stat().st_size == manifest.size
 
+    def readable(self, table: Table, date: dt.date) -> bool:
+        """Whether a partition is published, with the columns that the table has now."""
+        manifest = self.manifest(table, date)
+        return manifest is not None and manifest.fingerprint.schema == table.digest
+
     def dates(self, table: Table) -> list[dt.date]:
         """The dates of which a partition is published."""
         found = (self.root / table.stage / table.name).glob(f"date=*/{MANIFEST}")

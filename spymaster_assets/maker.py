@@ -20,6 +20,7 @@ import numpy as np
 import pyarrow as pa
 
 from spymaster_assets.compute.stream import NO_PRIORS, Day
+from spymaster_assets.compute.summary import priors
 from spymaster_assets.lake import Fingerprint, Lake, LakeError, Manifest, code_digest
 from spymaster_assets.progress import Progress
 from spymaster_assets.schema import Table
@@ -136,7 +137,18 @@ class Maker:
     def summarised(self) -> list[dt.date]:
         """The preceding trading dates that have a summary, earliest first."""
         earlier = calendar(self.config).before(self.date, self.config.priors.lookback)
-        return [date for date in earlier[::-1] if self.lake.manifest(DAY_SUMMARY, date) is not None]
+        return [date for date in earlier[::-1] if self.lake.readable(DAY_SUMMARY, date)]
+
+    def usual(self, symbol: str | None) -> np.ndarray:
+        """The 144 rows of priors, from the summaries that there are.
+
+        `symbol`: the date's contract; the trading date before tells of its session only if it had the same one.
+        """
+        summaries = {date: self.lake.rows(DAY_SUMMARY, date) for date in self.summarised}
+        yesterday = next(iter(calendar(self.config).before(self.date, 1)), self.date)
+        manifest = self.lake.manifest(DAY_SUMMARY, yesterday) if yesterday in summaries else None
+        same = manifest is not None and symbol is not None and (manifest.facts.get("contract") or {}).get("symbol") == symbol
+        return priors(list(summaries.values()), self.config, summaries[yesterday] if same else None)
 
     # ---- reading ----
 

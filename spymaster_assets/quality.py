@@ -41,7 +41,7 @@ _CODE: Final = tuple(  # what decides a verdict
     f"spymaster_assets.{module}"
     for module in (
         "quality", "silver_quality", "gold_quality", "history_quality", "lake", "landing", "dbn", "sessions", "schema", "states",
-        "features", "features.feature", "features.physics", "features.context",
+        "features", "features.channels", "features.context", "features.feature", "features.physics",
         "tables.bronze", "tables.silver", "tables.gold", "compute.clock", "compute.kernel",
     )
 )  # fmt: skip

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
@@ -15,7 +14,6 @@ from spymaster_assets.compute.clock import clock_of
 from spymaster_assets.compute.growing import Growing
 from spymaster_assets.compute.option_flow import EVENT, OptionGrid
 from spymaster_assets.compute.stream import Day
-from spymaster_assets.compute.summary import priors
 from spymaster_assets.compute.transpose import Records, field_places
 from spymaster_assets.expiring import FACTS, KEPT, Contract, sorted_out
 from spymaster_assets.lake import to_numpy
@@ -165,15 +163,7 @@ def _priors(maker: Maker) -> tuple[Rows, dict[str, Any]]:
         "dates": [date.isoformat() for date in dates],
         "missing": [date.isoformat() for date in earlier[::-1] if date not in dates],
     }
-    summaries = {date: maker.lake.rows(DAY_SUMMARY, date) for date in dates}
-    before = summaries.get(earlier[0]) if earlier and _same_contract(maker, earlier[0]) else None
-    return {PRIORS: priors(list(summaries.values()), maker.config, before)}, facts
-
-
-def _same_contract(maker: Maker, date: dt.date) -> bool:
-    """Whether another date's summary is of this date's contract."""
-    summary, ours = maker.lake.manifest(DAY_SUMMARY, date), maker.contract()
-    return bool(summary and ours and summary.facts["contract"]["symbol"] == ours["symbol"])
+    return {PRIORS: maker.usual((maker.contract() or {}).get("symbol"))}, facts
 
 
 def _touches(maker: Maker) -> tuple[Rows, dict[str, Any]]:

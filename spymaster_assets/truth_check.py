@@ -90,24 +90,26 @@ class Found:
 
 def dates_with_truth(lake: Lake) -> list[dt.date]:
     """Dates that have both training and the truth of a world."""
-    return [date for date in lake.dates(TRAINING) if lake.manifest(PATH_TRUTH, date) and lake.manifest(TRAINING, date)]
+    return [date for date in lake.dates(TRAINING) if lake.readable(PATH_TRUTH, date) and lake.readable(TRAINING, date)]
 
 
 def check(lake: Lake, dates: Sequence[dt.date], permutations: int = 5, on_progress: Progress | None = None) -> Found:
-    """Compare the dates with their truth. ValueError without such dates."""
+    """Compare the dates with their truth. ValueError without dates, for several worlds, or if a truth is another market's."""
     if not dates:
         raise ValueError("no date has both training and the truth of a world: simulate with --world, then backfill")
+    worlds = {date: str(manifest.facts["world"]) for date in dates if (manifest := lake.manifest(PATH_TRUTH, date))}
+    if len(set(worlds.values())) > 1:
+        raise ValueError(f"dates of several worlds, {', '.join(sorted(set(worlds.values())))}: name some of one by --dates")
     parts = []
     for done, date in enumerate(dates):
         parts.append(_date(lake, date))
         if on_progress:
             on_progress("truth", done + 1, len(dates))
     rows, days, odds, latents, own, same, touches = (np.concatenate([part[place] for part in parts]) for place in range(7))
-    manifest = lake.manifest(PATH_TRUTH, dates[0])
     kept = baselines.usable(rows, NAME) & ~np.isnan(odds[:, 0])
     weights = episode_weights(rows["t_label_start"][kept], rows["t_label_end"][kept], episodes_of(rows[kept], days[kept]))
     return Found(
-        world=str(manifest.facts["world"]) if manifest else "",
+        world=worlds[dates[0]],
         dates=list(dates),
         touches=int(touches.sum()),
         same_touches=int(same.sum()),
@@ -133,6 +135,11 @@ def _date(lake: Lake, date: dt.date) -> tuple[np.ndarray, ...]:
     latents = np.column_stack([at_touch[name] for name in LATENTS])
     ours = {(int(one["t0"]), int(one["kind"]), int(one["direction"])) for one in touches}
     theirs = {(int(one["ts"]), int(one["kind"]), int(one["direction"])) for one in planted}
+    if len(ours & theirs) < len(ours | theirs) / 2:
+        raise ValueError(
+            f"{date}: {len(ours & theirs)} of {len(ours | theirs)} touches are those of the truth: training was made from another"
+            " market; make the date again"
+        )
     days = np.full(len(rows), date.toordinal())
     began = {(int(one["ts"]), int(one["kind"])) for one in planted if one["own"]}
     own = np.array([(int(one["t0"]), int(one["kind"])) in began for one in of], bool)

@@ -23,7 +23,6 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from spymaster_assets import dbn
-from spymaster_assets.compute.summary import priors
 from spymaster_assets.config import Config
 from spymaster_assets.ingest import Intake
 from spymaster_assets.lake import Lake
@@ -31,7 +30,7 @@ from spymaster_assets.landing import Landing
 from spymaster_assets.maker import Maker
 from spymaster_assets.progress import Progress
 from spymaster_assets.sessions import Window, calendar, to_datetime, wall
-from spymaster_assets.tables import BRONZE, DAY_SUMMARY, DEFINITIONS, FUTURES_MBP10
+from spymaster_assets.tables import BRONZE, DEFINITIONS, FUTURES_MBP10
 from spymaster_live import messages
 from spymaster_live.bus import MARKET, Publisher, last, last_sequence, patiently
 from spymaster_live.frames import Cutting, Source, frames
@@ -99,8 +98,7 @@ def plan(
     contract = intake.contract
     present = tuple(name for name in CHANNELS if intake.supply(_TABLES[name]).sources)
     used = {name: intake.fingerprint(_TABLES[name]).inputs for name in present}
-    earlier = Maker(date, lake).summarised
-    known = priors([lake.rows(DAY_SUMMARY, one) for one in earlier], config)
+    known = Maker(date, lake).usual(contract.symbol)
     span = round((live.frame_seconds if speed == 0 else live.frame_ms / 1000 * speed) * NS)
     start = session.globex.start if join is None else max(join, session.globex.start)
     first = Session(

@@ -408,7 +408,7 @@ def ofi_loadings(rows, bars1, session, config):
     scale = sum(abs(entry) for entry in component)
     if sum(component) < 0:
         scale = -scale
-    return {name: entry / scale for name, entry in zip(LOADINGS, component, strict=True)}
+    return {name: round(entry / scale, 9) for name, entry in zip(LOADINGS, component, strict=True)}
 
 
 def imagined_touch(snap, direction, m, minute_volume, config):

@@ -1,6 +1,7 @@
 """The truth check on two simulated dates, and its parts against numbers made by hand."""
 
 import datetime as dt
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from spymaster_assets.landing import Landing
 from spymaster_assets.maker import Maker
 from spymaster_assets.simulator.truth import simulate_with_truth
 from spymaster_assets.simulator.world import WORLDS
-from spymaster_assets.tables import TRAINING
+from spymaster_assets.tables import PATH_TRUTH, TOUCHES_TRUTH, TRAINING
 from spymaster_assets.truth_check import LATENTS, SEEN, Seen, _ranks, check, dates_with_truth
 from spymaster_assets.truth_page import is_right, page, summary
 
@@ -60,6 +61,22 @@ def test_command_writes_the_page(lake: Lake, tmp_path: Path, monkeypatch: pytest
     monkeypatch.setenv("SPYMASTER_DATA", str(tmp_path))
     result = CliRunner().invoke(main, ["truth-check"])
     assert result.exit_code != 0 and "simulate with --world" in result.output
+
+
+def test_a_truth_of_another_market_and_mixed_worlds_are_refused(lake: Lake, tmp_path: Path) -> None:
+    other = Lake(tmp_path, CONFIG)
+    shutil.copytree(lake.root, tmp_path, dirs_exist_ok=True)
+    simulate_with_truth(other, DATES, 20_000, 77, {}, world=WORLDS["LINEAR"])
+    with pytest.raises(ValueError, match=r"2025-06-02: \d+ of \d+ touches are those of the truth"):
+        check(other, DATES)
+    simulate_with_truth(other, DATES, 5_000, 6, {})
+    assert dates_with_truth(other) == []
+    shutil.copytree(lake.root / "truth", tmp_path / "truth", dirs_exist_ok=True)
+    for table in (PATH_TRUTH, TOUCHES_TRUTH):
+        manifest = other.folder(table, DATES[0]) / "manifest.json"
+        manifest.write_text(manifest.read_text().replace('"world": "LINEAR"', '"world": "NULL"'))
+    with pytest.raises(ValueError, match="dates of several worlds, LINEAR, NULL: name some of one by --dates"):
+        check(other, DATES)
 
 
 def test_ranks() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from spymaster_assets.compute.kernel import kernel
-from spymaster_assets.features import APPROACH_WINDOWS
+from spymaster_assets.features.context import LOOKBACK
 
 if TYPE_CHECKING:
     from spymaster_assets.config import Config
@@ -47,7 +47,7 @@ def clock_of(session: Session, config: Config, complete_from: int | None = None)
         premarket_start=session.premarket.start,
         regular_start=session.regular.start,
         opening_range_end=session.opening_range.end,
-        signals_start=session.signals.start if whole else max(session.signals.start, joined + max(APPROACH_WINDOWS) * NS),
+        signals_start=session.signals.start if whole else max(session.signals.start, joined + LOOKBACK * NS),
         signals_end=session.signals.end,
         regular_end=session.regular.end,
         session_end=session.end,

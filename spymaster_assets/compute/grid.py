@@ -351,7 +351,7 @@ def _unset(now: np.ndarray, hidden: np.ndarray) -> None:
 def _close_cluster(hidden: np.ndarray, permille: int) -> None:
     """Enter the running cluster's size into the histogram and move the percentile to its nearest rank."""
     state = hidden[0]
-    histogram, size = state["histogram"], min(state["cluster_size"], HISTOGRAM - 1)
+    histogram, size = state["histogram"], min(max(state["cluster_size"], 0), HISTOGRAM - 1)
     histogram[size] += 1
     state["clusters"] += 1
     rank = (permille * state["clusters"] + 999) // 1000

@@ -13,6 +13,7 @@ import numpy as np
 from spymaster_assets.compute.kernel import kernel
 
 MIN_POINTS: Final = 8  # of a least-squares fit
+FAR: Final = 1 << 21  # half ticks: farther mids are no market, and their squares would not fit
 
 
 class Parabola(NamedTuple):
@@ -61,6 +62,9 @@ def _moments(k: int, count: int, step: int, snaps: np.ndarray, out: np.ndarray) 
         if out[0] == 0:
             origin = latest = snap["mid2"]
         w, y = count - u, snap["mid2"] - origin
+        if abs(y) >= FAR:
+            out[0] = 0
+            return
         out[0] += 1
         power = w
         for exponent in range(5):

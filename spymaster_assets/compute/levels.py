@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 MINUTE: Final = 60 * NS
 SMA_MINUTES: Final = 2
+FAR: Final = 1 << 16  # ticks: squares of nearer prices, times a date's lots, fit into 64 bits
 
 
 class LevelParams(NamedTuple):
@@ -140,8 +141,13 @@ def _vwap(time: int, path: Path, params: LevelParams, clock: Clock) -> Found:
     if stop == first:
         return
     ticks, lots = path.prints["ticks"][first:stop].astype(np.int64), path.prints["size"][first:stop].astype(np.int64)
-    base = int(ticks[0])
-    total, once, twice = int(lots.sum()), int(((ticks - base) * lots).sum()), int(((ticks - base) ** 2 * lots).sum())
+    base, total = int(ticks[0]), int(lots.sum())
+    away = ticks - base
+    if int(np.abs(away).max()) >= FAR:
+        away = away.astype(object)  # whole numbers without limit
+    once, twice = int((away * lots).sum()), int((away**2 * lots).sum())
+    if total == 0:
+        return
     mean = base * params.tick + (2 * once * params.tick + total) // (2 * total)
     width = math.floor(math.sqrt((total * twice - once * once) / (total * total)) * params.tick + 0.5)
     for kind, price in ((VWAP, mean), (VWAP_UPPER, mean + width), (VWAP_LOWER, mean - width)):

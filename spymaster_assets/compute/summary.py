@@ -14,7 +14,7 @@ from spymaster_assets.compute.fuel import Options, exposure_at, fuel_params
 from spymaster_assets.compute.grid import HISTOGRAM, UNKNOWN
 from spymaster_assets.compute.kinematics import parabola
 from spymaster_assets.compute.levels import nearest_tick
-from spymaster_assets.compute.order_flow import first_component, imbalances
+from spymaster_assets.compute.order_flow import first_component, imbalances, share_of
 from spymaster_assets.compute.references import ladder, spacing, true_ranges
 from spymaster_assets.states import ASK, BID, BUYER, DOWN, SELLER, UP
 from spymaster_assets.tables import DAY_SUMMARY, PRIORS, TOUCHES
@@ -103,12 +103,12 @@ def _loadings(snaps: np.ndarray, clock: Clock) -> np.ndarray:
     """The common component of the minutes' imbalances."""
     minute = 60 * NS // clock.interval
     vectors = [imbalances(k, minute, snaps) for k in _minutes(clock.signals_start, clock.signals_end, clock)]
-    return first_component(np.array(vectors))
+    return first_component(np.array(vectors).reshape(-1, snaps["ofi"].shape[1]))
 
 
 def _response(snaps: np.ndarray, rows: np.ndarray, config: Config, clock: Clock, depth: int) -> float:
     """Acceleration of the mid per force over mass, points/s^2: least squares through zero."""
-    params, loadings = barrier_params(config, np.nan, depth), rows["ofi_loading"][0]
+    params, loadings = barrier_params(config, np.nan, depth), share_of(rows["ofi_loading"][0])
     unit = config.instrument.tick / (2 * config.instrument.point)
     upper = lower = 0.0
     for k in _minutes(clock.signals_start, clock.signals_end, clock):

@@ -17,6 +17,7 @@ KINEMATIC_WINDOWS: Final = (1, 3, 5, 10, 20)  # minutes
 EVOLUTION_WINDOWS: Final = (1, 3, 5)  # minutes
 DWELL_WINDOWS: Final = (60, 300, 1200)  # seconds
 VOLATILITY_WINDOWS: Final = (1, 5, 20)  # minutes
+LOOKBACK: Final = max(*OFI_WINDOWS, *DWELL_WINDOWS, *(60 * one for one in (*KINEMATIC_WINDOWS, *VOLATILITY_WINDOWS)))  # seconds
 STACKING: Final = (2, 5, 10)  # points
 FLOWS: Final = ("added", "pulled", "filled")
 TRENDS: Final = {  # column -> the column whose change it is

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from math import sqrt
 from pathlib import Path
@@ -105,6 +106,8 @@ def simulate_with_truth(
             "world": str(world),
         }
         parts: dict[Table, Any] = {OPTION_FLOW_TRUTH: columns(flow, OPTION_FLOW_TRUTH.names)}
+        for table in (PATH_TRUTH, TOUCHES_TRUTH):  # of a market that is no more
+            shutil.rmtree(lake.folder(table, date), ignore_errors=True)
         if world is not None:
             parts |= {PATH_TRUTH: _path(driven, session_of(date)), TOUCHES_TRUTH: _touches(driven, session_of(date))}
         for table, rows in parts.items():

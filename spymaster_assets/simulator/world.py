@@ -57,4 +57,6 @@ def world_of(name: str, strength: float | None, shift: dt.date) -> World:
     if name not in WORLDS:
         raise ValueError(f"world {name!r}: expected one of {', '.join(WORLDS)}")
     world = WORLDS[name]
+    if strength is not None and world.s == 0:
+        raise ValueError(f"world {name} has no strength: nothing drifts in it")
     return replace(world, s=world.s if strength is None else strength, shift=shift if name == "SHIFT" else None)

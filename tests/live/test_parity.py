@@ -17,6 +17,7 @@ from spymaster_assets.config import load
 from spymaster_assets.daily import run_date
 from spymaster_assets.lake import Lake
 from spymaster_assets.simulator.write import simulate
+from spymaster_assets.states import LEVEL_KINDS
 from spymaster_live.parity import differences
 from tests.live.rig import Rig, rig
 
@@ -55,6 +56,21 @@ def test_a_run_says_what_dagster_stored(lake: Path, tmp_path: Path) -> None:
         told = live.said()
     assert sorted(told.lines) == list(range(min(told.lines), max(told.lines) + 1))
     assert len(told.lines) >= 4 * 3600 * 4  # every snap of the signal window
+
+
+def test_a_date_that_knows_the_day_before(lake: Path, tmp_path: Path) -> None:
+    """Its levels are there live too: PD_HIGH, PD_LOW, PD_CLOSE."""
+    root, following = tmp_path / "two", dt.date(2025, 6, 4)
+    simulate(root / "landing", [DATE, following], events_per_session=20_000, seed=5, config=load())
+    materialized(root, DATE)
+    materialized(root, following)
+    with rig(root, tmp_path) as live:
+        live.engine()
+        live.feed(following, "--speed", "0", "--frame-records", "512")
+        live.finish()
+        assert min(live.compared(following).values()) > 0
+        kinds = {LEVEL_KINDS[kind] for kind in live.said().rows["levels"]["kind"].tolist()}
+    assert {"PD_HIGH", "PD_LOW", "PD_CLOSE"} <= kinds
 
 
 def test_kills_do_not_show(lake: Path, tmp_path: Path) -> None:

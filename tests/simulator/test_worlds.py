@@ -157,6 +157,8 @@ def test_shift_turns_the_sign_from_its_date_on() -> None:
     assert world_of("LINEAR", 0.3, DATE).strength(DATE) == 0.3
     with pytest.raises(ValueError, match="'NEITHER': expected one of NULL, LINEAR"):
         world_of("NEITHER", None, DATE)
+    with pytest.raises(ValueError, match="world NULL has no strength"):
+        world_of("NULL", 0.6, DATE)
 
 
 def test_a_leaky_book_knows_the_future(tmp_path: Path) -> None:
