@@ -15,7 +15,11 @@ import pytest
 from spymaster_assets.cli import prepare_dagster
 from spymaster_assets.config import load
 from spymaster_assets.daily import run_date
+from spymaster_assets.ingest import Intake, ingest_date
 from spymaster_assets.lake import Lake
+from spymaster_assets.landing import Landing
+from spymaster_assets.maker import Maker
+from spymaster_assets.silver import SILVER_STAGES
 from spymaster_assets.simulator.write import simulate
 from spymaster_assets.states import LEVEL_KINDS
 from spymaster_live.parity import differences
@@ -62,7 +66,11 @@ def test_a_date_that_knows_the_day_before(lake: Path, tmp_path: Path) -> None:
     """Its levels are there live too: PD_HIGH, PD_LOW, PD_CLOSE."""
     root, following = tmp_path / "two", dt.date(2025, 6, 4)
     simulate(root / "landing", [DATE, following], events_per_session=20_000, seed=5, config=load())
-    materialized(root, DATE)
+    before = Lake(root, load())
+    ingest_date(Intake(DATE, before, Landing(root / "landing", before.config)))
+    for stage in SILVER_STAGES:
+        if stage.name in ("grid", "option_flow", "bars", "day_summary"):
+            Maker(DATE, before).make(stage)
     materialized(root, following)
     with rig(root, tmp_path) as live:
         live.engine()

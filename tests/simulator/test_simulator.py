@@ -354,6 +354,7 @@ def in_process(landing: Path, events: int, **environment: str) -> str:
     return done.stdout.strip()
 
 
+@pytest.mark.slow
 def test_another_processor_writes_the_same_bytes(one: Run, tmp_path: Path) -> None:
     """No vector units beyond the baseline and no fused multiply-add, in libm or in the compiled kernels."""
     found = in_process(tmp_path / "landing", EVENTS, GLIBC_TUNABLES="glibc.cpu.hwcaps=-AVX2,-FMA", NUMBA_CPU_NAME="generic")
