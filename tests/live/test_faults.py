@@ -274,6 +274,7 @@ def test_definitions_of_before_are_there_after_joining_late(live: Rig) -> None:
     assert 0 < late["futures_mbp10"] < whole["futures_mbp10"]
 
 
+@pytest.mark.slow
 def test_joining_after_the_open_there_is_no_touch_before_twenty_minutes_are_known(live: Rig) -> None:
     live.engine()
     live.feed(DATE, "--speed", "0", "--join", "09:30")

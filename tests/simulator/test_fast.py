@@ -206,6 +206,7 @@ def test_rows_from_the_path():
     assert len(rows) > 50 and (rows["date"] == 4).all()
 
 
+@pytest.mark.slow
 def test_odds_of_the_rows():
     rows = made("LINEAR")
     for row, found in list(zip(rows, odds(rows, "geometry"), strict=True))[::50]:
@@ -295,6 +296,7 @@ def test_same_seed_same_bytes():
     assert len(fast_dates(WORLDS["LINEAR"], 1, [])) == 0
 
 
+@pytest.mark.slow
 def test_shift_flips():
     rows, linear, against = (made(name, 20) for name in ("SHIFT", "LINEAR", "SHIFT"))
     assert (rows[rows["date"] < 10] == linear[linear["date"] < 10]).all()
@@ -316,6 +318,7 @@ def test_duplicate_doubles():
     assert (np.diff(rows["date"] * 10_000 + rows["touch"]) >= 0).all()
 
 
+@pytest.mark.slow
 def test_leaky_leaks():
     rows, null = made("LEAKY", 40), made("NULL", 40)
     assert rows.dtype == LEAKY_ROW and null.dtype == ROW
