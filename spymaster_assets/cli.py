@@ -95,6 +95,7 @@ def simulate(
 ) -> None:  # fmt: skip
     """Write a simulated market as genuine DBN files into landing."""
     from spymaster_assets.progress import terminal
+    from spymaster_assets.simulator import realism
     from spymaster_assets.simulator.truth import Occupied, simulate_with_truth
     from spymaster_assets.simulator.world import world_of
 
@@ -104,13 +105,13 @@ def simulate(
         raise click.UsageError(f"--report: there is no folder {report.absolute().parent}")
     try:
         net = {dt.date.fromisoformat(day): share for day, share in customer_net}
+        if real:
+            realism.real_file(real)  # found before anything is written
         world = world_of(named, strength, shift.date() if shift else dates[len(dates) // 2]) if named else None
         files = simulate_with_truth(_lake(), dates, events_per_session, seed, net, terminal(), world)
         size = sum(path.stat().st_size for path in files) / 1e6
         click.echo(f"{len(dates)} trading dates in {len(files)} DBN files, {size:,.1f} MB, below {_lake().root / 'landing'}")
         if report:
-            from spymaster_assets.simulator import realism
-
             found = realism.report(files, report, real, terminal(), date=dates[0], config=_lake().config)
             click.echo(f"{dates[0]}: {found.summary}\nPage: {report}")
     except (Occupied, ValueError, OSError) as error:

@@ -107,7 +107,7 @@ def check(lake: Lake, dates: Sequence[dt.date], permutations: int = 5, on_progre
             on_progress("truth", done + 1, len(dates))
     rows, days, odds, latents, own, same, touches = (np.concatenate([part[place] for part in parts]) for place in range(7))
     kept = baselines.usable(rows, NAME) & ~np.isnan(odds[:, 0])
-    weights = episode_weights(rows["t_label_start"][kept], rows["t_label_end"][kept], episodes_of(rows[kept], days[kept]))
+    weights = episode_weights(rows["t_label_start"][kept], rows[f"label_end_{NAME}"][kept], episodes_of(rows[kept], days[kept]))
     return Found(
         world=worlds[dates[0]],
         dates=list(dates),
@@ -165,7 +165,7 @@ def _scorers(rows: np.ndarray, days: np.ndarray, odds: np.ndarray, weights: np.n
     """Every scorer at every landmark, out of sample where it learns."""
     found: list[Scorer] = []
     geometry = baselines.geometry(rows, NAME)
-    learnt = {name: _walk(rows, days, weights, stage) for name, stage in (("base rate", None), ("logistic on ten", "ten"))}
+    learnt = {"base rate": _walk(rows, days, weights, False), "logistic on ten": _walk(rows, days, weights, True)}
     tested = ~np.isnan(learnt["base rate"][:, 0])
     oracle = np.clip(odds, baselines.LEAST, 1)
     everyone = {**learnt, "geometry": geometry, "oracle": oracle / oracle.sum(axis=1, keepdims=True)}
@@ -186,13 +186,13 @@ def _scored(name: str, elapsed: int, rows: np.ndarray, days: np.ndarray, odds: n
     return Scorer(name, elapsed, len(rows), float(losses.mean()), gain, metrics.auc(score, broke, even[known]), strata)
 
 
-def _walk(rows: np.ndarray, days: np.ndarray, weights: np.ndarray, what: str | None) -> np.ndarray:
-    """Probabilities of a scorer that learns from earlier dates; one fit for each group of landmarks."""
+def _walk(rows: np.ndarray, days: np.ndarray, weights: np.ndarray, regression: bool) -> np.ndarray:
+    """Probabilities of the regression, or of the base rate, by earlier dates; one fit for each group of landmarks."""
     out = np.full((len(rows), 3), np.nan)
     for group in GROUPS:
         part, stage = np.isin(rows["elapsed"], group), "stage_b" if any(group) else "stage_a"
-        fit: Any = partial(_fit_logistic, features=baselines.TEN[stage]) if what else _fit_base
-        predict: Any = _predict_logistic if what else _predict_base
+        fit: Any = partial(_fit_logistic, features=baselines.TEN[stage]) if regression else _fit_base
+        predict: Any = _predict_logistic if regression else _predict_base
         out[part] = out_of_sample(rows[part], days[part], weights[part], fit, predict, first=FIRST, step=STEP)
     return out
 

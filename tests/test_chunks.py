@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from spymaster_assets import dbn
 from spymaster_assets.compute.stream import Day
+from spymaster_assets.states import CONTEXT_KINDS, LEVEL_KINDS
 from tests import short_day
 
 END, NS, SNAP = short_day.SESSION.globex.end, 1_000_000_000, 250_000_000
@@ -197,3 +198,24 @@ def test_reference_is_not_empty():
     assert min(int(day.snaps[name][-1]) for name in ("late", "resets")) > 100
     assert int(day.grid.hidden["unpriced"][0]) > 5 and int(day.grid.hidden["discarded"][0]) > 0
     assert day.touches.count > 10
+
+
+def test_any_kind_of_level_can_be_touched():
+    """All 17 as signal kinds: each has rows, kinds of context are touched, and chunks do not show."""
+    levels = short_day.CONFIG.levels.model_copy(update={"signal_kinds": LEVEL_KINDS, "context_kinds": ()})
+    config = short_day.CONFIG.model_copy(update={"levels": levels})
+    days = []
+    for count in (1, 40):
+        day = short_day.begin(Day(short_day.SESSION, config, short_day.priors()), short_day.option_events())
+        for part in np.array_split(short_day.records(), count):
+            day.step(part, int(part["ts_event"].astype(np.int64).max()) - 1)
+        day.step(short_day.records()[:0], short_day.SESSION.globex.end)
+        days.append(day)
+    whole, pieces = days
+    assert {LEVEL_KINDS[kind] for kind in whole.levels.rows["kind"]} == {*LEVEL_KINDS}
+    touched = {LEVEL_KINDS[kind] for kind in whole.touches.rows["kind"]}
+    assert len(touched & {*CONTEXT_KINDS}) >= 4 and whole.touches.count > 20
+    for name in ("levels", "touches", "features", "signals"):
+        rows = [getattr(one, name).rows for one in (whole, pieces)]
+        one, other = (np.sort(part, order=KEYS[name]) if name in KEYS else part for part in rows)
+        assert one.tobytes() == other.tobytes(), name

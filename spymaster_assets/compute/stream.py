@@ -54,7 +54,7 @@ class Day:
         clock = clock_of(session, config, complete_from)
         self.config, self.clock = config, clock
         known = len(priors) > 0 and not np.isnan(priors["diffusion"]).all()
-        self.priors, self.before = priors if known else NO_PRIORS, priors
+        self.priors, self.given = priors if known else NO_PRIORS, priors  # as given they may know the day before alone
         self.grid_params = GridParams(
             open=clock.open, interval=clock.interval, count=clock.count, regular_start=clock.regular_start,
             tick=config.instrument.tick, depth=depth, cluster_gap=config.grid.cluster_gap_ns,
@@ -152,7 +152,7 @@ class Day:
 
     def advance_levels(self) -> None:
         """Levels up to the last closed snap."""
-        path = Path(self.snaps, self.prints.array, self.bars[2].rows, self.chain.options, self.before)
+        path = Path(self.snaps, self.prints.array, self.bars[2].rows, self.chain.options, self.given)
         advance_levels(path, self.levels, self._levels_until, self.closed, self.level_params, self.clock)
         self._levels_until = max(self.closed, 0)
 

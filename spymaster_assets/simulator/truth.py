@@ -106,10 +106,10 @@ def simulate_with_truth(
             "world": str(world),
         }
         parts: dict[Table, Any] = {OPTION_FLOW_TRUTH: columns(flow, OPTION_FLOW_TRUTH.names)}
-        for table in (PATH_TRUTH, TOUCHES_TRUTH):  # of a market that is no more
-            shutil.rmtree(lake.folder(table, date), ignore_errors=True)
         if world is not None:
             parts |= {PATH_TRUTH: _path(driven, session_of(date)), TOUCHES_TRUTH: _touches(driven, session_of(date))}
+        for table in {PATH_TRUTH, TOUCHES_TRUTH} - {*parts}:  # of a market that is no more
+            shutil.rmtree(lake.folder(table, date), ignore_errors=True)
         for table, rows in parts.items():
             fingerprint = Fingerprint(inputs, lake.config.digest("instrument", "sessions"), code_digest(*CODE), table.digest)
             with lake.write(table, date, fingerprint) as writer:

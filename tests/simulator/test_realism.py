@@ -17,8 +17,8 @@ from spymaster_assets import dbn
 from spymaster_assets.config import Config
 from spymaster_assets.dbn import F_LAST, F_SNAPSHOT
 from spymaster_assets.sessions import NS_PER_SECOND, Window, calendar, to_ns
-from spymaster_assets.simulator import realism
-from spymaster_assets.simulator.realism import MINUTE, Observed, Realism, Tape, autocorrelation, kurtosis, report
+from spymaster_assets.simulator.observing import MINUTE, Observed, Tape, autocorrelation, gap_bin, gap_edges, kurtosis
+from spymaster_assets.simulator.realism import Realism, report
 from spymaster_assets.simulator.write import simulate
 
 CONFIG = Config()
@@ -332,7 +332,7 @@ def test_crossed_and_locked_books_are_counted() -> None:
 
 @pytest.mark.parametrize("gap", [0, 1, 511, 512, 513, 1023, 1024, 10**6, 123_456_789, 10**13])
 def test_bins_of_gaps(gap: int) -> None:
-    edge = int(realism.gap_edges()[realism.gap_bin(gap)])
+    edge = int(gap_edges()[gap_bin(gap)])
     assert gap * (1 - 1 / 256) <= edge <= gap
     assert edge == gap or gap >= 512
 
