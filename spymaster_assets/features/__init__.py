@@ -3,7 +3,7 @@
 `known`: "t0" for approach columns, which look back from the touch and never change; "t" for what moves with the moment. A reaction
 column looks forward from the touch and is null at e = 0. `mirror`: what the column becomes when book and tape are reflected
 through the level: itself, or the named column, negated after "-"
-(sweep_notional, a value in USD, moves with the price all the same). `exact`: made of integers and + - x / sqrt alone, so that it has
+(sweep_notional, a value in USD, moves with the price all the same). `exact`: made of integers and + - x / sqrt alone, so it has
 the same bytes on every machine (given priors); the others agree within 1e-12. The features table, its checks, tests and
 documentation iterate over FEATURES; those of sequences over CHANNELS.
 """
