@@ -16,7 +16,10 @@ import numpy as np
 
 from spymaster_assets.lake import Lake
 from spymaster_assets.models import baselines, metrics
+from spymaster_assets.models.examples import GROUPS, usable
 from spymaster_assets.models.metrics import Interval
+from spymaster_assets.models.odds import clipped
+from spymaster_assets.models.odds import geometry as geometry_of
 from spymaster_assets.models.walk_forward import out_of_sample
 from spymaster_assets.models.weights import episode_weights, episodes_of
 from spymaster_assets.progress import Progress
@@ -28,7 +31,6 @@ NAME: Final = "4min"
 SECONDS: Final = 240.0
 FIRST: Final = 20  # dates before the first that is tested
 STEP: Final = 5  # dates from one fit to the next
-GROUPS: Final = ((0,), (5, 15, 30), (60, 120, 240))  # landmarks, seconds: what tells fades with the drift that is left
 LATENTS: Final = {"w": "withdrawal of the defending side", "a": "aggression toward the break", "g": "dealers' gamma"}
 SEEN: Final = {  # columns at the touch -> the latent that should move them, and which way
     "approach_replenishment_ratio": ("w", -1), "approach_barrier_delta_share": ("w", -1), "wall_ratio": ("w", -1),
@@ -106,7 +108,7 @@ def check(lake: Lake, dates: Sequence[dt.date], permutations: int = 5, on_progre
         if on_progress:
             on_progress("truth", done + 1, len(dates))
     rows, days, odds, latents, own, same, touches = (np.concatenate([part[place] for part in parts]) for place in range(7))
-    kept = baselines.usable(rows, NAME) & ~np.isnan(odds[:, 0])
+    kept = usable(rows, NAME) & ~np.isnan(odds[:, 0])
     weights = episode_weights(rows["t_label_start"][kept], rows[f"label_end_{NAME}"][kept], episodes_of(rows[kept], days[kept]))
     return Found(
         world=worlds[dates[0]],
@@ -148,7 +150,7 @@ def _date(lake: Lake, date: dt.date) -> tuple[np.ndarray, ...]:
 
 def _shares(rows: np.ndarray, days: np.ndarray) -> list[Share]:
     """Outcomes beside geometry, by landmark."""
-    found, odds = [], baselines.geometry(rows, NAME)
+    found, odds = [], geometry_of(rows, NAME)
     for elapsed in np.unique(rows["elapsed"]):
         at = rows["elapsed"] == elapsed
         for code, name in enumerate(("BREAK", "BOUNCE", "CHOP")):
@@ -164,11 +166,10 @@ def _shares(rows: np.ndarray, days: np.ndarray) -> list[Share]:
 def _scorers(rows: np.ndarray, days: np.ndarray, odds: np.ndarray, weights: np.ndarray) -> list[Scorer]:
     """Every scorer at every landmark, out of sample where it learns."""
     found: list[Scorer] = []
-    geometry = baselines.geometry(rows, NAME)
+    geometry = geometry_of(rows, NAME)
     learnt = {"base rate": _walk(rows, days, weights, False), "logistic on ten": _walk(rows, days, weights, True)}
     tested = ~np.isnan(learnt["base rate"][:, 0])
-    oracle = np.clip(odds, baselines.LEAST, 1)
-    everyone = {**learnt, "geometry": geometry, "oracle": oracle / oracle.sum(axis=1, keepdims=True)}
+    everyone = {**learnt, "geometry": geometry, "oracle": clipped(odds)}
     for elapsed in np.unique(rows["elapsed"][tested]):
         at = tested & (rows["elapsed"] == elapsed)
         found += [_scored(name, int(elapsed), rows[at], days[at], odds_[at], geometry[at]) for name, odds_ in everyone.items()]
@@ -247,6 +248,6 @@ def _permuted(rows: np.ndarray, days: np.ndarray, weights: np.ndarray, permutati
         odds = out_of_sample(dealt, days, weights, fit, _predict_logistic, first=FIRST, step=STEP)
         at = ~np.isnan(odds[:, 0]) & (dealt[f"outcome_{NAME}"] != CHOP)
         if at.sum() > 2:
-            score, base = metrics.break_given_resolved(odds[at]), metrics.break_given_resolved(baselines.geometry(dealt[at], NAME))
+            score, base = metrics.break_given_resolved(odds[at]), metrics.break_given_resolved(geometry_of(dealt[at], NAME))
             found.append(metrics.stratified_auc(score, dealt[f"outcome_{NAME}"][at] == BREAK, np.ones(int(at.sum())), base))
     return found

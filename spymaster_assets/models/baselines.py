@@ -8,10 +8,9 @@ from typing import Final
 import numpy as np
 
 from spymaster_assets.features import FEATURES
-from spymaster_assets.models.metrics import CLASSES, check_outcomes
-from spymaster_assets.states import OUTCOMES
+from spymaster_assets.models.metrics import check_outcomes
+from spymaster_assets.models.odds import CLASSES, clipped, geometry, logs, softmax
 
-LEAST: Final = 1e-4  # probability that a baseline gives to anything: what seems impossible happens
 RIDGE: Final = 10.0  # per squared coefficient, over a weight of one per episode: coefficients of about 1 / sqrt(10) are expected
 REACH: Final = 5.0  # standard deviations at which a feature is cut off: ratios have long tails
 TEN: Final = {
@@ -31,29 +30,11 @@ _STEPS: Final = 100
 _CONVERGED: Final = 1e-16  # nats, per weight, that the last step gains: half the squared Newton decrement
 
 
-def usable(rows: np.ndarray, horizon: str) -> np.ndarray:
-    """Which rows (n,) of training can be learnt from or tested at a horizon ("4min"): trainable, and geometry known."""
-    known = ~np.isnan([rows[name] for name in _geometry_columns(horizon)]).any(axis=0)
-    return (rows[f"trainable_{horizon}"] == 1) & known
-
-
 def base_rate(outcomes: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Weighted shares of the three classes among `outcomes` (n,), (3,), each at least LEAST before they are made to sum to one."""
     check_outcomes(outcomes)
     shares = np.bincount(outcomes, weights, minlength=len(CLASSES))
-    return _clipped(shares[None] / shares.sum())[0]
-
-
-def geometry(rows: np.ndarray, horizon: str) -> np.ndarray:
-    """The rows' own probabilities of a driftless price (docs/physics.md, 4.3), (n, 3), clipped to [LEAST, 1], summing to one.
-
-    ValueError if they are unknown for a row (see `usable`).
-    """
-    probabilities = np.stack([rows[name] for name in _geometry_columns(horizon)], axis=1)
-    unknown = np.isnan(probabilities).any(axis=1)
-    if unknown.any():
-        raise ValueError(f"geometry of {horizon} is unknown for {unknown.sum()} of {len(rows)} rows: leave them out")
-    return _clipped(probabilities)
+    return clipped(shares[None] / shares.sum())[0]
 
 
 @dataclass(frozen=True)
@@ -73,7 +54,7 @@ class Logistic:
     def predict(self, rows: np.ndarray) -> np.ndarray:
         """Probabilities (n, 3) of rows of training whose geometry is known."""
         design = _design(_values(rows, self.features), self.centre, self.scale)
-        return np.exp(_log_probabilities(design, np.log(geometry(rows, self.horizon)), self.coefficients))
+        return softmax(logs(geometry(rows, self.horizon)) + np.einsum("nm,mc->nc", design, self.coefficients))
 
 
 def fit_logistic(rows: np.ndarray, weights: np.ndarray, horizon: str, features: tuple[str, ...], ridge: float = RIDGE) -> Logistic:
@@ -89,7 +70,7 @@ def fit_logistic(rows: np.ndarray, weights: np.ndarray, horizon: str, features: 
     centre = (share * filled).sum(axis=0) / np.where(total > 0, total, 1.0)
     spread = np.sqrt((share * (filled - centre) ** 2).sum(axis=0) / np.where(total > 0, total, 1.0))
     scale = np.where(spread > 1e-9 * np.abs(filled).max(axis=0, initial=0.0), spread, np.inf)
-    design, offset = _design(values, centre, scale), np.log(geometry(rows, horizon))
+    design, offset = _design(values, centre, scale), logs(geometry(rows, horizon))
     coefficients = fit_multinomial(design, offset, rows[f"outcome_{horizon}"], weights, ridge)
     return Logistic(horizon, tuple(features), centre, scale, coefficients)
 
@@ -157,12 +138,3 @@ def _design(values: np.ndarray, centre: np.ndarray, scale: np.ndarray) -> np.nda
     """(n, 1 + k): a one, then the standardised features, 0 where unknown."""
     standard = np.clip((values - centre) / scale, -REACH, REACH)
     return np.hstack([np.ones((len(values), 1)), np.where(np.isnan(standard), 0.0, standard)])
-
-
-def _clipped(probabilities: np.ndarray) -> np.ndarray:
-    probabilities = np.clip(probabilities, LEAST, 1.0)
-    return probabilities / probabilities.sum(axis=1, keepdims=True)
-
-
-def _geometry_columns(horizon: str) -> list[str]:
-    return [f"geometry_{OUTCOMES[outcome].lower()}_{horizon}" for outcome in CLASSES]

@@ -11,9 +11,9 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from spymaster_assets.states import BOUNCE, BREAK, CHOP
+from spymaster_assets.models.odds import CLASSES
+from spymaster_assets.states import BOUNCE, BREAK
 
-CLASSES: Final = (BREAK, BOUNCE, CHOP)  # columns of probabilities
 STRATA: Final = 50
 _SUM: Final = 1e-6  # by how much three probabilities may miss a sum of one
 

@@ -14,16 +14,15 @@ from pytest import approx
 
 from spymaster_assets.features import FEATURES
 from spymaster_assets.models.baselines import (
-    LEAST,
     TEN,
     Logistic,
     base_rate,
     fit_logistic,
     fit_multinomial,
-    geometry,
-    usable,
 )
+from spymaster_assets.models.examples import usable
 from spymaster_assets.models.metrics import auc, break_given_resolved, day_bootstrap, log_loss, log_losses, stratified_auc
+from spymaster_assets.models.odds import LEAST, geometry
 from spymaster_assets.models.walk_forward import out_of_sample
 from spymaster_assets.states import BOUNCE, BREAK, CENSORED, CHOP
 from tests.models.worlds import EFFECT, drawn, tilted, world

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from spymaster_assets.models import baselines, metrics
+from spymaster_assets.models.odds import clipped
 from spymaster_assets.models.walk_forward import folds
 from spymaster_assets.simulator.fast import fast_dates
 from spymaster_assets.simulator.world import WORLDS
@@ -23,8 +24,7 @@ def design_of(rows):
 
 def geometry_of(rows):
     odds = np.column_stack([rows[f"geometry_{name}_4min"] for name in ("break", "bounce", "chop")])
-    odds = np.clip(odds, baselines.LEAST, 1)
-    return odds / odds.sum(axis=1, keepdims=True)
+    return clipped(odds)
 
 
 def told(rows):
