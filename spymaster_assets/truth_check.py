@@ -55,7 +55,10 @@ class Scorer:
 
 @dataclass(frozen=True)
 class Share:
-    """Share of an outcome at a landmark beside geometry's, and how many standard errors of whole dates lie between."""
+    """Share of an outcome at a landmark beside geometry's and the oracle's, and the standard errors of whole dates between.
+
+    Geometry froze volatility at the touch; the oracle knows it at the row. Where only the first is off, volatility changed.
+    """
 
     outcome: str
     elapsed: int
@@ -63,6 +66,8 @@ class Share:
     share: float
     geometry: float
     z: float
+    oracle: float
+    z_oracle: float
 
 
 @dataclass(frozen=True)
@@ -115,7 +120,7 @@ def check(lake: Lake, dates: Sequence[dt.date], permutations: int = 5, on_progre
         dates=list(dates),
         touches=int(touches.sum()),
         same_touches=int(same.sum()),
-        shares=_shares(rows[kept], days[kept]),
+        shares=_shares(rows[kept], days[kept], odds[kept]),
         scorers=_scorers(rows[kept], days[kept], odds[kept], weights),
         seen=_seen(rows, latents, own),
         permuted=_permuted(rows[kept], days[kept], weights, permutations),
@@ -148,19 +153,23 @@ def _date(lake: Lake, date: dt.date) -> tuple[np.ndarray, ...]:
     return rows, days, odds, latents, own, np.array([len(ours & theirs)]), np.array([len(ours | theirs)])
 
 
-def _shares(rows: np.ndarray, days: np.ndarray) -> list[Share]:
-    """Outcomes beside geometry, by landmark."""
+def _shares(rows: np.ndarray, days: np.ndarray, oracle: np.ndarray) -> list[Share]:
+    """Outcomes beside geometry and the oracle, by landmark."""
     found, odds = [], geometry_of(rows, NAME)
     for elapsed in np.unique(rows["elapsed"]):
         at = rows["elapsed"] == elapsed
         for code, name in enumerate(("BREAK", "BOUNCE", "CHOP")):
             came = rows[f"outcome_{NAME}"][at] == code
-            _, number = np.unique(days[at], return_inverse=True)
-            apart = np.bincount(number, came - odds[at, code])
-            error = np.sqrt((apart**2).sum())
-            z = float(apart.sum() / error) if error else 0.0
-            found.append(Share(name, int(elapsed), int(at.sum()), float(came.mean()), float(odds[at, code].mean()), z))
+            beside = [(float(one[at, code].mean()), _errors(came - one[at, code], days[at])) for one in (odds, oracle)]
+            found.append(Share(name, int(elapsed), int(at.sum()), float(came.mean()), *beside[0], *beside[1]))
     return found
+
+
+def _errors(apart: np.ndarray, days: np.ndarray) -> float:
+    """How many standard errors of whole dates a sum lies from 0."""
+    sums = np.bincount(np.unique(days, return_inverse=True)[1].reshape(-1), apart)
+    error = np.sqrt((sums**2).sum())
+    return float(sums.sum() / error) if error else 0.0
 
 
 def _scorers(rows: np.ndarray, days: np.ndarray, odds: np.ndarray, weights: np.ndarray) -> list[Scorer]:

@@ -11,7 +11,7 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from spymaster_assets.truth_check import LATENTS, Found, Scorer, Seen
+from spymaster_assets.truth_check import LATENTS, Found, Scorer, Seen, Share
 
 STYLE = """body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#1f2328}
 table{border-collapse:collapse;margin:1rem 0}td,th{padding:.2rem .7rem;text-align:right;border-bottom:1px solid #d0d7de}
@@ -34,13 +34,19 @@ def page(found: Found) -> str:
         "<h2>Columns at the touch, and the latents</h2><p>Rank correlations. A column should follow its own latent, the right way,",
         " and the others less.</p>",
         _table(("column", "own", *LATENTS, "rows", ""), map(_seen_row, found.seen)),
-        "<h2>Outcomes beside geometry</h2>",
+        "<h2>Outcomes beside geometry and the oracle</h2><p>Geometry froze volatility at the touch, the oracle knows it at the",
+        " row.</p>",
         _table(
-            ("outcome", "seconds after", "rows", "share", "geometry", "standard errors"),
-            ((s.outcome, s.elapsed, s.rows, f"{s.share:.3f}", f"{s.geometry:.3f}", f"{s.z:+.1f}") for s in found.shares),
+            ("outcome", "seconds after", "rows", "share", "geometry", "standard errors", "oracle", "standard errors"),
+            map(_share_row, found.shares),
         ),
     ]  # fmt: skip
     return f"<!doctype html><meta charset=utf-8><title>Truth check</title><style>{STYLE}</style>{''.join(parts)}"
+
+
+def _share_row(one: Share) -> tuple[object, ...]:
+    beside = f"{one.geometry:.3f}", f"{one.z:+.1f}", f"{one.oracle:.3f}", f"{one.z_oracle:+.1f}"
+    return one.outcome, one.elapsed, one.rows, f"{one.share:.3f}", *beside
 
 
 def summary(found: Found) -> str:

@@ -46,6 +46,7 @@ def test_check_of_two_dates(lake: Lake) -> None:
     assert [one.column for one in found.seen] == [*SEEN] and {*found.seen[0].correlations} == {*LATENTS}
     assert found.scorers == [] and found.permuted == []
     at_touch = [one for one in found.shares if one.elapsed == 0]
+    assert sum(one.oracle for one in at_touch) == pytest.approx(1) and any(one.z != one.z_oracle for one in found.shares)
     assert sum(one.share for one in at_touch) == pytest.approx(1) and sum(one.rows for one in found.shares) <= 3 * rows
     text = page(found)
     assert text.startswith("<!doctype html>") and "<svg" in text and text == page(found)
