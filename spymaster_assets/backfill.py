@@ -27,6 +27,7 @@ from spymaster_assets.assets.partitions import trading_dates
 from spymaster_assets.daily import EVERY, Runner, refused
 from spymaster_assets.lake import Lake
 from spymaster_assets.landing import supply
+from spymaster_assets.models.as_of import as_of
 from spymaster_assets.progress import silence
 from spymaster_assets.schema import Table
 from spymaster_assets.sessions import calendar
@@ -44,8 +45,11 @@ from spymaster_assets.tables import (
     OPTION_STATISTICS,
     OPTION_TRADES,
     PRINTS,
+    SEQUENCES,
     SNAPS,
+    TRAINING,
 )
+from spymaster_assets.training import Trainer
 
 _TRADES: Final = (FUTURES_TRADES,)
 _OPTIONS: Final = (DEFINITIONS, OPTION_TRADES, OPTION_QUOTES, OPTION_STATISTICS, OPTION_FLOW, OPEN_INTEREST)
@@ -55,6 +59,7 @@ PHASES: Final[dict[str, tuple[Table, ...]]] = {
     "summaries": _SUMMARIES,
     "the rest": tuple(table for table in EVERY if table not in (*_TRADES, *_SUMMARIES)),
 }
+MODELS: Final = "models"  # the phase of `walk_forward`
 
 
 @dataclass
@@ -104,14 +109,23 @@ def work(connection: Connection, root: Path, tag: str) -> None:
 
 def _one(runner: Runner, task: Task) -> Done:
     """Do one task; trouble of any kind is the date's, not the worker's."""
-    tables = PHASES[task.phase]
     try:
+        if task.phase == MODELS:
+            return _models(runner, task)
+        tables = PHASES[task.phase]
         if not task.again and done(runner.lake, task.date, tables):
             return Done(task, False, [])
         report = runner.run(task.date, tables)
         return Done(task, True, report.trouble)
     except Exception as error:  # a worker outlives whatever a date does to it; the date is reported
         return Done(task, True, [f"{type(error).__name__}: {error}"])
+
+
+def _models(runner: Runner, task: Task) -> Done:
+    """The models of a date, and what they say of it."""
+    if not task.again and Trainer(runner.lake).is_current(task.date):
+        return Done(task, False, [])
+    return Done(task, True, runner.models(task.date))
 
 
 @dataclass
@@ -210,6 +224,37 @@ def backfill(lake: Lake, dates: list[dt.date], workers: int) -> Outcome:
                 bar.update(len(present) - len(tasks))
                 bar.set_description(phase)
                 for result in pool.run(tasks):
+                    _note(outcome, result)
+                    bar.update(1)
+                    _say(bar, result)
+    except KeyboardInterrupt:
+        pool.kill()
+        runner.close_dead_runs()
+        raise
+    finally:
+        pool.close()
+    return outcome
+
+
+def walk_forward(lake: Lake, dates: list[dt.date], workers: int) -> Outcome:
+    """Make the models and predictions of dates that have Gold; the instance must be there.
+
+    The first date of each week comes first, since it trains what the others share.
+    """
+    outcome = Outcome()
+    present = [date for date in dates if lake.published(TRAINING, date) and lake.published(SEQUENCES, date)]
+    outcome.absent = [date for date in dates if date not in present]
+    if not present:
+        return outcome
+    runner = Runner(lake)
+    killed = runner.close_dead_runs()
+    since = {date: as_of(lake, date).since for date in present}
+    first = [date for place, date in enumerate(present) if since[date] not in {since[one] for one in present[:place]}]
+    pool = Pool(min(workers, len(present)), lake.root, f"{MODELS} {dates[0]}:{dates[-1]}")
+    try:
+        with tqdm(total=len(present), desc=MODELS, unit="date", disable=None, dynamic_ncols=True, smoothing=0.05) as bar:
+            for some in (first, [date for date in present if date not in first]):
+                for result in pool.run([Task(MODELS, date, date in killed) for date in some]):
                     _note(outcome, result)
                     bar.update(1)
                     _say(bar, result)

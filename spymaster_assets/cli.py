@@ -1,4 +1,5 @@
-"""The command line: spymaster simulate | truth-check | ingest | day | backfill | status | outcomes | inspect | sql | doctor | docs.
+"""The command line: spymaster simulate | truth-check | ingest | day | backfill | train | walk-forward | report | status |
+outcomes | inspect | sql | doctor | docs.
 
 Dates are trading dates; a range is FROM:TO, both included. Everything lives below the data folder (--data, SPYMASTER_DATA, ./data).
 """
@@ -228,6 +229,83 @@ def backfill(first: dt.datetime, last: dt.datetime, workers: int | None) -> None
         click.echo(f"no book in landing: {', '.join(map(str, outcome.absent))}")
     if not _publish_views(lake) or outcome.bad or outcome.absent:
         sys.exit(1)
+
+
+@main.command()
+@click.argument("dates", type=TradingDates())
+def train(dates: list[dt.date]) -> None:
+    """Train the models as of a trading date, from earlier dates, now: those to use on it. Works before the date is over."""
+    from spymaster_assets.maker import TROUBLE
+    from spymaster_assets.progress import terminal
+    from spymaster_assets.tables.predictions import MEMBERS
+    from spymaster_assets.training import Trainer
+
+    trainer = Trainer(_lake(), terminal())
+    for date in dates:
+        for name in MEMBERS:
+            try:
+                made = trainer.make(name, date)
+            except TROUBLE as error:
+                raise click.ClickException(str(error)) from error
+            click.echo(f"{date} {name:<10} {made.told}")
+
+
+@main.command("walk-forward")
+@click.option("--dates", type=TradingDates(), help="Which trading dates; all that have Gold.")
+@click.option("--workers", type=click.IntRange(min=1), help="Processes (default: one a core).")
+def walk(dates: list[dt.date] | None, workers: int | None) -> None:
+    """Models of every date from the dates before it, and what they say of it: predictions that are all out of sample.
+
+    Runs are recorded in Dagster. Interrupted or killed, run it again: it goes on where it was.
+    """
+    from spymaster_assets.backfill import default_workers, walk_forward
+    from spymaster_assets.tables import TRAINING
+
+    lake = _lake()
+    wanted = dates or lake.dates(TRAINING)
+    if not wanted:
+        raise click.ClickException(f"no date below {lake.root} has Gold: spymaster backfill FROM TO makes it")
+    prepare_dagster(lake.root)
+    outcome = walk_forward(lake, wanted, workers or default_workers())
+    fine = [date for date in wanted if date not in outcome.bad and date not in outcome.absent]
+    unchanged = sum(date not in outcome.made for date in fine)
+    click.echo(f"{len(fine)} of {len(wanted)} trading dates have models and predictions, {unchanged} of them had before")
+    for date, trouble in sorted(outcome.bad.items()):
+        click.echo(f"bad: {date}: {'; '.join(trouble)}")
+    if outcome.absent:
+        click.echo(f"no Gold: {', '.join(map(str, outcome.absent))}")
+    if not _publish_views(lake) or outcome.bad or outcome.absent:
+        sys.exit(1)
+
+
+@main.command()
+@click.argument("date", type=TradingDates(), required=False)
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Copy the page here, too.")
+def report(date: list[dt.date] | None, out: Path | None) -> None:
+    """What all predictions up to a date (the latest) were worth, and which model serves from now on."""
+    from spymaster_assets.champion import promote
+    from spymaster_assets.evaluating import NAME, evaluate, found_by
+    from spymaster_assets.maker import TROUBLE
+    from spymaster_assets.models.report import headline
+    from spymaster_assets.progress import terminal
+    from spymaster_assets.tables import PREDICTIONS
+
+    lake = _lake()
+    known = lake.dates(PREDICTIONS)
+    if not known:
+        raise click.ClickException("no predictions yet; spymaster walk-forward makes them")
+    day = date[-1] if date else known[-1]
+    try:
+        manifest = evaluate(lake, day, terminal())
+        decision = promote(lake, day)
+    except TROUBLE as error:
+        raise click.ClickException(str(error)) from error
+    page = lake.root / "models" / NAME / manifest.content / "report.html"
+    click.echo(headline(found_by(lake, manifest)))
+    click.echo(f"Serves: {decision['name']} ({decision['why']})")
+    if out:
+        out.write_bytes(page.read_bytes())
+    click.echo(f"Report: {out or page}")
 
 
 @main.command()

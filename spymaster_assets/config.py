@@ -282,6 +282,33 @@ class Sequences(Group):
     depth_ticks: int = Field(8, ge=0)  # behind the best
 
 
+class Models(Group):
+    """What learns from Gold, and when."""
+
+    retrain: Literal["day", "week", "never"] = "week"  # never: what was trained first is carried on
+    train_dates: int = Field(90, ge=2)  # trading dates before the week (or day) that are learnt from, the embargo left out
+    embargo: int = Field(1, ge=1)  # trading dates right before it that are not
+    min_dates: int = Field(20, ge=4)  # fewer: insufficient data, geometry serves
+    min_episodes: int = Field(100, ge=10)  # as above
+    coverage: float = Field(0.9, ge=0, le=1)  # of the trading dates since the lake's first: fewer is a warning
+    folds: int = Field(5, ge=2)  # of the inner out-of-fold predictions: blocks of dates
+    seed: int = 1
+    tree_rounds: int = Field(150, ge=1)  # at most; out-of-fold loss chooses
+    tree_step: int = Field(10, ge=1)  # rounds from one number that is tried to the next
+    tree_learning_rate: float = Field(0.05, gt=0)
+    tree_leaves: int = Field(4, ge=2)
+    tree_least_rows: int = Field(40, ge=1)  # of a leaf
+    tree_share_of_features: float = Field(0.5, gt=0, le=1)  # that one tree may use
+    tree_share_of_rows: float = Field(0.7, gt=0, le=1)
+    tree_ridge: float = Field(50.0, ge=0)  # per squared leaf value
+    tree_bins: int = Field(63, ge=2)  # of a feature
+    head_rounds: int = Field(60, ge=1)  # of the heads of strength and reach
+    coverage_level: float = Field(0.9, gt=0, lt=1)  # of the conformal sets
+    sequence_epochs: int = Field(8, ge=1)
+    veto_spread_ticks: int = Field(4, ge=1)  # wider: no trade
+    veto_minutes_to_end: float = Field(5.0, ge=0)  # before signals end: no trade
+
+
 class Live(Group):
     """The bus, the feed and the engine."""
 
@@ -315,6 +342,7 @@ class Config(Group):
     labels: Labels = Labels()
     priors: Priors = Priors()
     sequences: Sequences = Sequences()
+    models: Models = Models()
     live: Live = Live()
 
     @model_validator(mode="after")
@@ -353,7 +381,7 @@ class Config(Group):
     @property
     def of_tables(self) -> str:
         """Hash of everything that tables and their checks depend on."""
-        return self.digest(*(group for group in type(self).model_fields if group != "live"))
+        return self.digest(*(group for group in type(self).model_fields if group not in ("models", "live")))
 
     def digest(self, *groups: str) -> str:
         """Hash (16 hex digits) of the named groups, of all of them without names."""

@@ -70,7 +70,8 @@ class Runner:
 
     def __init__(self, lake: Lake, tags: Mapping[str, str] | None = None) -> None:
         self.lake, self._tags = lake, {PROCESS: str(os.getpid()), **(tags or {})}
-        self._job = build(lake.root).resolve_job_def("date_job")
+        defined = build(lake.root)
+        self._job, self._models = defined.resolve_job_def("date_job"), defined.resolve_job_def("models_job")
         self._instance = dg.DagsterInstance.get()
         os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", "1000")  # what a run intends is stored at once, not event by event
         gc.set_threshold(100_000, 50, 100)  # searching all that is loaded for cycles again and again costs a fifth of a run
@@ -113,6 +114,18 @@ class Runner:
                 report.skip(table)
         report.lines.append(f"  Dagster run {result.run_id}")
         return report
+
+    def models(self, date: dt.date) -> list[str]:
+        """Make the models of a date and their predictions, or find them; what went wrong."""
+        result = self._models.execute_in_process(
+            instance=self._instance, partition_key=str(date), raise_on_error=False, run_config=QUIET, tags=self._tags
+        )
+        trouble = []
+        for event in result.get_step_failure_events():
+            failed = event.step_failure_data
+            known = failed.user_failure_data
+            trouble.append(f"{event.step_key}: {(known and known.description) or failed.error_display_string}")
+        return trouble
 
 
 def _refused_by_a_check(failed: Any) -> bool:

@@ -13,9 +13,11 @@ from spymaster_assets.assets.automation import (
     freshness_schedule,
     landing_sensor,
     latest_date,
+    models_job,
 )
 from spymaster_assets.assets.bronze import bronze_assets, landing_assets
 from spymaster_assets.assets.history import history_assets
+from spymaster_assets.assets.models import model_assets
 from spymaster_assets.assets.resources import resources
 from spymaster_assets.assets.stages import stage_assets
 
@@ -23,9 +25,9 @@ from spymaster_assets.assets.stages import stage_assets
 def build(root: Path | None = None) -> dg.Definitions:
     """The code location whose lake lies at `root` (SPYMASTER_DATA, else ./data)."""
     return dg.Definitions(
-        assets=[*landing_assets, *history_assets, *bronze_assets, *stage_assets, latest_date],
+        assets=[*landing_assets, *history_assets, *bronze_assets, *stage_assets, *model_assets, latest_date],
         asset_checks=[freshness_check],
-        jobs=[bronze_job, date_job, freshness_job],
+        jobs=[bronze_job, date_job, models_job, freshness_job],
         schedules=[daily_schedule, freshness_schedule],
         sensors=[landing_sensor],
         resources=resources(root),

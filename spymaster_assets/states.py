@@ -36,3 +36,6 @@ LOW, MEDIUM, HIGH = range(3)
 
 OUTCOMES: Final = ("BREAK", "BOUNCE", "CHOP", "CENSORED", "RESOLVED")
 BREAK, BOUNCE, CHOP, CENSORED, RESOLVED = range(5)
+
+VETOES: Final = ("NONE", "BOOK", "SPREAD", "OPTIONS", "END")  # stale or crossed; wide; none of today's known; too close to the end
+NO_VETO, VETO_BOOK, VETO_SPREAD, VETO_OPTIONS, VETO_END = range(5)

@@ -66,6 +66,11 @@ date_job = dg.define_asset_job(
     selection=dg.AssetSelection.groups("bronze", "silver", "gold"),
     description="One trading date, from landing to the last stage.",
 )
+models_job = dg.define_asset_job(
+    "models_job",
+    selection=dg.AssetSelection.groups("models") - dg.AssetSelection.assets("model/evaluation", "model/drift", "model/champion"),
+    description="The models of one trading date, and what they say of its touches; spymaster walk-forward runs it for many.",
+)
 freshness_job = dg.define_asset_job(
     "freshness_job", selection=dg.AssetSelection.checks(freshness_check), description="Is the latest trading date there?"
 )

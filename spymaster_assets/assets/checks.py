@@ -41,14 +41,19 @@ def results(lake: Lake, table: Table, date: dt.date, connection: duckdb.DuckDBPy
     """Run the checks of a table on a published partition."""
     blocking = {check.name: check.blocking for check in EVERY_CHECK if check.table is table}
     for name, outcome in examine(lake, table, date, EVERY_CHECK, connection).items():
-        yield dg.AssetCheckResult(
-            asset_key=key_of(table),
-            check_name=name,
-            passed=outcome.passed,
-            severity=dg.AssetCheckSeverity.ERROR if blocking[name] else dg.AssetCheckSeverity.WARN,
-            description=outcome.message,
-            metadata=_metadata(outcome),
-        )
+        yield result(key_of(table), name, outcome, blocking[name])
+
+
+def result(asset: dg.AssetKey, name: str, outcome: Outcome, blocking: bool) -> dg.AssetCheckResult:
+    """An outcome as Dagster has it."""
+    return dg.AssetCheckResult(
+        asset_key=asset,
+        check_name=name,
+        passed=outcome.passed,
+        severity=dg.AssetCheckSeverity.ERROR if blocking else dg.AssetCheckSeverity.WARN,
+        description=outcome.message,
+        metadata=_metadata(outcome),
+    )
 
 
 def _metadata(outcome: Outcome) -> dict[str, dg.MetadataValue]:

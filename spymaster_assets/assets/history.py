@@ -1,4 +1,4 @@
-"""The two edges between dates, as Dagster can follow them: earlier dates' trades choose a contract, earlier summaries make priors.
+"""The edges between dates, as Dagster can follow them: earlier trades choose a contract, summaries make priors, Gold makes models.
 
 An edge from an asset's own earlier partitions would turn Dagster's backfill astray: asked for some dates, it makes the dates that
 the edge leads to. So the edge starts at an external asset of the group `history`, which nobody materializes: whoever makes trades
@@ -13,9 +13,12 @@ import dagster as dg
 from spymaster_assets.assets.partitions import CONFIG, trading_dates
 from spymaster_assets.lake import Manifest
 from spymaster_assets.schema import Table
-from spymaster_assets.tables import DAY_SUMMARY, FUTURES_TRADES
+from spymaster_assets.tables import DAY_SUMMARY, FUTURES_TRADES, SEQUENCES, TRAINING
 
-LOOKBACK = {FUTURES_TRADES: CONFIG.bronze.contract_lookback, DAY_SUMMARY: CONFIG.priors.lookback}  # trading dates
+LEARNT = 99  # trading dates that a model of any date of a week may reach back to: from 100 on Dagster follows no staleness
+LOOKBACK = {
+    FUTURES_TRADES: CONFIG.bronze.contract_lookback, DAY_SUMMARY: CONFIG.priors.lookback, TRAINING: LEARNT, SEQUENCES: LEARNT,
+}  # trading dates  # fmt: skip
 
 
 def history_key(table: Table) -> dg.AssetKey:

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 
 from spymaster_assets.features import FEATURES
-from spymaster_assets.models.odds import geometry_columns
+from spymaster_assets.models.odds import geometry_known
 from spymaster_assets.models.weights import episode_weights, episodes_of
 from spymaster_assets.tables import TRAINING
 
@@ -78,8 +78,7 @@ def examples(rows: np.ndarray, days: np.ndarray, horizon: str = PRIMARY) -> Exam
 
 def usable(rows: np.ndarray, horizon: str) -> np.ndarray:
     """Which rows (n,) of training can be learnt from or tested at a horizon ("4min"): trainable, and geometry known."""
-    known = ~np.isnan([rows[name] for name in geometry_columns(horizon)]).any(axis=0)
-    return np.asarray((rows[f"trainable_{horizon}"] == 1) & known)
+    return np.asarray((rows[f"trainable_{horizon}"] == 1) & geometry_known(rows, horizon))
 
 
 def groups_of(elapsed: np.ndarray) -> np.ndarray:

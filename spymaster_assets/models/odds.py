@@ -22,6 +22,11 @@ def geometry_columns(horizon: str) -> list[str]:
     return [f"geometry_{OUTCOMES[outcome].lower()}_{horizon}" for outcome in CLASSES]
 
 
+def geometry_known(rows: np.ndarray, horizon: str) -> np.ndarray:
+    """Whether a row's three probabilities are known, (n,)."""
+    return np.asarray(~np.isnan([rows[name] for name in geometry_columns(horizon)]).any(axis=0))
+
+
 def geometry(rows: np.ndarray, horizon: str) -> np.ndarray:
     """The rows' own probabilities of a driftless price (docs/physics.md, 4.3), (n, 3), clipped to [LEAST, 1], summing to one.
 

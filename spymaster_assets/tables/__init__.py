@@ -23,6 +23,7 @@ from spymaster_assets.tables.bronze import (
     UNDEF_PRICE,
 )
 from spymaster_assets.tables.gold import GOLD, SCORED, SEQUENCES, TRAINING
+from spymaster_assets.tables.predictions import PREDICTIONS
 from spymaster_assets.tables.silver import (
     BARS,
     DAY_SUMMARY,
@@ -43,8 +44,9 @@ from spymaster_assets.tables.silver import (
 
 __all__ = [
     "BARS", "BRONZE", "DAY_SUMMARY", "DEFINITIONS", "FEATURE_ROWS", "FLOW", "FUTURES_MBP10", "FUTURES_TRADES", "GOLD", "LABELS",
-    "LEVELS", "OPEN_INTEREST", "OPTION_FLOW", "OPTION_QUOTES", "OPTION_STATISTICS", "OPTION_TRADES", "PRINTS", "PRIORS", "SCORED",
-    "SEQUENCES", "SIGNALS", "SILVER", "SNAPS", "TABLES", "TOUCHES", "TRAINING", "UNDEF_PRICE", "describe", "markdown",
+    "LEVELS", "OPEN_INTEREST", "OPTION_FLOW", "OPTION_QUOTES", "OPTION_STATISTICS", "OPTION_TRADES", "PREDICTIONS", "PRINTS",
+    "PRIORS", "SCORED", "SEQUENCES", "SIGNALS", "SILVER", "SNAPS", "TABLES", "TOUCHES", "TRAINING", "UNDEF_PRICE", "describe",
+    "markdown",
 ]  # fmt: skip
 
 OPTION_FLOW_TRUTH = Table(
@@ -88,7 +90,8 @@ TOUCHES_TRUTH = Table(
     ),
 )  # fmt: skip
 TABLES: Final[Mapping[str, Table]] = {
-    f"{table.stage}/{table.name}": table for table in (*BRONZE, *SILVER, *GOLD, OPTION_FLOW_TRUTH, PATH_TRUTH, TOUCHES_TRUTH)
+    f"{table.stage}/{table.name}": table
+    for table in (*BRONZE, *SILVER, *GOLD, PREDICTIONS, OPTION_FLOW_TRUTH, PATH_TRUTH, TOUCHES_TRUTH)
 }
 
 
