@@ -283,11 +283,11 @@ def walk(dates: list[dt.date] | None, workers: int | None) -> None:
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Copy the page here, too.")
 def report(date: list[dt.date] | None, out: Path | None) -> None:
     """What all predictions up to a date (the latest) were worth, and which model serves from now on."""
-    from spymaster_assets.champion import promote
     from spymaster_assets.evaluating import NAME, evaluate, found_by
     from spymaster_assets.maker import TROUBLE
     from spymaster_assets.models.report import headline
     from spymaster_assets.progress import terminal
+    from spymaster_assets.promoting import promote
     from spymaster_assets.tables import PREDICTIONS
 
     lake = _lake()

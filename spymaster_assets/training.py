@@ -8,7 +8,7 @@ from __future__ import annotations
 import datetime as dt
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -19,13 +19,14 @@ from spymaster_assets.models.artifacts import TRAINED, Artifacts, ModelManifest
 from spymaster_assets.models.as_of import AsOf, as_of, contents, rows_of
 from spymaster_assets.models.examples import PRIMARY
 from spymaster_assets.models.members import ALONE, Asked, Learnt, Member, load, train
-from spymaster_assets.models.patchtst import sequence_arrays
 from spymaster_assets.models.predicting import predict, vetoed
-from spymaster_assets.models.trees import Trees
 from spymaster_assets.progress import Progress
 from spymaster_assets.sessions import calendar
 from spymaster_assets.tables import PREDICTIONS, SEQUENCES, SNAPS, TOUCHES, TRAINING
 from spymaster_assets.tables.predictions import MEMBERS
+
+if TYPE_CHECKING:
+    from spymaster_assets.models.trees import Trees
 
 CODE: Final = tuple(
     f"spymaster_assets.models.{name}"
@@ -124,6 +125,8 @@ class Trainer:
 
     def trees(self, date: dt.date, horizon: str, stage: str) -> Trees:
         """The trees of a date that are trained."""
+        from spymaster_assets.models.trees import Trees
+
         return Trees.load(self.artifacts.folder(self._required("trees", date)), f"{stage}_{horizon}")
 
     def members(self, date: dt.date) -> dict[str, Member]:
@@ -163,6 +166,8 @@ def asked(rows: np.ndarray, days: np.ndarray, steps: np.ndarray, of: np.ndarray)
     """Rows of training and their dates, with their sequences: rows of `sequences` and the dates of those."""
     if not len(steps):
         return Asked(rows, days)
+    from spymaster_assets.models.patchtst import sequence_arrays  # with torch, whose import takes seconds
+
     values, observed, touch, elapsed = sequence_arrays(steps)
     each = len(steps) // len(values)
     key = _key(days, rows["touch"], rows["elapsed"])

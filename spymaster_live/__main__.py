@@ -142,7 +142,7 @@ def engine(url: str, name: str, until_done: bool) -> None:
         config = load()
         rehearse(config)
         async with bus.connected(url, name) as client:
-            await Serving(client, config, name).run(until_done)
+            await Serving(client, config, name, Lake(data_root(), config)).run(until_done)
 
     _run(work)
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -19,17 +20,28 @@ from spymaster_assets.compute.grid import FARTHEST
 from spymaster_assets.compute.growing import Growing
 from spymaster_assets.compute.stream import Day
 from spymaster_assets.config import Config
+from spymaster_assets.lake import LakeError
 from spymaster_assets.schema import Table
 from spymaster_assets.sessions import calendar
-from spymaster_assets.tables import FEATURE_ROWS, FLOW, FUTURES_MBP10, LEVELS, SIGNALS, SNAPS, TOUCHES
+from spymaster_assets.tables import FEATURE_ROWS, FLOW, FUTURES_MBP10, LEVELS, PREDICTIONS, SIGNALS, SNAPS, TOUCHES
 from spymaster_live import messages
 from spymaster_live.messages import FLOWS, ROWS, SCHEMAS, VERSION, BadMessage, Clock, Frame, Message, Session, pack
 from spymaster_live.options import OptionRecords
-from spymaster_live.payload import lines
+from spymaster_live.payload import lines, opinions
+
+if TYPE_CHECKING:
+    from spymaster_assets.served import Served
 
 BOOK: Final = FUTURES_MBP10.name  # the channel that the tables are made from
 SNAPS_A_MESSAGE: Final = 128
 MOST_MISSING: Final = 1_000_000_000  # records: more than a date has; a header that says so is wrong
+
+
+Models = Callable[[dt.date, str], "Served | None"]
+
+
+def no_models(date: dt.date, model: str) -> None:
+    """Without models."""
 
 
 @dataclass
@@ -46,8 +58,9 @@ class Tally:
 class Engine:
     """One run after the other; `take` returns what is to be published, in order."""
 
-    def __init__(self, config: Config) -> None:
-        self.config = config
+    def __init__(self, config: Config, models: Models = no_models) -> None:
+        """`models`: from the date and the session's header Model to what scores it; LakeError where that is not to be had."""
+        self.config, self._models = config, models
         self.session: Session | None = None
         self.tally = Tally()
         self.watermark = 0
@@ -106,6 +119,13 @@ class Engine:
             raise BadMessage(f"session of {session.date}: {error}") from error
         self.session, self.day, self.tally, self.watermark = session, day, Tally(), 0
         self.options = OptionRecords(day)
+        self.model_trouble: str | None = None
+        self.served: Served | None = None
+        try:
+            self.served = self._models(date, session.model)
+        except (LakeError, OSError, ValueError) as error:  # it goes on without, and says so
+            self.model_trouble = str(error)
+        self._predictions = Growing(PREDICTIONS.dtype, 64)
         self._next: Counter[str] = Counter()
         self._told = self._flowed = -1  # the last snap that was told about, and the last whose flow was
         self._seconds = np.zeros(0, np.int64)  # last snaps of seconds that are told about and not complete
@@ -135,7 +155,12 @@ class Engine:
             return []
         self.watermark = watermark
         self.options.open_by(watermark)
+        before = self.day.features.count
         self.day.step(_NOTHING, watermark)
+        if self.served and self.day.features.count > before:
+            found = self.served.predictions(self.day, self.day.features.rows[before:])
+            self._predictions.reserve(len(found))[self._predictions.count : self._predictions.count + len(found)] = found
+            self._predictions.count += len(found)
         told = self._tell()
         return [*told, *self._rest()] if self.done else told
 
@@ -161,9 +186,10 @@ class Engine:
         return self._rows(rows, "end")
 
     def _of(self, table: Table) -> Growing:
-        return {LEVELS: self.day.levels, TOUCHES: self.day.touches, FEATURE_ROWS: self.day.features, SIGNALS: self.day.signals}[
-            table
-        ]
+        return {
+            LEVELS: self.day.levels, TOUCHES: self.day.touches, FEATURE_ROWS: self.day.features, SIGNALS: self.day.signals,
+            PREDICTIONS: self._predictions,
+        }[table]  # fmt: skip
 
     def _after(self, table: Table) -> tuple[np.ndarray, np.ndarray]:
         """The rows of a table from the first one on that was not told, and their snaps."""
@@ -191,7 +217,9 @@ class Engine:
         """What is said about some snaps: signals, rows and flow."""
         day, (first, last) = self.day, (int(ks[0]), int(ks[-1]))
         signals, k = self._after(SIGNALS)
-        text = lines(day, ks, signals[(k >= first) & (k <= last)], self.tally.missing, self._partial)
+        scored = signals[(k >= first) & (k <= last)]
+        opinion = opinions(self.served, day, scored, self._predictions.rows) if self.served else {}
+        text = lines(day, ks, scored, self.tally.missing, self._partial, opinion)
         self._told = last
         span = f"{first}-{last}"
         return [
@@ -238,7 +266,8 @@ class Engine:
             "frames": self.tally.frames, "records": dict(self.tally.records), "repeated": self.tally.repeated,
             "missing": self.tally.missing, "dead": self.tally.dead, "late": int(day.snaps["late"][max(day.closed, 0)]),
             "levels": day.levels.count, "touches": day.touches.count, "features": day.features.count, "signals": day.signals.count,
-            "partial": self._partial, "same_config": self.session.config == self.config.digest(), "model": None,
+            "partial": self._partial, "same_config": self.session.config == self.config.digest(),
+            "model": f"{self.served.name} {self.served.version}" if self.served else None, "model_trouble": self.model_trouble,
         }  # fmt: skip
 
 

@@ -28,6 +28,7 @@ from spymaster_assets.ingest import Intake
 from spymaster_assets.lake import Lake
 from spymaster_assets.landing import Landing
 from spymaster_assets.maker import Maker
+from spymaster_assets.models.artifacts import Artifacts
 from spymaster_assets.progress import Progress
 from spymaster_assets.sessions import Window, calendar, to_datetime, wall
 from spymaster_assets.tables import BRONZE, DEFINITIONS, FUTURES_MBP10
@@ -104,7 +105,7 @@ def plan(
     first = Session(
         run="", date=str(date), contract=f"{contract.symbol} by {contract.basis}", complete_from=start, frame_span=span,
         paced_from=begin, frame_records=most, inputs=_hash([used, start, begin, messages.digest(known.tobytes())]),
-        config=config.digest(), priors=known,
+        config=config.digest(), model=Artifacts(lake).serving(date), priors=known,
     )  # fmt: skip
     cutting = Cutting(
         span=span, clock=round(live.clock_ms * 1_000_000), room=live.frame_bytes, most=most, begin=begin,

@@ -17,7 +17,7 @@ import xxhash
 
 from spymaster_assets import dbn
 from spymaster_assets.schema import Table
-from spymaster_assets.tables import FEATURE_ROWS, FLOW, LEVELS, PRIORS, SIGNALS, SNAPS, TOUCHES
+from spymaster_assets.tables import FEATURE_ROWS, FLOW, LEVELS, PREDICTIONS, PRIORS, SIGNALS, SNAPS, TOUCHES
 
 VERSION: Final = 1  # of headers and payloads
 
@@ -47,7 +47,7 @@ LEVELS_STATUS: Final = "levels.status"
 CONTROL: Final = "control.replay"
 DEAD: Final = "dlq"  # dlq.{subject}: what could not be read
 
-ROWS: Final = (LEVELS, TOUCHES, FEATURE_ROWS, SIGNALS)  # of levels.rows, in this order
+ROWS: Final = (LEVELS, TOUCHES, FEATURE_ROWS, SIGNALS, PREDICTIONS)  # of levels.rows, in this order
 FLOWS: Final = (SNAPS, FLOW)  # of levels.flow
 
 HEADERS: Final[Mapping[str, str]] = {
@@ -69,6 +69,7 @@ HEADERS: Final[Mapping[str, str]] = {
     "Frame-Records": "records in a frame at most, over all channels; 0: as many as fit",
     "Inputs": "hash of the files that the run was cut from",
     "Config": "hash of the configuration that the feed ran with",
+    "Model": "the champion that scores the run, and its version; empty: none is trained",
     "Snaps": "first-last snap of the message",
     "Rows": "TABLE=COUNT of the tables in the data, one after the other",
     "Reason": "why a message could not be read",
@@ -135,6 +136,7 @@ class Session:
     frame_records: int
     inputs: str
     config: str
+    model: str
     priors: np.ndarray
 
     def message(self) -> Message:
@@ -151,6 +153,7 @@ class Session:
             "Frame-Records": str(self.frame_records),
             "Inputs": self.inputs,
             "Config": self.config,
+            "Model": self.model,
             "Schema": f"{PRIORS.name} {PRIORS.digest}",
             "Count": str(len(self.priors)),
             "Hash": digest(data),
@@ -217,7 +220,7 @@ def _session(run: str, facts: Mapping[str, str], data: bytes) -> Session:
     return Session(
         run, _text(facts, "Date"), _text(facts, "Contract"), _number(facts, "Complete-From"), _number(facts, "Frame-Span"),
         _number(facts, "Paced-From"), _number(facts, "Frame-Records"), _text(facts, "Inputs"), _text(facts, "Config"),
-        np.frombuffer(data, PRIORS.dtype),
+        _text(facts, "Model"), np.frombuffer(data, PRIORS.dtype),
     )  # fmt: skip
 
 

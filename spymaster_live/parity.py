@@ -18,6 +18,7 @@ from spymaster_live.messages import ROWS, unpack
 
 KEYS: Final[Mapping[str, tuple[str, ...]]] = {
     "levels": ("valid_from", "kind"), "touches": ("touch",), "features": ("touch", "elapsed"), "signals": ("touch", "k"),
+    "predictions": ("touch", "elapsed"),
 }  # fmt: skip
 
 

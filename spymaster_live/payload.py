@@ -7,7 +7,8 @@ a level are columns of silver/signals under the names below, so that their units
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import orjson
@@ -16,9 +17,13 @@ from spymaster_assets.compute.grid import NO_ASK, NO_BID, UNKNOWN
 from spymaster_assets.compute.stream import Day
 from spymaster_assets.features import FEATURES
 from spymaster_assets.maker import event_id
+from spymaster_assets.models.conformal import abstains
 from spymaster_assets.sessions import utc_day
-from spymaster_assets.states import DIRECTIONS, DOWN, KEY_KINDS, LEVEL_KINDS, UP
+from spymaster_assets.states import DIRECTIONS, DOWN, KEY_KINDS, LEVEL_KINDS, NO_VETO, OUTCOMES, UP, VETOES
 from spymaster_assets.tables import SIGNALS
+
+if TYPE_CHECKING:
+    from spymaster_assets.served import Served
 
 SCHEMA: Final = "levels.1"
 PARTS: Final[Mapping[str, Mapping[str, str]]] = {  # part of a level -> its names -> columns of signals
@@ -44,22 +49,69 @@ CONTEXT: Final[Mapping[str, Mapping[str, str]]] = {  # part of a level -> its na
         "prior_breaks": "prior_breaks", "prior_bounces": "prior_bounces",
     },
 }  # fmt: skip
-LATER: Final = ("model",)  # null until there is one
+MODEL: Final[Mapping[str, tuple[str, str]]] = {  # names within `model` -> unit, meaning
+    "name": ("name", "which model serves: the champion as of the date"),
+    "version": ("id", "hash of its files"),
+    "break": ("probability", "calibrated, within 4 minutes from now; null: geometry is unknown, and so are the other two"),
+    "bounce": ("probability", "as above"),
+    "chop": ("probability", "neither, as above"),
+    "set": ("names", "conformal set: outcomes that cannot be excluded at 90 %"),
+    "abstain": ("flag", "the set holds both BREAK and BOUNCE, or neither"),
+    "veto": ("name", "why no trade is to be had whatever the odds: BOOK, SPREAD, OPTIONS, END; null: nothing speaks against one"),
+    "elapsed": ("s", "the landmark at which what follows was said"),
+    "strength": ("points", "expected strength, toward the break; null: no trees"),
+    "analogs": ("count", "effective number of earlier rows that retrieval goes by; null: no index"),
+    "distance": ("share", "of the index's own rows that lie closer to their neighbours"),
+    "interval": ("probabilities", "90 % credible interval of break by retrieval, low and high"),
+}
 _AT: Final = {name: place for place, name in enumerate(SIGNALS.dtype.names or ())}
 _WORDS: Final = {column.name: column.categories for column in SIGNALS.columns if column.categories}
 
 
-def lines(day: Day, ks: np.ndarray, signals: np.ndarray, missing: int, partial: bool) -> bytes:
+Opinions = Mapping[tuple[int, int], Mapping[str, Any]]  # (touch, snap) -> the object `model`
+
+
+def opinions(served: Served, day: Day, signals: np.ndarray, predictions: np.ndarray) -> Opinions:
+    """What the champion says at rows of silver/signals. `predictions`: of the landmarks up to now."""
+    found = {}
+    landmarks: dict[int, list[np.void]] = {}
+    for row in predictions:
+        landmarks.setdefault(int(row["touch"]), []).append(row)
+    said = served.say(day, signals["touch"], signals["k"])
+    silent = abstains(said["set"])
+    for one, abstained in zip(said, silent.tolist(), strict=True):
+        touch, k = int(one["touch"]), int(one["k"])
+        odds = one["odds"].tolist()
+        latest = next((row for row in reversed(landmarks.get(touch, [])) if row["k"] <= k), None)
+        found[touch, k] = {
+            "name": served.name, "version": served.version, "break": odds[0], "bounce": odds[1], "chop": odds[2],
+            "set": [word for word, held in zip(OUTCOMES, one["set"], strict=False) if held], "abstain": abstained,
+            "veto": VETOES[one["veto"]] if one["veto"] != NO_VETO else None, **_landmark(latest),
+        }  # fmt: skip
+    return found
+
+
+def _landmark(row: np.void | None) -> dict[str, Any]:
+    """What was said at a landmark and holds until the next."""
+    names = {"elapsed": "elapsed", "strength": "strength", "analogs": "analogs", "distance": "analogs_distance"}
+    told: dict[str, Any] = {name: None if row is None else float(row[column]) for name, column in names.items()}
+    unknown = row is None or np.isnan(row["analogs_low_break"])
+    return told | {"interval": None if unknown else [float(row[f"analogs_{end}_break"]) for end in ("low", "high")]}  # type: ignore[index]
+
+
+def lines(
+    day: Day, ks: np.ndarray, signals: np.ndarray, missing: int, partial: bool, said: Opinions = MappingProxyType({})
+) -> bytes:
     """The payloads of closed snaps `ks`, one line each. `signals`: the rows of silver/signals at these snaps.
 
-    `missing`: records that never came; `partial`: the run does not hold the date from its open on.
+    `missing`: records that never came; `partial`: the run does not hold the date from its open on; `said`: by the champion.
     """
     of: dict[int, list[tuple[Any, ...]]] = {}
     for row in signals.tolist():
         of.setdefault(row[_AT["k"]], []).append(row)
     touches = {number: _Touch(day, number) for number in {row[_AT["touch"]] for rows in of.values() for row in rows}}
     levels = [_Level(row) for row in day.levels.rows[day.levels.rows["valid_to"] >= day.snaps["ts"][ks[0]]]] if len(ks) else []
-    return b"".join(_line(day, int(k), of.get(int(k), []), touches, levels, missing, partial) for k in ks)
+    return b"".join(_line(day, int(k), of.get(int(k), []), touches, levels, missing, partial, said) for k in ks)
 
 
 class _Level:
@@ -91,7 +143,8 @@ class _Touch:
 
 
 def _line(
-    day: Day, k: int, rows: list[tuple[Any, ...]], touches: Mapping[int, _Touch], levels: list[_Level], missing: int, partial: bool
+    day: Day, k: int, rows: list[tuple[Any, ...]], touches: Mapping[int, _Touch], levels: list[_Level], missing: int, partial: bool,
+    said: Opinions,
 ) -> bytes:  # fmt: skip
     snap = day.snaps[k]
     tick, time, last = day.config.instrument.tick, int(snap["ts"]), int(snap["last"])
@@ -107,11 +160,11 @@ def _line(
         "es": {"spot": _points(spot), "bid": _points(best[0]), "ask": _points(best[1])},
         "levels": [
             *(
-                _level(day, level, valid, spot, scored.pop(level.kind, None), touches)
+                _level(day, level, valid, spot, scored.pop(level.kind, None), touches, said)
                 for level in valid
                 if day.touch_params.wanted[level.kind]
             ),
-            *(_gone(day, row, spot, touches) for row in scored.values()),
+            *(_gone(day, row, spot, touches, said) for row in scored.values()),
         ],
         "quality": {"gaps": missing, "late": int(snap["late"]), "book_ok": bool(snap["book_ok"]), "partial": partial},
     }
@@ -126,23 +179,25 @@ def _points(price: int | None) -> float | None:
 
 
 def _level(
-    day: Day, level: _Level, valid: list[_Level], spot: int | None, row: tuple[Any, ...] | None, touches: Mapping[int, _Touch]
-) -> dict[str, Any]:
+    day: Day, level: _Level, valid: list[_Level], spot: int | None, row: tuple[Any, ...] | None, touches: Mapping[int, _Touch],
+    said: Opinions,
+) -> dict[str, Any]:  # fmt: skip
     """A level in force, with its touch if one is being scored."""
     near = round(day.config.touches.episode_points * day.config.instrument.point)
     kinds = [LEVEL_KINDS[other.kind] for other in valid if abs(other.price - level.price) <= near]
-    return _described(day, level.kind, level.price, kinds, spot, row, touches)
+    return _described(day, level.kind, level.price, kinds, spot, row, touches, said)
 
 
-def _gone(day: Day, row: tuple[Any, ...], spot: int | None, touches: Mapping[int, _Touch]) -> dict[str, Any]:
+def _gone(day: Day, row: tuple[Any, ...], spot: int | None, touches: Mapping[int, _Touch], said: Opinions) -> dict[str, Any]:
     """A touch whose level is in force no more."""
     touch = touches[row[_AT["touch"]]]
-    return _described(day, touch.kind, touch.price, [LEVEL_KINDS[touch.kind]], spot, row, touches)
+    return _described(day, touch.kind, touch.price, [LEVEL_KINDS[touch.kind]], spot, row, touches, said)
 
 
 def _described(
-    day: Day, kind: int, price: int, kinds: list[str], spot: int | None, row: tuple[Any, ...] | None, touches: Mapping[int, _Touch]
-) -> dict[str, Any]:
+    day: Day, kind: int, price: int, kinds: list[str], spot: int | None, row: tuple[Any, ...] | None, touches: Mapping[int, _Touch],
+    said: Opinions,
+) -> dict[str, Any]:  # fmt: skip
     band = round(day.config.touches.monitor_band * day.config.instrument.point)
     touch = touches[row[_AT["touch"]]] if row is not None else None
     direction = touch.direction if touch else None if spot is None else UP if spot < price else DOWN
@@ -156,11 +211,12 @@ def _described(
         "touch": None,
     }
     if row is None or touch is None:
-        return described | dict.fromkeys((*OWN, *PARTS, *CONTEXT, *LATER, "note"))
+        return described | dict.fromkeys((*OWN, *PARTS, *CONTEXT, "model", "note"))
     described["touch"] = touch.facts | {"elapsed": row[_AT["elapsed"]], "phase": _value(row, "phase")}
     described |= {name: _value(row, name) for name in OWN}
     described |= {part: {name: _value(row, column) for name, column in names.items()} for part, names in PARTS.items()}
-    return described | touch.context | dict.fromkeys(LATER) | {"note": _note(row)}
+    model = said.get((row[_AT["touch"]], row[_AT["k"]]))
+    return described | touch.context | {"model": model, "note": _note(row)}
 
 
 def _value(row: tuple[Any, ...], name: str) -> Any:
@@ -206,8 +262,9 @@ def described() -> Iterator[tuple[str, str, str]]:
     for part, names in CONTEXT.items():
         for name, column in names.items():
             yield f"levels[].{part}.{name}", known[column].unit, f"{known[column].meaning}; as it was at the touch"
-    for name in LATER:
-        yield f"levels[].{name}", "object", "null in this version"
+    yield "levels[].model", "object", "what the champion says; null where geometry serves, or no model is trained as of the date"
+    for name, (unit, meaning) in MODEL.items():
+        yield f"levels[].model.{name}", unit, meaning
     yield "levels[].note", "text", "the barrier's state and the latest sweep in words"
     yield "quality.gaps", "count", "records that never came"
     yield "quality.late", "count", "records whose event time lies before their effective time"

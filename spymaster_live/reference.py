@@ -14,7 +14,7 @@ from spymaster_live.messages import CHANNELS, FLOWS, HEADERS, ROWS, SCHEMAS
 MARKET_HEADERS = ("Version", "Run", "Schema", "First", "Count", "Start", "End", "Watermark", "Hash", "Nats-Msg-Id")
 SESSION_HEADERS = (
     "Version", "Run", "Date", "Contract", "Complete-From", "Frame-Span", "Paced-From", "Frame-Records", "Inputs", "Config",
-    "Schema", "Count", "Hash", "Nats-Msg-Id",
+    "Model", "Schema", "Count", "Hash", "Nats-Msg-Id",
 )  # fmt: skip
 LEVELS_HEADERS = ("Version", "Run", "Date", "Snaps", "Rows", "Nats-Msg-Id")
 

@@ -10,7 +10,8 @@ import datetime as dt
 import logging
 import time
 from collections import deque
-from typing import Any, Final
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import orjson
@@ -18,21 +19,25 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from spymaster_assets.config import Config
+from spymaster_assets.lake import Lake, LakeError
 from spymaster_live import messages
 from spymaster_live.bus import DLQ, LEVELS, MARKET, STATE, TROUBLE, Publisher, Reader, bury, ids_of, last, last_sequence, patiently
 from spymaster_live.engine import Engine
 from spymaster_live.messages import VERSION, BadMessage, Message, Session, read
+
+if TYPE_CHECKING:
+    from spymaster_assets.served import Served
 
 log = logging.getLogger("spymaster.live")
 STATE_SECONDS: Final = 0.25  # between two writes of the state for those who connect
 
 
 class Serving:
-    """An engine on the bus. `name`: tells two engines apart in levels.status."""
+    """An engine on the bus. `name`: tells two engines apart in levels.status; `lake`: where its models are."""
 
-    def __init__(self, client: Client, config: Config, name: str = "engine") -> None:
+    def __init__(self, client: Client, config: Config, name: str = "engine", lake: Lake | None = None) -> None:
         self.client, self.config, self.name = client, config, name
-        self.engine = Engine(config)
+        self.engine = Engine(config, partial(_models, lake))
         self._out = Publisher(client, LEVELS, window=config.live.window)
         self._dead = Publisher(client, DLQ, window=16)
         self._reader: Reader | None = None
@@ -152,6 +157,17 @@ class Serving:
             "trouble": self._out.trouble or self._dead.trouble,
             "microseconds_a_snap": _quantiles(self._seconds),
         }
+
+
+def _models(lake: Lake | None, date: dt.date, model: str) -> Served | None:
+    """What scores a run; None where its session names nothing. LakeError if it is not to be had."""
+    if not model:
+        return None
+    if lake is None:
+        raise LakeError(f"no lake to take {model} from")
+    from spymaster_assets.served import served  # torch and lightgbm take seconds to import: only where there is a model
+
+    return served(lake, date, model)
 
 
 def _quantiles(seconds: deque[float]) -> dict[str, float] | None:

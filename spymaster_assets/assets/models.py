@@ -14,7 +14,6 @@ from spymaster_assets.assets.checks import key_of, result
 from spymaster_assets.assets.history import earlier
 from spymaster_assets.assets.partitions import CONFIG, date_of, trading_dates
 from spymaster_assets.assets.resources import LakeResource
-from spymaster_assets.champion import promote
 from spymaster_assets.evaluating import NAME as EVALUATION
 from spymaster_assets.evaluating import evaluate, found_by, tested_dates
 from spymaster_assets.lake import Lake, code_digest
@@ -24,6 +23,7 @@ from spymaster_assets.models.examples import PRIMARY
 from spymaster_assets.models.members import ALONE
 from spymaster_assets.models_quality import MODEL_CHECKS, judge
 from spymaster_assets.progress import terminal
+from spymaster_assets.promoting import promote
 from spymaster_assets.tables import PREDICTIONS, SEQUENCES, SNAPS, TOUCHES, TRAINING
 from spymaster_assets.tables.predictions import MEMBERS
 from spymaster_assets.training import CODE, Trainer

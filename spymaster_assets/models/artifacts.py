@@ -22,9 +22,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from spymaster_assets.lake import MANIFEST, Fingerprint, Lake, LakeError, write_atomic
+from spymaster_assets.tables.predictions import MEMBERS
 
 TRAINED: Final = "trained"
 INSUFFICIENT: Final = "insufficient_data"  # the model is geometry, or knows nothing
+GEOMETRY: Final = "geometry"  # serves until a model is promoted
+CHAMPION: Final = "champion.json"
 
 
 @dataclass(frozen=True)
@@ -136,6 +139,30 @@ class Artifacts:
             new.rename(home / content)
             manifest = ModelManifest(name, date.isoformat(), trained.status, content, files, fingerprint, dict(trained.facts))
             return self._publish(manifest), False
+
+    def champion(self) -> dict[str, Any]:
+        """What serves: "name", "since", "why", "verdicts"; geometry until a model was promoted. LakeError for a broken file."""
+        path = self.root / CHAMPION
+        if not path.exists():
+            return {"name": GEOMETRY, "since": None, "why": "no model was promoted yet", "verdicts": []}
+        try:
+            found = json.loads(path.read_text())
+            if found["name"] not in (GEOMETRY, *MEMBERS):
+                raise ValueError(f"{found['name']!r} is no model")
+        except (ValueError, KeyError, TypeError) as error:
+            raise LakeError(f"{path}: expected the champion: {error}; delete it, and spymaster report decides anew") from error
+        return dict(found)
+
+    def crown(self, decision: Mapping[str, Any]) -> None:
+        """Write what serves from now on."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        write_atomic(self.root / CHAMPION, (json.dumps(decision, indent=1, sort_keys=True, allow_nan=False) + "\n").encode())
+
+    def serving(self, date: dt.date) -> str:
+        """The champion's model of a date as "name content"; empty if geometry serves, or it is not trained as of the date."""
+        name = self.champion()["name"]
+        manifest = None if name == GEOMETRY else self.manifest(name, date)
+        return f"{name} {manifest.content}" if manifest and manifest.status == TRAINED else ""
 
     def _publish(self, manifest: ModelManifest) -> ModelManifest:
         path = self._manifest(manifest.name, dt.date.fromisoformat(manifest.date))

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from spymaster_assets.features import FEATURES
 from spymaster_assets.models.examples import FAMILIES, PRIMARY, Examples
 from spymaster_assets.models.metrics import log_losses
-from spymaster_assets.models.trees import Trees
 from spymaster_assets.states import BOUNCE, BREAK
 
-FAMILY_OF = {
+if TYPE_CHECKING:
+    from spymaster_assets.models.trees import Trees
+
+FAMILY_OF: Final = {
     feature.name: family for family, parts in FAMILIES.items() for feature in FEATURES if feature.family in parts
 }  # feature -> family of an ablation
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -28,12 +28,13 @@ from spymaster_assets.models.ensemble import Ensemble, fit_ensemble
 from spymaster_assets.models.examples import GROUPS, PRIMARY, STAGES, Examples, examples, feature_names, groups_of, usable
 from spymaster_assets.models.metrics import log_loss
 from spymaster_assets.models.odds import geometry, logs
-from spymaster_assets.models.patchtst import Trained as PatchTST
-from spymaster_assets.models.patchtst import fit as fit_patchtst
 from spymaster_assets.models.retrieval import FEATURES, Index, fit_index
-from spymaster_assets.models.trees import Heads, Trees, fit_heads, fit_trees
 from spymaster_assets.models.weights import episodes_of
 from spymaster_assets.progress import Progress
+
+if TYPE_CHECKING:
+    from spymaster_assets.models.patchtst import Trained as PatchTST
+    from spymaster_assets.models.trees import Heads, Trees
 
 ALONE: Final = ("trees", "retrieval", "patchtst")
 LIBRARIES: Final = {
@@ -163,6 +164,8 @@ def train(name: str, learnt: Learnt, folder: Path, others: Mapping[str, Path] | 
 
 
 def _train_trees(learnt: Learnt, folder: Path) -> dict[str, Any]:
+    from spymaster_assets.models.trees import fit_heads, fit_trees  # imports of seconds stand where they are needed
+
     facts: dict[str, Any] = {"rounds": {}, "features": {}}
     found = {}
     steps = [(horizon, stage) for horizon in HORIZONS for stage in STAGES]
@@ -198,6 +201,8 @@ def _train_retrieval(learnt: Learnt, folder: Path) -> dict[str, Any]:
 
 def _train_patchtst(learnt: Learnt, folder: Path) -> dict[str, Any]:
     """Learn from the earlier dates, stop by the latest ones, and be calibrated by them."""
+    from spymaster_assets.models import patchtst
+
     kept = usable(learnt.asked.rows, PRIMARY)
     asked, every = learnt.asked.at(kept), learnt.examples()
     if asked.values is None or asked.observed is None or not len(asked.places):
@@ -211,7 +216,7 @@ def _train_patchtst(learnt: Learnt, folder: Path) -> dict[str, Any]:
     def labelled(at: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         return values[at], offset[at], part.outcomes[at], part.weights[at]
 
-    network = fit_patchtst(
+    network = patchtst.fit(
         *labelled(earlier),
         labelled(latest),
         seed=learnt.rules.seed,
@@ -300,6 +305,8 @@ def load(name: str, status: str, folder: Path | None, others: Mapping[str, Membe
         for horizon, one in kept.items()
     }
     if name == "trees":
+        from spymaster_assets.models.trees import Heads, Trees
+
         trees = {(horizon, stage): Trees.load(folder, f"{stage}_{horizon}") for horizon in HORIZONS for stage in STAGES}
         heads = {stage: Heads.load(folder, stage) for stage in STAGES}
         return Member(name, partial(_by_stage, trees), calibrated, heads=heads)
@@ -307,7 +314,9 @@ def load(name: str, status: str, folder: Path | None, others: Mapping[str, Membe
         indexes = {stage: Index.load(folder / stage) for stage in STAGES}
         return Member(name, partial(_by_index, indexes), calibrated, indexes=indexes)
     if name == "patchtst":
-        return Member(name, partial(_by_sequence, PatchTST.load(folder)), calibrated)
+        from spymaster_assets.models import patchtst
+
+        return Member(name, partial(_by_sequence, patchtst.Trained.load(folder)), calibrated)
     fitted = Ensemble.from_json(json.loads((folder / "ensemble.json").read_text()))
     missing = [one for one in fitted.members if one not in (others or {})]
     if missing:
@@ -341,7 +350,9 @@ def _by_sequence(network: PatchTST, asked: Asked, horizon: str) -> np.ndarray:
     out = np.full((len(asked.rows), 3), np.nan)
     if asked.values is not None and asked.observed is not None and len(asked.places) and horizon == PRIMARY:
         offset = logs(geometry(asked.rows[asked.places], horizon))
-        out[asked.places] = network.predict(asked.values, asked.observed, offset)
+        for number, place in enumerate(asked.places):  # one by one: in a batch the last bits differ
+            one = slice(number, number + 1)
+            out[place] = network.predict(asked.values[one], asked.observed[one], offset[one])[0]
     return out
 
 

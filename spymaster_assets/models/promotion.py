@@ -12,6 +12,7 @@ from typing import Any, Final
 import numpy as np
 
 from spymaster_assets.models import metrics
+from spymaster_assets.models.artifacts import GEOMETRY
 from spymaster_assets.models.calibrate import slope_and_intercept
 from spymaster_assets.models.evaluation import LEAST_ROWS, Tested, suspicious
 from spymaster_assets.models.evaluation import score as scored
@@ -19,7 +20,6 @@ from spymaster_assets.models.metrics import Interval
 from spymaster_assets.states import BREAK, CHOP
 
 SLOPES: Final = (0.5, 1.5)
-GEOMETRY: Final = "geometry"
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,11 @@ from spymaster_assets.models.drift import REFERENCE
 from spymaster_assets.models.evaluation import LEAST_ROWS, SUSPICIOUS
 from spymaster_assets.models.examples import GROUPS, PRIMARY
 from spymaster_assets.models.promotion import SLOPES
-from spymaster_assets.models.report_pictures import COLOURS, Found, landmark_words
+from spymaster_assets.models.report_pictures import Found, landmark_words, minutes, score_of
 from spymaster_assets.models.retrieval import COVERED
 from spymaster_assets.models.significance import LEVEL as SURE
 
+BASE: Final = "base rate"  # the scorer that says the same of every row
 FEW: Final = 30  # dates: percentiles of draws of fewer blocks are too narrow (Efron, Tibshirani 1993, 13)
 Cell = str | tuple[str, str]  # text; text and its class
 Table = tuple[Sequence[str], Sequence[Sequence[Cell] | str]]  # names; rows, of which a string is a heading
@@ -35,16 +36,16 @@ LANDMARKS: Final = tuple(elapsed for group in GROUPS for elapsed in group)
 SECTIONS: Final = {  # name -> heading, what is shown
     "leaderboard": (
         "Leaderboard",
-        "Points are mean gains, lines their 95 % intervals by whole dates, the upright line is geometry. Models are coloured, "
+        "Points are mean gains, lines their 95% intervals by whole dates, the upright line is geometry. Models are coloured, "
         "baselines grey; what lies beyond the models' range is an arrow at the edge with its number. After the touch raw AUC is "
         "high for geometry too: only the stratified AUC, among touches that geometry sees alike, tells more than position; .5 is "
         "nothing.",
     ),
     "calibration": (
         "Do the odds come true?",
-        f"At the touch, within {PRIMARY}, of the touches that were resolved: how often it broke where a scorer said so with this "
-        "probability. Bars are where the points of honest odds lie nine times in ten; points outside are orange. A perfect model's "
-        "calibration error (ECE) is not zero but its floor. The curves tell how well breaks are ranked above bounces: geometry's "
+        f"At the touch, within {minutes(PRIMARY)}, of the touches that were resolved: how often it broke where a scorer "
+        "gave that this probability. Bars are where the points of honest odds lie nine times in ten; points outside are orange. "
+        "A perfect model's calibration error (ECE) is not zero but its floor. The curves tell how well breaks are ranked above bounces: geometry's "
         "own is what position gives away.",
     ),
     "time": (
@@ -77,28 +78,6 @@ SECTIONS: Final = {  # name -> heading, what is shown
     ),
     "limitations": ("Limitations", ""),
 }  # fmt: skip
-STYLE: Final = """
-* { box-sizing: border-box; }
-body { margin: 0 auto; padding: 18px; max-width: 1180px; color: var(--ink); background: var(--page);
-  font: 14px/1.5 -apple-system, "Segoe UI", Roboto, "Helvetica Neue", "Liberation Sans", Arial, sans-serif;
-  font-variant-numeric: tabular-nums; }
-h1 { font-size: 21px; line-height: 1.25; margin: 0 0 8px; } h2 { font-size: 16px; margin: 34px 0 6px; }
-h3 { font-size: 14px; margin: 0; }
-p, ul { max-width: 76ch; margin: 6px 0; } ul { padding-left: 20px; } li { margin: 3px 0; } .muted, nav { color: var(--muted); }
-nav { margin: 12px 0; } nav a { color: var(--first); margin-right: 12px; white-space: nowrap; }
-.leak { border-left: 5px solid var(--bad); background: var(--alarm); padding: 8px 14px; margin: 14px 0; max-width: none; }
-.wide { overflow-x: auto; margin: 8px 0; } table { border-collapse: collapse; font-size: 13px; }
-th, td { padding: 2px 12px 2px 0; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap; }
-thead th { vertical-align: bottom; font-weight: 600; } tbody th { color: var(--muted); padding-top: 10px; }
-th:first-child, td:first-child { text-align: left; position: sticky; left: 0; background: var(--page); padding-left: 2px; }
-.good { color: var(--good); font-weight: 600; } .bad { color: var(--bad); font-weight: 600; }
-.plots, .cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(340px, 100%), 1fr)); gap: 12px; margin: 8px 0; }
-figure { margin: 0; min-width: 0; } .plots svg { width: 100%; height: auto; display: block; }
-svg text { font-family: inherit !important; } summary { cursor: pointer; margin: 10px 0; color: var(--first); }
-.card { border: 1px solid var(--line); border-radius: 6px; padding: 10px 12px; min-width: 0; }
-.card td:first-child { background: none; }
-.flag { color: var(--bad); font-weight: 600; } .odds { width: 90px; height: 10px; vertical-align: middle; }
-"""
 PAGE: Final = """<!doctype html>
 <html lang="en">
 <head>
@@ -126,7 +105,7 @@ def page(found: Found) -> str:
         '<p class="muted">How to read this page: docs/evaluation.md.</p>', f"<nav>{links}</nav>",
         *(f'<section id="{name}"><h2>{heading}</h2>{content}</section>' for name, heading, content in sections),
     ]  # fmt: skip
-    return PAGE.format(title=f"Evaluation up to {escape(found['date'])}", style=_style(), body="\n".join(parts))
+    return PAGE.format(title=f"Evaluation up to {escape(found['date'])}", style=pictures.style_sheet(), body="\n".join(parts))
 
 
 def text(found: Found) -> str:
@@ -136,7 +115,7 @@ def text(found: Found) -> str:
         parts.append("**Too good to be true:** " + _flat("; ".join(found["leak"])) + ". A leak is assumed until it is explained.")
     parts.append(" ".join(map(_flat, headline(found))))
     for horizon in _horizons(found):
-        parts += [f"## Leaderboard, within {_flat(horizon)}", _markdown(leaderboard(found, horizon, (*LANDMARKS, -1)))]
+        parts += [f"## Leaderboard, within {_flat(minutes(horizon))}", _markdown(leaderboard(found, horizon, (*LANDMARKS, -1)))]
     parts += ["## Coverage", _markdown(coverage_table(found))]
     parts += ["## Drift", _flat(drift_words(found)), _markdown(drift_table(found))]
     parts += ["## Limitations", "\n".join(f"- {_flat(one)}" for one in limitations(found))]
@@ -144,12 +123,6 @@ def text(found: Found) -> str:
 
 
 # ---- what the numbers say ----
-
-
-def score_of(found: Found, name: str | None, elapsed: int, horizon: str = PRIMARY) -> Mapping[str, Any] | None:
-    """The score of a scorer at a landmark (-1: all together), if there is one."""
-    scored = found["horizons"].get(horizon) or []
-    return next((one for one in scored if one["name"] == name and one["elapsed"] == elapsed), None)
 
 
 def verdict(score: Mapping[str, Any] | None) -> str:
@@ -164,7 +137,10 @@ def verdict(score: Mapping[str, Any] | None) -> str:
 
 def title(found: Found) -> str:
     touch, all_rows = (VERDICTS[verdict(score_of(found, found["best"], elapsed))][0] for elapsed in (0, -1))
-    return f"Is there skill? At the touch: {touch}. All landmarks together: {all_rows}."
+    kind = {0: "real ", len(found["dates"]): "simulated "}.get(found["simulated"], "")
+    where = f"on {_count(len(found['dates']), kind + 'date')}"
+    leak = "A leak is suspected. " if found["leak"] else ""
+    return f"{leak}Is there skill, {where}? At the touch: {touch}. All landmarks together: {all_rows}."
 
 
 def headline(found: Found) -> list[str]:
@@ -172,31 +148,54 @@ def headline(found: Found) -> list[str]:
     dates, simulated = found["dates"], found["simulated"]
     tests = sum(one["holm"] is not None for one in found["horizons"].get(PRIMARY) or [])
     told = [
-        f"The question: does a model know more of what a touch of a level becomes within {PRIMARY} than where the price stands? "
-        "Position alone is geometry: the odds of a price that drifts nowhere between its two barriers. A gain is by how much a "
-        "model's log loss lies below geometry's, in nats a row; zero means nothing learnt.",
+        f"The question: does a model know more of what a touch of a level becomes within {minutes(PRIMARY)} than where the price "
+        "stands? Position alone is geometry: the odds of a price that drifts nowhere between its two barriers. A gain is by how "
+        "much a model's log loss lies below geometry's, in nats a row; zero means nothing learnt.",
     ]
     if found["best"]:
         told.append(f"The best of {len(found['over_time'])} models, by its gain over all its rows, is {found['best']}.")
-    for elapsed, where in ((0, "At the touch"), (-1, "Over all landmarks together")):
+    else:
+        told.append("No model was tested.")
+    for elapsed, where in ((0, "At the touch"), (-1, "Over all landmarks together")) if found["best"] else ():
         score = score_of(found, found["best"], elapsed)
         if score is None:
             told.append(f"{where} it has no score: under {LEAST_ROWS} rows, or it does not speak at every landmark.")
             continue
-        mean = score["gain"][0]
-        told.append(
-            f"{where} it gains {_number(mean, '+.4f', 'unknown')} nats (95 % interval by whole dates: {interval(score['gain'])}; p "
-            f"{_number(score['p'], '.4f', 'unknown')}, corrected for {tests} tests {_number(score['holm'], '.4f', 'unknown')})"
-            + (f": on average it gives {abs(math.expm1(mean)):.1%} {'more' if mean >= 0 else 'less'} probability to what happened "
-               "than geometry does" if mean is not None else "")
-            + f". {VERDICTS[verdict(score)][1]}"
-        )  # fmt: skip
+        told.append(_gain_words(score, where, tests) + _beside(found, elapsed))
     span = f"{_count(len(dates), 'date')}, {dates[0]} to {dates[-1]}" if dates else "no date"
     told.append(
         f"Tested on {span}: {_count(found['touches'], 'touch', 'touches')}, {found['rows']:,} rows (a touch at a landmark)."
     )
     told.append(_origin(simulated, len(dates)))
     told.append(found["power"])
+    return told
+
+
+def _gain_words(score: Mapping[str, Any], where: str, tests: int) -> str:
+    mean, (p, holm) = score["gain"][0], (_number(score[key], ".4f", "unknown") for key in ("p", "holm"))
+    told = f"{where} it gains {_number(mean, '+.4f', 'unknown')} nats (95% interval by whole dates: {interval(score['gain'])}; "
+    told += f"p {p}, corrected for {tests} tests {holm})"
+    if mean is not None:
+        told += (
+            f": what happened had {abs(math.expm1(mean)):.1%} {'more' if mean >= 0 else 'less'} probability than geometry gave it"
+        )
+    return f"{told}. {VERDICTS[verdict(score)][1]}"
+
+
+def _beside(found: Found, elapsed: int) -> str:
+    """What the baselines gain there: a model is worth what it knows beyond them."""
+    scored = [one for one in found["horizons"].get(PRIMARY) or [] if one["elapsed"] == elapsed and one["gain"][0] is not None]
+    simple = [one for one in scored if one["name"] != "geometry" and one["name"] not in found["over_time"]]
+    told = ""
+    if simple:
+        best = max(simple, key=lambda one: one["gain"][0])
+        told += f" The best baseline, {best['name']}, gains {best['gain'][0]:+.4f}."
+    for one in simple:
+        if one["name"] == BASE and one["gain"][1] is not None and one["gain"][1] > 0:
+            told += (
+                f" The {BASE}, which knows nothing of the single touch, gains {one['gain'][0]:+.4f}: so much is only that "
+                "geometry's shares of the outcomes are off; only what lies above it can be knowledge of touches."
+            )
     return told
 
 
@@ -215,7 +214,8 @@ def drift_words(found: Found) -> str:
     else:
         told = "The best member does no worse against geometry than before: no flag."
     last = drift["excess"][-1] if drift["excess"] else None
-    return f"{told} The sum stands at {_number(last, '.2f', 'unknown')}. {drift['beyond']} of {drift['of']} features have shifted."
+    told += f" The sum stands at {_number(last, '.2f', 'unknown')}."
+    return f"{told} {drift['beyond']} of {drift['of']} features have shifted, by their population stability index."
 
 
 def limitations(found: Found) -> list[str]:
@@ -248,10 +248,10 @@ def limitations(found: Found) -> list[str]:
         told.append(f"{best} was called best of {len(found['over_time'])} on the rows it is judged on, which flatters it.")
     tried = [one for one in scored if one["holm"] is not None]
     if tried:
-        plain, corrected = (sum(one[key] < SURE for one in tried) for key in ("p", "holm"))
+        plain, corrected = (sum(one[key] is not None and one[key] < SURE for one in tried) for key in ("p", "holm"))
         told.append(
-            f"{len(tried)} tests were tried within {PRIMARY}: {plain} have a p below {SURE}, {corrected} after Holm's correction. "
-            "Parts by level, hour or volatility are not corrected: some look good by luck."
+            f"{len(tried)} tests were tried within {minutes(PRIMARY)}: {plain} have a p below {SURE}, {corrected} after Holm's "
+            "correction. Parts by level, hour or volatility are not corrected: some look good by luck."
         )
     told += _untold(found)
     short = [
@@ -264,7 +264,7 @@ def limitations(found: Found) -> list[str]:
         told.append(f"Conformal sets that promise {LEVEL:.0%} held less: {', '.join(short)}.")
     if far := sum(one["far"] for one in found["cases"]):
         told.append(
-            f"{far} of the {len(found['cases'])} touches shown have no close analog: their odds are hardly more than geometry."
+            f"{far} of the {len(found['cases'])} touches shown have no close analog: their odds lean on touches unlike them."
         )
     if found["drift"]["flagged"]:
         told.append(f"Since {found['drift']['flagged']} the past is a worse guide than it was: means over all dates hide that.")
@@ -281,11 +281,12 @@ def _untold(found: Found) -> Iterator[str]:
         scored = found["horizons"][horizon] or []
         there = {one["elapsed"] for one in scored}
         if missing := [elapsed for elapsed in LANDMARKS if elapsed not in there]:
-            yield f"Within {horizon} nothing is told at {_seconds(missing)}: under {LEAST_ROWS} rows that all scorers know."
+            where = f"Within {minutes(horizon)} nothing is told at {_seconds(missing)}"
+            yield f"{where}: under {LEAST_ROWS} rows that all scorers know."
         summed = {one["name"] for one in scored if one["elapsed"] == -1}
         absent = list(dict.fromkeys(one["name"] for one in scored if one["name"] not in summed))
         if absent and summed:
-            yield f"Within {horizon} {', '.join(absent)} does not speak at every landmark: no part of the sum of all."
+            yield f"Within {minutes(horizon)} no part of the sum of all landmarks, being silent at some: {', '.join(absent)}."
 
 
 # ---- tables ----
@@ -298,7 +299,7 @@ def leaderboard(found: Found, horizon: str, landmarks: Sequence[int]) -> Table:
         if some := [one for one in found["horizons"].get(horizon) or [] if one["elapsed"] == elapsed]:
             rows += [landmark_words(elapsed), *map(_score_row, some)]
     names = (
-        "scorer", "gain, nats", "95 % interval", "p", "p, Holm", "rows", "effective", "stratified AUC", "raw AUC", "AUC resolved",
+        "scorer", "gain, nats", "95% interval", "p", "p, Holm", "rows", "effective", "stratified AUC", "raw AUC", "AUC resolved",
         "log loss", "Brier", "slope", "intercept", "ECE", "its floor",
     )  # fmt: skip
     return names, rows
@@ -360,14 +361,12 @@ def group_table(found: Found) -> Table:
     for label, some in found["by"].items():
         rows.append(label)
         rows += [(one["value"], _number(one["rows"], ",d"), _mean(one["gain"]), interval(one["gain"])) for one in some]
-    return ("part", "rows", "gain, nats", "95 % interval"), rows
+    return ("part", "rows", "gain, nats", "95% interval"), rows
 
 
 def family_table(found: Found) -> Table:
     families = found["importance"]["families"]
-    return ("family", "loss, nats", "95 % interval"), [
-        (one["name"], _mean(one["loss"]), interval(one["loss"])) for one in families
-    ]
+    return ("family", "loss, nats", "95% interval"), [(one["name"], _mean(one["loss"]), interval(one["loss"])) for one in families]
 
 
 def feature_table(found: Found) -> Table:
@@ -376,7 +375,7 @@ def feature_table(found: Found) -> Table:
 
 
 def ablation_table(found: Found) -> Table:
-    return ("families", "stage", "gain, nats", "95 % interval", "less full", "95 % interval"), [
+    return ("families", "stage", "gain, nats", "95% interval", "less full", "95% interval"), [
         (one["name"], one["stage"], *(told for key in ("gain", "delta") for told in (_mean(one[key]), interval(one[key]))))
         for one in found["ablations"] or []
     ]  # fmt: skip
@@ -438,30 +437,34 @@ def _leaderboard_parts(found: Found, horizon: str) -> str:
     short, rest = leaderboard(found, horizon, (0, -1)), leaderboard(found, horizon, LANDMARKS[1:])
     drawn = pictures.svg(pictures.gains(found, horizon), f"gains {horizon}") + _wide(short)
     drawn += _folded("Every landmark after the touch", rest)
-    return drawn if horizon == PRIMARY else f"<details><summary>Within {escape(horizon)}</summary>{drawn}</details>"
+    return drawn if horizon == PRIMARY else f"<details><summary>Within {escape(minutes(horizon))}</summary>{drawn}</details>"
 
 
 def _card(case: Mapping[str, Any]) -> str:
     rows = []
-    for word, geometry, odds, low, high in zip(
-        ("break", "bounce", "chop"), *(case[key] or [None] * 3 for key in ("geometry", "odds", "low", "high")), strict=True
-    ):
-        span = f"{_number(low, '.0%', '?')} to {_number(high, '.0%', '?')}"
-        cells = "".join(f"<td>{one}</td>" for one in (_number(geometry, ".1%"), _number(odds, ".1%"), span))
-        rows.append(f"<tr><td>{word}</td><td>{_strip(geometry, odds, low, high)}</td>{cells}</tr>")
+    columns = (case[key] or [None] * 3 for key in ("geometry", "odds", "low", "high"))
+    for word, geometry, odds, low, high in zip(("break", "bounce", "chop"), *columns, strict=True):
+        cells = _number(geometry, ".1%"), _number(odds, ".1%"), f"{_number(low, '.0%', '?')} to {_number(high, '.0%', '?')}"
+        told = "".join(f"<td>{cell}</td>" for cell in (_strip(geometry, odds, low, high), *cells))
+        rows.append(f"<tr><td>{word}</td>{told}</tr>")
+    names = "".join(f"<th>{name}</th>" for name in ("", "", "geometry", "analogs", f"{COVERED:.0%} interval"))
     near = [
-        (f"{one['date']} {one['level']} {one['direction']}", _number(one["price"], ",.2f"), _number(one["distance"], ".3f"),
-         one["outcome"], _number(one["strength"], "+.2f"))
+        (
+            f"{one['date']} {one['level']} {one['direction']}", one["outcome"], _number(one["distance"], ".3f"),
+            _number(one["strength"], "+.2f"), _number(one["price"], ",.2f"),
+        )
         for one in case["neighbours"]
     ]  # fmt: skip
-    flag = '<p class="flag">No close analog: its neighbours are farther than usual.</p>' if case["far"] else ""
-    return (
-        f'<div class="card"><h3>{escape(case["level"])} {escape(case["direction"])} at {_number(case["price"], ",.2f")}: '
-        f'{escape(case["outcome"])}</h3><p class="muted">{escape(_minute(case["time"]))}, New York; '
-        f'{_number(case["effective"], ".1f", "?")} effective neighbours</p>{flag}<div class="wide"><table><thead><tr><th></th><th></th>'
-        f"<th>geometry</th><th>analogs</th><th>{COVERED:.0%} interval</th></tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
-        + _wide((("neighbour", "price", "distance", "outcome", "strength, points"), near)) + "</div>"
-    )  # fmt: skip
+    parts = (
+        f"<h3>{escape(case['level'])} {escape(case['direction'])} at {_number(case['price'], ',.2f')}: "
+        f"{escape(case['outcome'])}</h3>",
+        f'<p class="muted">{escape(case["time"][:16].replace("T", " "))}, New York; {_number(case["effective"], ".1f", "?")} '
+        "effective neighbours</p>",
+        '<p class="flag">No close analog: its neighbours are farther than is usual.</p>' if case["far"] else "",
+        f'<div class="wide"><table><thead><tr>{names}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>',
+        _wide((("neighbour", "outcome", "distance", "strength, points", "price"), near)),
+    )
+    return f'<div class="card">{"".join(parts)}</div>'
 
 
 def _strip(geometry: float | None, odds: float | None, low: float | None, high: float | None) -> str:
@@ -508,10 +511,6 @@ def _count(number: int, one: str, more: str = "") -> str:
 
 def _seconds(landmarks: Iterable[int]) -> str:
     return f"{', '.join(map(str, landmarks))} s"
-
-
-def _minute(time: str) -> str:
-    return time[:16].replace("T", " ")
 
 
 def _horizons(found: Found) -> list[str]:
@@ -564,15 +563,3 @@ def _markdown(table: Table) -> str:
 def _flat(words: str) -> str:
     """Words that Markdown takes for words."""
     return escape(words, quote=False).replace("|", "\\|").replace("\n", " ")
-
-
-def _style() -> str:
-    """Colours of the light page, those of the dark one, and the rest."""
-    extra = {
-        "page": ("#ffffff", "#0d1115"),
-        "good": ("#1a7f37", "#4ac26b"),
-        "bad": ("#b3261e", "#ff8b80"),
-        "alarm": ("#fdecea", "#3a1715"),
-    }
-    light, dark = (" ".join(f"--{name}: {pair[way]};" for name, pair in {**COLOURS, **extra}.items()) for way in (0, 1))
-    return f":root {{ {light} }}\n@media (prefers-color-scheme: dark) {{ :root {{ {dark} }} }}{STYLE}"

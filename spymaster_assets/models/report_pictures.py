@@ -1,4 +1,4 @@
-"""The pictures of an evaluation's report, each a small figure: read on a phone as they are, put side by side on a screen.
+"""The look of an evaluation's report: its style sheet, and its pictures, each small: read on a phone, side by side on a screen.
 
 Each takes `found` (see `evaluating`) and gives figures; what is null is left out. Colours are those of the light page; `svg` makes
 names of them, so that a dark page has its own.
@@ -20,12 +20,16 @@ from matplotlib.figure import Figure
 
 from spymaster_assets.models.conformal import LEVEL
 from spymaster_assets.models.drift import LIMIT, WINDOW
+from spymaster_assets.models.examples import PRIMARY
 
 Found = Mapping[str, Any]
 COLOURS: Final = {  # name -> on a light page, on a dark one
     "ink": ("#15191e", "#e8ecf0"), "muted": ("#5c6670", "#9aa5b0"), "faint": ("#8b949d", "#75808b"), "line": ("#dfe3e6", "#2a323a"),
     "band": ("#cfe0f0", "#23405c"), "first": ("#0a64ad", "#6cb8ff"), "second": ("#b8480a", "#ff9a4d"),
     "third": ("#0c7a70", "#35c4b4"), "fourth": ("#8336a8", "#cf8cf0"), "fifth": ("#a1354e", "#ff8fa3"),
+}  # fmt: skip
+PAGE_COLOURS: Final = {
+    "page": ("#ffffff", "#0d1115"), "good": ("#1a7f37", "#4ac26b"), "bad": ("#b3261e", "#ff8b80"), "alarm": ("#fdecea", "#3a1715"),
 }  # fmt: skip
 INK, MUTED, FAINT, LINE, BAND, *SERIES = (light for light, _ in COLOURS.values())
 THEME: Final = {
@@ -34,6 +38,30 @@ THEME: Final = {
     "ytick.color": MUTED, "figure.facecolor": "none", "axes.facecolor": "none", "axes.unicode_minus": False,
     "axes.spines.top": False, "axes.spines.right": False, "grid.color": LINE, "legend.frameon": False,
 }  # fmt: skip
+STYLE: Final = """
+* { box-sizing: border-box; }
+body { margin: 0 auto; padding: 18px; max-width: 1180px; color: var(--ink); background: var(--page);
+  font: 14px/1.5 -apple-system, "Segoe UI", Roboto, "Helvetica Neue", "Liberation Sans", Arial, sans-serif;
+  font-variant-numeric: tabular-nums; }
+h1 { font-size: 21px; line-height: 1.25; margin: 0 0 8px; } h2 { font-size: 16px; margin: 34px 0 6px; }
+h3 { font-size: 14px; margin: 0; }
+p, ul { max-width: 76ch; margin: 6px 0; } ul { padding-left: 20px; } li { margin: 3px 0; } .muted, nav { color: var(--muted); }
+nav { margin: 12px 0; } nav a { color: var(--first); margin-right: 12px; white-space: nowrap; }
+.leak { border-left: 5px solid var(--bad); background: var(--alarm); padding: 8px 14px; margin: 14px 0; max-width: none; }
+.wide { overflow-x: auto; margin: 8px 0; } table { border-collapse: collapse; font-size: 13px; }
+th, td { padding: 2px 12px 2px 0; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap; }
+thead th { vertical-align: bottom; font-weight: 600; } tbody th { color: var(--muted); padding-top: 10px; }
+th:first-child, td:first-child { text-align: left; position: sticky; left: 0; background: var(--page); padding-left: 2px; }
+.good { color: var(--good); font-weight: 600; } .bad { color: var(--bad); font-weight: 600; }
+.plots, .cards { display: grid; gap: 12px; margin: 8px 0; align-items: start;
+  grid-template-columns: repeat(auto-fill, minmax(min(340px, 100%), 1fr)); }
+.cards { grid-template-columns: repeat(auto-fill, minmax(min(470px, 100%), 1fr)); }
+figure { margin: 0; min-width: 0; } .plots svg { width: 100%; height: auto; display: block; }
+svg text { font-family: inherit !important; } summary { cursor: pointer; margin: 10px 0; color: var(--first); }
+.card { border: 1px solid var(--line); border-radius: 6px; padding: 10px 12px; min-width: 0; }
+.card td:first-child { background: none; }
+.flag { color: var(--bad); font-weight: 600; } .odds { width: 90px; height: 10px; vertical-align: middle; }
+"""
 WIDTH: Final = 4.6  # inches: 331 points, a phone's width
 LONGEST: Final = 30  # characters of a label
 LETTER: Final = 0.058  # inches of one, on average
@@ -48,6 +76,12 @@ def _themed(picture: Pictures) -> Pictures:
             return picture(*args)
 
     return drawn
+
+
+def style_sheet() -> str:
+    """Colours of the light page, those of the dark one, and the rest."""
+    light, dark = (" ".join(f"--{name}: {pair[way]};" for name, pair in {**COLOURS, **PAGE_COLOURS}.items()) for way in (0, 1))
+    return f":root {{ {light} }}\n@media (prefers-color-scheme: dark) {{ :root {{ {dark} }} }}{STYLE}"
 
 
 def svg(figures: Sequence[Figure], name: str) -> str:
@@ -78,6 +112,17 @@ def colours(found: Found) -> dict[str, str]:
     return {"geometry": FAINT, **{name: SERIES[place % len(SERIES)] for place, name in enumerate(names)}}
 
 
+def score_of(found: Found, name: str | None, elapsed: int, horizon: str = PRIMARY) -> Mapping[str, Any] | None:
+    """The score of a scorer at a landmark (-1: all together), if there is one."""
+    scored = found["horizons"].get(horizon) or []
+    return next((one for one in scored if one["name"] == name and one["elapsed"] == elapsed), None)
+
+
+def minutes(horizon: str) -> str:
+    """ "4min" in words."""
+    return horizon.replace("min", " min")
+
+
 def landmark_words(elapsed: int) -> str:
     return {-1: "all landmarks together", 0: "at the touch"}.get(elapsed, f"{elapsed} s after the touch")
 
@@ -93,7 +138,7 @@ def gains(found: Found, horizon: str) -> list[Figure]:
     for elapsed in landmarks:
         some = [one for one in scored if one["elapsed"] == elapsed]
         rows = [(one["name"], one["gain"], shades.get(one["name"], FAINT)) for one in some]
-        title = f"{landmark_words(elapsed)}, within {horizon}"
+        title = f"{landmark_words(elapsed)}, within {minutes(horizon)}"
         figures.append(_forest(title, "gain over geometry, nats a row", rows, edges))
     return figures
 
@@ -106,7 +151,10 @@ def diagrams(found: Found) -> list[Figure]:
     low, high = max(0.0, min(ends, default=0) - 0.04), min(1.0, max(ends, default=1) + 0.04)
     figures = []
     for name, one in told.items():
-        figure, axes = _axes(name, "P(break | resolved) said", "share that broke", 3.4)
+        score = score_of(found, name, 0)
+        known = score is not None and score["ece"] is not None and score["floor"] is not None
+        title = f"{name}: ECE {score['ece']:.3f}, floor {score['floor']:.3f}" if score and known else name
+        figure, axes = _axes(title, "P(break | resolved) said", "share that broke", 3.4)
         share, said, happened, least, most = (_plain(one[key]) for key in ("share", "said", "happened", "low", "high"))
         axes.plot([low, high], [low, high], color=FAINT, lw=0.8, ls="--")
         axes.vlines(said, least, most, colors=BAND, lw=7)
@@ -251,7 +299,7 @@ def coverage(found: Found) -> list[Figure]:
 def _axes(title: str, x: str, y: str, height: float = 2.7, longest: int = 0) -> tuple[Figure, Axes]:
     figure = Figure(figsize=(WIDTH, height))
     inches = {
-        "left": LETTER * longest + 0.13 if longest else 0.58,
+        "left": max(0.45, LETTER * longest + 0.2) if longest else 0.58,
         "right": WIDTH - 0.13,
         "bottom": 0.46 if x else 0.28,
         "top": height - 0.26,
@@ -287,24 +335,23 @@ def _forest(
     for place, (_, (mean, low, high), colour) in enumerate(rows):
         if mean is None:
             continue
-        if low is not None and high is not None:
-            axes.plot([np.clip(low, left, right), np.clip(high, left, right)], [place, place], color=colour, lw=1.6)
-        beyond = "<" if mean < left else ">" if mean > right else ""
-        axes.plot(np.clip(mean, left, right), place, color=colour, marker=beyond or "o", ms=6 if beyond else 4.5, clip_on=False)
-        if beyond:
-            side = "left" if beyond == "<" else "right"
-            inward = (6, 0) if beyond == "<" else (-6, 0)
-            axes.annotate(
-                f"{mean:+.3f}", (float(np.clip(mean, left, right)), place), inward, textcoords="offset points", fontsize=7, ha=side,
-                va="center", color=MUTED,
-            )  # fmt: skip
+        if left <= mean <= right:
+            axes.plot(mean, place, color=colour, marker="o", ms=4.5)
+            if low is not None and high is not None:
+                axes.plot([max(low, left), min(high, right)], [place, place], color=colour, lw=1.6)
+            continue
+        low_side = mean < left
+        edge, side, inward = (left, "left", 6) if low_side else (right, "right", -6)
+        axes.plot(edge, place, color=colour, marker="<" if low_side else ">", ms=6, clip_on=False)
+        style: dict[str, Any] = {"textcoords": "offset points", "fontsize": 7, "ha": side, "va": "center", "color": MUTED}
+        axes.annotate(f"{mean:+.3f}", (edge, place), (inward, 0), **style)
     axes.set_xlim(left, right)
     return figure
 
 
 def _by_landmark(horizon: str, landmarks: Sequence[int], scored: Sequence[Any], shades: Mapping[str, str]) -> Figure:
     """The models' gains from the touch on, beside each other at each landmark."""
-    figure, axes = _axes(f"models by landmark, within {horizon}", "seconds after the touch", "nats a row")
+    figure, axes = _axes(f"models by landmark, within {minutes(horizon)}", "seconds after the touch", "nats a row")
     axes.axhline(0, color=FAINT, lw=1)
     names = [name for name in shades if name != "geometry" and any(one["name"] == name for one in scored)]
     for number, name in enumerate(names):

@@ -30,7 +30,7 @@ from spymaster_assets.models.patchtst import (
     linear_forecaster,
     sequence_arrays,
 )
-from spymaster_assets.states import BOUNCE, BREAK, CENSORED, CHOP
+from spymaster_assets.states import BOUNCE, BREAK, CENSORED
 from spymaster_assets.tables import SEQUENCES
 from tests.models.worlds import drawn, tilted
 
@@ -241,13 +241,21 @@ def test_it_learns_what_the_offset_lacks():
 
 def test_rows_that_weigh_little_teach_little():
     """Of two halves that contradict each other the heavy one is believed."""
-    values, offset, outcomes, weights, _ = planted(800, 1, by_level)
-    other = np.array([BOUNCE, BREAK, CHOP])[outcomes[400:]]
-    weights[400:] = 0.01
-    trained = fit(values, offset, np.r_[outcomes[:400], other], weights, seed=0, epochs=4, config=SMALL)
+    halves = (planted(400, 1, by_level), planted(400, 3, lambda values: -by_level(values)))
+    values, offset, outcomes = (np.concatenate([half[place] for half in halves]) for place in range(3))
+    trained = fit(values, offset, outcomes, np.repeat([1, 0.01], 400), seed=0, epochs=4, config=SMALL)
     test = planted(800, 2, by_level)
     probabilities = trained.predict(test[0], observed_of(test[0]), test[1])
     assert log_loss(probabilities, *test[2:4]) < log_loss(softmax(test[1]), *test[2:4]) - 0.1
+
+
+def test_what_validation_contradicts_is_not_kept():
+    values, offset, outcomes, weights, _ = planted(400, 1, by_level)
+    valid = planted(400, 2, lambda values: -by_level(values))[:4]
+    trained = fit(values, offset, outcomes, weights, valid, seed=0, epochs=20, config=SMALL)
+    assert trained.epoch == 0
+    assert len(trained.history) == 1 + SMALL.patience  # it did not go on either
+    assert np.array_equal(trained.predict(values, observed_of(values), offset), softmax(offset))
 
 
 def test_weights_are_relative():
@@ -344,9 +352,11 @@ def test_twice_the_same_bytes(tmp_path):
     values[:3] = np.nan  # nothing known
     config = PatchConfig(**{**vars(SMALL), "dropout": 0.2})
     state, threads = torch.get_rng_state(), torch.get_num_threads()
+    torch.set_num_threads(2)
     one = fit(values, offset, outcomes, weights, seed=4, epochs=2, config=config)
     assert torch.equal(torch.get_rng_state(), state)
-    assert torch.get_num_threads() == threads and not torch.are_deterministic_algorithms_enabled()
+    assert torch.get_num_threads() == 2 and not torch.are_deterministic_algorithms_enabled()
+    torch.set_num_threads(threads)
     torch.rand(10)
     two = fit(values, offset, outcomes, weights, seed=4, epochs=2, config=config)
     other = fit(values, offset, outcomes, weights, seed=5, epochs=2, config=config)
