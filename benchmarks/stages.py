@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -95,6 +96,14 @@ def held(root: Path, what: str) -> Any:
         from benchmarks.options import options
 
         return options(IN_MEMORY)
+    if what == "points":
+        from benchmarks import retrieval
+
+        return retrieval.points()
+    if what in ("problem", "served"):
+        from benchmarks import models
+
+        return getattr(models, what)()
     silver = _silver(root)
     if what == "rows":
         records = (rows.copy() for rows in book_records(silver))
@@ -412,6 +421,15 @@ class Stage:
     needs: tuple[str, ...] = ()
 
 
+def _later(module: str, *names: str | None) -> tuple[Any, ...]:
+    """Functions of another file of benchmarks, imported once they are called: their libraries take seconds."""
+
+    def one(name: str) -> Work:
+        return lambda root: getattr(import_module(f"benchmarks.{module}"), name)(root)
+
+    return tuple(one(name) if name else None for name in names)
+
+
 STAGES = (
     Stage("decode DBN.zst", decode, decode_floor, decode_peer, "1.3x floor"),
     Stage("bronze MBP-10", bronze, bronze_floor, bronze_peer, "1.2x floor, 1.4x peer"),
@@ -422,6 +440,13 @@ STAGES = (
     Stage("implied volatility and gamma, per option", implied, None, implied_peer, "500 ns: 2 M a second", ("options",)),
     Stage("Silver of a date", silver, grid_floor, None, "2,000 ns: 15 M records in 30 s", ("day",)),
     Stage("a date, landing to Gold", date, None, date_peer if NAUTILUS else None, "4,000 ns: 15 M records in 60 s; 6x peer"),
+    Stage(
+        "retrieval, per query of 256 at once", *_later("retrieval", "batch", "batch_floor", "batch_peer"), "1.2x peer", ("points",)
+    ),
+    Stage("retrieval, per query alone", *_later("retrieval", "single", "single_floor", "single_peer"), "1.2x peer", ("points",)),
+    Stage("trees, per row trained", *_later("models", "trees", None, "trees_peer"), "1x peer", ("problem",)),
+    Stage("trees, per snap of 8 levels scored", *_later("models", "scoring", None, None), "1,000,000 ns", ("served",)),
+    Stage("simulator, per record", *_later("models", "simulator", "simulator_floor", None), "60 s for 15 M records", ("rows",)),
     Stage("orchestration, per date", orchestration, orchestration_floor, None, "1.5e9 ns beyond its floor", ("day",)),
 )
 

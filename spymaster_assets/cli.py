@@ -301,7 +301,7 @@ def report(date: list[dt.date] | None, out: Path | None) -> None:
     except TROUBLE as error:
         raise click.ClickException(str(error)) from error
     page = lake.root / "models" / NAME / manifest.content / "report.html"
-    click.echo(headline(found_by(lake, manifest)))
+    click.echo("\n".join(headline(found_by(lake, manifest))))
     click.echo(f"Serves: {decision['name']} ({decision['why']})")
     if out:
         out.write_bytes(page.read_bytes())

@@ -36,6 +36,9 @@ from spymaster_assets.tables.predictions import MEMBERS
 from spymaster_assets.training import Trainer
 
 NAME: Final = "evaluation"
+MODULES: Final = (
+    "conformal", "drift", "evaluation", "explaining", "metrics", "reliability", "report", "report_pictures", "significance",
+)  # whose code decides an evaluation  # fmt: skip
 LATEST: Final = 20  # dates whose features are compared with those before
 SHOWN: Final = 20  # features, of importance and of drift
 CASES: Final = 4  # touches whose analogs are shown
@@ -53,7 +56,7 @@ def evaluate(lake: Lake, date: dt.date, progress: Progress | None = None) -> Mod
             manifest = lake.manifest(table, one)
             assert manifest is not None, "dates that are there have manifests"
             inputs[f"{table.stage}/{table.name} {one}"] = manifest.content
-    code = code_digest(*(f"spymaster_assets.models.{name}" for name in ("evaluation", "reliability", "drift", "report")), __name__)
+    code = code_digest(*(f"spymaster_assets.models.{name}" for name in MODULES), __name__)
     fingerprint = Fingerprint(inputs, lake.config.digest("models"), code, f"{TRAINING.digest} {PREDICTIONS.digest}")
 
     def write(folder: Path) -> Trained:
@@ -119,6 +122,8 @@ def _evaluation(lake: Lake, dates: Sequence[dt.date], progress: Progress | None)
         found[horizon] = scores(tested(lake, dates, horizon))
     _tell(progress, steps, 0)
     members = [name for name in MEMBERS if name in main.odds]
+    if not members:
+        raise ValueError("no model says anything about a row that can be tested")
     best = max(members, key=lambda name: _pooled(main, name).mean)
     at_touch = main.at(main.examples.rows["elapsed"] == 0)
     first = next((one for one in found[PRIMARY] if one.elapsed == 0), None)

@@ -1,4 +1,4 @@
-"""What live said beside what Dagster stored: the rows of levels.rows and Silver, byte for byte."""
+"""What live said beside what Dagster stored: the rows of levels.rows, and those of Silver and of predictions, byte for byte."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ import numpy as np
 from nats.aio.client import Client
 
 from spymaster_assets.lake import Lake
+from spymaster_assets.models.predicting import only, speakers
 from spymaster_assets.schema import Table
+from spymaster_assets.tables import PREDICTIONS
 from spymaster_live import messages
 from spymaster_live.bus import LEVELS, Reader
 from spymaster_live.messages import ROWS, unpack
@@ -60,12 +62,12 @@ def difference(table: Table, live: np.ndarray, batch: np.ndarray) -> str | None:
             at = ", ".join(f"{key} {theirs[key]}" for key in keys)
             if any(mine[key] != theirs[key] for key in keys):
                 here = ", ".join(f"{key} {mine[key]}" for key in keys)
-                return f"silver/{table.name} row {number}: live has {here}, Dagster has {at}"
+                return f"{table.stage}/{table.name} row {number}: live has {here}, Dagster has {at}"
             name = next(name for name in table.dtype.names or () if mine[name].tobytes() != theirs[name].tobytes())
-            return f"silver/{table.name} row {number} ({at}), column {name}: live has {mine[name]}, Dagster has {theirs[name]}"
+            return f"{table.stage}/{table.name} row {number} ({at}), column {name}: live has {mine[name]}, Dagster has {theirs[name]}"
     if len(live) != len(batch):
         same = min(len(live), len(batch))
-        return f"silver/{table.name}: live has {len(live)} rows, Dagster has {len(batch)}; the first {same} agree"
+        return f"{table.stage}/{table.name}: live has {len(live)} rows, Dagster has {len(batch)}; the first {same} agree"
     return None
 
 
@@ -82,7 +84,12 @@ def differences(lake: Lake, date: dt.date, live: Said) -> tuple[list[str], dict[
     """What differs, in words, and how many rows of each table were compared."""
     found, counts = [], {}
     for table in ROWS:
-        batch = lake.rows(table, date)
+        if table is PREDICTIONS:
+            if not len(spoken := speakers(live.rows[table.name])):
+                continue  # no model scored the run
+            batch = only(lake.rows(table, date), spoken)
+        else:
+            batch = lake.rows(table, date)
         counts[table.name] = len(batch)
         if (told := difference(table, live.rows[table.name], batch)) is not None:
             found.append(told)

@@ -28,6 +28,7 @@ from spymaster_assets.states import BREAK, CHOP
 SUSPICIOUS: Final = 0.65  # stratified AUC on real data above which a leak is assumed until explained
 SHRINK: Final = 50.0  # episodes that speak for the base rate of all against that of a kind and direction
 STEP: Final = 5  # dates from one fit of a baseline to the next
+DRAWS: Final = 20_000  # of dates, for a p-value that a correction for a hundred tests leaves room for
 LEAST_ROWS: Final = 30  # of a landmark: below, nothing is told
 
 
@@ -142,7 +143,7 @@ def score(name: str, elapsed: int, tested: Tested) -> Score:
     return Score(
         name, every.horizon, elapsed, len(every), n_eff(unique, effect),
         float(np.average(losses, weights=weights)), metrics.brier(odds, outcomes, weights),
-        metrics.day_bootstrap(saved, weights, every.days), gain_p_value(saved, weights, every.days),
+        metrics.day_bootstrap(saved, weights, every.days), gain_p_value(saved, weights, every.days, draws=DRAWS),
         metrics.auc(told, broke, weights[known]),
         metrics.stratified_auc(told, broke, weights[known], metrics.break_given_resolved(base[known])),
         metrics.auc(1 - odds[:, CHOP], known, weights), slope, intercept,

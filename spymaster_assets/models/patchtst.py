@@ -230,9 +230,8 @@ class FutureNetwork(nn.Module):
         """(n, steps, channels) to (n, horizon, channels)."""
         tokens, (scale,) = self.backbone(values)
         future = self.head(self.drop(tokens.flatten(2)))  # (n, channels, patches * width) -> (n, channels, horizon)
-        return (future * scale.deviation + scale.mean).transpose(
-            1, 2
-        )  # as it was; (n, channels, horizon) -> (n, horizon, channels)
+        future = future * scale.deviation + scale.mean
+        return future.transpose(1, 2)  # (n, channels, horizon) -> (n, horizon, channels)
 
 
 class Epoch(NamedTuple):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import numpy as np
@@ -13,7 +13,7 @@ from spymaster_assets.models.members import Asked, Member
 from spymaster_assets.models.odds import CLASSES, geometry_known
 from spymaster_assets.states import NO_VETO, VETO_BOOK, VETO_END, VETO_OPTIONS, VETO_SPREAD
 from spymaster_assets.tables import PREDICTIONS
-from spymaster_assets.tables.predictions import CLASS_WORDS, HEADS
+from spymaster_assets.tables.predictions import CLASS_WORDS, HEADS, MEMBERS
 
 _BITS: Final = np.array([1, 2, 4], np.int8)  # of the classes in a set
 _FLOATS: Final = tuple(column.name for column in PREDICTIONS.columns if column.dtype == "f8" and column.null)
@@ -33,8 +33,8 @@ def predict(members: Mapping[str, Member], asked: Asked, vetoes: np.ndarray) -> 
     out["veto"] = vetoes
     for name in _FLOATS:
         out[name] = np.nan
-    for name in members:
-        out[f"{name}_set"] = _BITS.sum()
+    for name in MEMBERS:
+        out[f"{name}_set"] = _BITS.sum()  # nothing is excluded by who says nothing
     for horizon in ("2min", PRIMARY, "8min"):
         known = geometry_known(rows, horizon)
         if known.any():
@@ -68,6 +68,23 @@ def odds_of(rows: np.ndarray, member: str, horizon: str = PRIMARY) -> np.ndarray
 def sets_of(rows: np.ndarray, member: str) -> np.ndarray:
     """A member's conformal sets (n, 3), flags, in rows of predictions."""
     return (rows[f"{member}_set"][:, None] & _BITS) != 0
+
+
+def speakers(rows: np.ndarray) -> tuple[str, ...]:
+    """The members that say anything in rows of predictions."""
+    return tuple(name for name in MEMBERS if not np.isnan(rows[f"{name}_{CLASS_WORDS[0]}"]).all())
+
+
+def only(rows: np.ndarray, members: Sequence[str]) -> np.ndarray:
+    """Rows of predictions in which the other members are silent, as live says them, which asks those that the champion needs."""
+    out = rows.copy()
+    silent = [name for name in MEMBERS if name not in members]
+    of = {"trees": [head.name for head in HEADS], "retrieval": [name for name in _FLOATS if name.startswith("analogs")]}
+    for name in silent:
+        for column in (*(one for one in _FLOATS if one.startswith(f"{name}_")), *of.get(name, ())):
+            out[column] = np.nan
+        out[f"{name}_set"] = _BITS.sum()
+    return out
 
 
 def _say(members: Mapping[str, Member], asked: Asked, horizon: str, out: np.ndarray, known: np.ndarray) -> None:

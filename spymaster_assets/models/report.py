@@ -44,9 +44,9 @@ SECTIONS: Final = {  # name -> heading, what is shown
     "calibration": (
         "Do the odds come true?",
         f"At the touch, within {minutes(PRIMARY)}, of the touches that were resolved: how often it broke where a scorer "
-        "gave that this probability. Bars are where the points of honest odds lie nine times in ten; points outside are orange. "
-        "A perfect model's calibration error (ECE) is not zero but its floor. The curves tell how well breaks are ranked above bounces: geometry's "
-        "own is what position gives away.",
+        "gave that this probability. Bars are where the points of honest odds lie nine times in ten; points outside are orange. A "
+        "perfect model's calibration error (ECE) is not zero but its floor. The curves tell how well breaks are ranked above "
+        "bounces: geometry's own is what position gives away.",
     ),
     "time": (
         "Over time",

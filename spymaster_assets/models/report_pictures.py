@@ -36,7 +36,7 @@ THEME: Final = {
     "svg.fonttype": "none", "font.family": "sans-serif", "text.parse_math": False, "axes.formatter.use_mathtext": False,
     "text.color": INK, "axes.titlecolor": INK, "axes.labelcolor": MUTED, "axes.edgecolor": FAINT, "xtick.color": MUTED,
     "ytick.color": MUTED, "figure.facecolor": "none", "axes.facecolor": "none", "axes.unicode_minus": False,
-    "axes.spines.top": False, "axes.spines.right": False, "grid.color": LINE, "legend.frameon": False,
+    "axes.spines.top": False, "axes.spines.right": False, "grid.color": LINE, "legend.frameon": False, "axes.titley": 1.0,
 }  # fmt: skip
 STYLE: Final = """
 * { box-sizing: border-box; }
@@ -362,6 +362,7 @@ def _by_landmark(horizon: str, landmarks: Sequence[int], scored: Sequence[Any], 
         axes.plot(at, mean, ls="", marker="o", ms=4, color=shades[name], label=name)
     axes.set_xticks(range(len(landmarks)), [str(elapsed) if elapsed >= 0 else "all" for elapsed in landmarks])
     if names:
+        axes.margins(y=0.2)  # room for the legend
         axes.legend(fontsize=7, ncols=2)
     return figure
 

@@ -362,9 +362,12 @@ def test_where_nothing_is_it_falls_back_to_geometry():
 
 @pytest.mark.slow
 def test_the_strong_world_at_the_touch():
-    """Design: AUC of .68 at e = 0 from 120 dates; the mean of five worlds, since 60 test dates leave an error of .02 in each."""
+    """Design: AUC of .68 at e = 0 from 120 dates; the mean of ten worlds, since 60 test dates leave an error of .02 in each.
+
+    K was chosen on the first five (.698), not on the others (.680).
+    """
     found = []
-    for seed in range(1, 6):
+    for seed in (1, 2, 3, 4, 5, 11, 12, 13, 14, 15):
         tested, chances = walked(fast("LINEAR", seed, 120), MEASURED, 60, 20)
         found.append((auc(tested, chances), gain(tested, chances).mean))
     print("AUC, gain:", np.round(found, 4).tolist(), np.mean(found, axis=0))
