@@ -8,8 +8,8 @@ export SPYMASTER_DATA ?= $(CURDIR)/data
 export DAGSTER_HOME ?= $(SPYMASTER_DATA)/dagster
 
 DEMO_FROM ?= 2025-06-02
-DEMO_LAST ?= 2025-06-09
-DEMO_EVENTS ?= 1000000
+DEMO_LAST ?= 2025-07-31
+DEMO_EVENTS ?= 300000
 
 LIVE_SPEED ?= 10
 LIVE_FROM ?= 09:25
@@ -39,8 +39,12 @@ demo: .venv/base
 	@echo
 	$(BIN)/spymaster truth-check --out $(SPYMASTER_DATA)/truth-check.html
 	@echo
+	$(BIN)/spymaster walk-forward
+	@echo
+	$(BIN)/spymaster report --out $(SPYMASTER_DATA)/report.html
+	@echo
 	$(BIN)/spymaster inspect $(DEMO_LAST)
-	@echo "Next: 'make dev', then http://localhost:3000/assets/gold/training?partition=$(DEMO_LAST)&view=partitions"
+	@echo "Next: open $(SPYMASTER_DATA)/report.html, what the models are worth; 'make dev', then http://localhost:3000/assets/gold/training?partition=$(DEMO_LAST)&view=partitions"
 	@echo "SQL: $(BIN)/spymaster sql 'show tables', or open $(SPYMASTER_DATA)/spymaster.duckdb in any SQL tool; docs/tutorial.md goes on from here."
 	@echo "Your own files: '$(BIN)/spymaster ingest FILES', then '$(BIN)/spymaster backfill FROM TO'. README.md has the rest."
 

@@ -80,7 +80,7 @@ def tested_dates(lake: Lake, date: dt.date) -> list[dt.date]:
     found = []
     for one in lake.dates(PREDICTIONS):
         manifest = lake.manifest(PREDICTIONS, one) if one <= date and lake.readable(PREDICTIONS, one) else None
-        if manifest and lake.readable(TRAINING, one) and TRAINED in manifest.facts["models"].values():
+        if manifest and manifest.rows and lake.readable(TRAINING, one) and TRAINED in manifest.facts["models"].values():
             found.append(one)
     return found
 
@@ -96,7 +96,7 @@ def tested(lake: Lake, dates: Sequence[dt.date], horizon: str = PRIMARY) -> Test
     rows, days = rows_of(lake, TRAINING, (*before, *dates))
     told, of = rows_of(lake, PREDICTIONS, tuple(dates))
     asked = np.isin(days, of)
-    if (rows["touch"][asked] != told["touch"]).any() or (rows["k"][asked] != told["k"]).any():
+    if asked.sum() != len(told) or (rows["touch"][asked] != told["touch"]).any() or (rows["k"][asked] != told["k"]).any():
         raise ValueError("training and predictions are not of the same rows: make the predictions again")
     kept = usable(rows, horizon)
     said = np.zeros(len(rows), np.int64)
@@ -121,7 +121,7 @@ def _evaluation(lake: Lake, dates: Sequence[dt.date], progress: Progress | None)
     for horizon in ("2min", "8min"):
         found[horizon] = scores(tested(lake, dates, horizon))
     _tell(progress, steps, 0)
-    members = [name for name in MEMBERS if name in main.odds]
+    members = [name for name in MEMBERS if name in main.odds and len(main.examples)]
     if not members:
         raise ValueError("no model says anything about a row that can be tested")
     best = max(members, key=lambda name: _pooled(main, name).mean)

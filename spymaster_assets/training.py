@@ -84,7 +84,8 @@ class Trainer:
 
     def fingerprint(self, name: str, window: AsOf) -> Fingerprint:
         """What the model of a window would be made from now."""
-        inputs = contents(self.lake, window)
+        inputs = contents(self.lake, window) | {"since": window.since.isoformat()}
+        inputs |= {f"missing {one}": "none" for one in window.missing}
         if name == "ensemble":
             inputs |= {one: self._required(one, window.date).content for one in ALONE}
         config = self.lake.config.digest("models", "sequences")
@@ -97,10 +98,11 @@ class Trainer:
         return manifest
 
     def _learnt(self, window: AsOf) -> Learnt:
-        if self._read is None or self._read[0] != window.dates:
+        key = sorted(contents(self.lake, window).items())
+        if self._read is None or self._read[0] != key:
             rows, days = rows_of(self.lake, TRAINING, window.dates)
             steps, of = rows_of(self.lake, SEQUENCES, window.dates)
-            self._read = window.dates, Learnt(asked(rows, days, steps, of), self.lake.config.models, self.progress)
+            self._read = key, Learnt(asked(rows, days, steps, of), self.lake.config.models, self.progress)
         return self._read[1]
 
     def is_current(self, date: dt.date) -> bool:

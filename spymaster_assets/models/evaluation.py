@@ -20,12 +20,13 @@ from spymaster_assets.models.examples import GROUPS, PRIMARY, Examples
 from spymaster_assets.models.metrics import Interval
 from spymaster_assets.models.odds import clipped, geometry
 from spymaster_assets.models.reliability import ece, ece_floor
-from spymaster_assets.models.significance import gain_p_value, holm
+from spymaster_assets.models.significance import auc_error, gain_p_value, holm
 from spymaster_assets.models.walk_forward import out_of_sample
 from spymaster_assets.models.weights import average_uniqueness, day_design_effect, episodes_of, n_eff
 from spymaster_assets.states import BREAK, CHOP
 
 SUSPICIOUS: Final = 0.65  # stratified AUC on real data above which a leak is assumed until explained
+SURE: Final = 2.0  # standard errors
 SHRINK: Final = 50.0  # episodes that speak for the base rate of all against that of a kind and direction
 STEP: Final = 5  # dates from one fit of a baseline to the next
 DRAWS: Final = 20_000  # of dates, for a p-value that a correction for a hundred tests leaves room for
@@ -36,8 +37,9 @@ LEAST_ROWS: Final = 30  # of a landmark: below, nothing is told
 class Score:
     """One scorer at one horizon and landmark (elapsed -1: all together). `gain`: nats a row over geometry, by whole dates.
 
-    `p`: of no gain, one-sided, by whole dates; `holm`: the same, corrected for all that were tried. `slope`, `intercept`: of the
-    recalibration of P(break | resolved). `ece`, `floor`: its calibration error, and what a perfect model would show.
+    `resolved`: of n_eff, those that broke or bounced. `p`: of no gain, one-sided, by whole dates; `holm`: the same, corrected for
+    all that were tried. `slope`, `intercept`: of the recalibration of P(break | resolved). `ece`, `floor`: its calibration error,
+    and what a perfect model would show.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Score:
     elapsed: int
     rows: int
     n_eff: float
+    resolved: float
     log_loss: float
     brier: float
     gain: Interval
@@ -142,22 +145,24 @@ def score(name: str, elapsed: int, tested: Tested) -> Score:
     effect = day_design_effect(losses, weights, episodes, every.days) if len(np.unique(every.days)) > 1 else 1.0
     return Score(
         name, every.horizon, elapsed, len(every), n_eff(unique, effect),
+        n_eff(unique, effect) * float(known.mean()),
         float(np.average(losses, weights=weights)), metrics.brier(odds, outcomes, weights),
         metrics.day_bootstrap(saved, weights, every.days), gain_p_value(saved, weights, every.days, draws=DRAWS),
         metrics.auc(told, broke, weights[known]),
         metrics.stratified_auc(told, broke, weights[known], metrics.break_given_resolved(base[known])),
         metrics.auc(1 - odds[:, CHOP], known, weights), slope, intercept,
-        ece(told, broke, weights[known]), ece_floor(told, weights[known]),
+        ece(told, broke, weights[known]) if len(told) else np.nan, ece_floor(told, weights[known]) if len(told) else np.nan,
     )  # fmt: skip
 
 
 def suspicious(scored: list[Score]) -> list[str]:
-    """What is too good to be true: stratified AUC above SUSPICIOUS, in words."""
+    """What is too good to be true, in words: stratified AUC of a model surely above SUSPICIOUS, by SURE standard errors."""
     return [
         f"{one.name}, {one.elapsed} s: stratified AUC {one.stratified:.3f} above {SUSPICIOUS}"
         for one in scored
-        if one.elapsed >= 0 and one.stratified > SUSPICIOUS
-    ]
+        if one.elapsed >= 0 and one.name != "geometry" and one.resolved >= LEAST_ROWS
+        and one.stratified - SURE * auc_error(one.stratified, one.resolved) > SUSPICIOUS
+    ]  # fmt: skip
 
 
 # ---- baselines, as fit and predict of `out_of_sample` ----

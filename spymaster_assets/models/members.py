@@ -26,6 +26,7 @@ from spymaster_assets.models.calibrate import Calibrator, fit_calibrator
 from spymaster_assets.models.conformal import Conformal, fit_conformal
 from spymaster_assets.models.ensemble import Ensemble, fit_ensemble
 from spymaster_assets.models.examples import GROUPS, PRIMARY, STAGES, Examples, examples, feature_names, groups_of, usable
+from spymaster_assets.models.inner_folds import date_blocks
 from spymaster_assets.models.metrics import log_loss
 from spymaster_assets.models.odds import geometry, logs
 from spymaster_assets.models.retrieval import FEATURES, Index, fit_index
@@ -170,7 +171,7 @@ def _train_trees(learnt: Learnt, folder: Path) -> dict[str, Any]:
     found = {}
     steps = [(horizon, stage) for horizon in HORIZONS for stage in STAGES]
     for done, (horizon, stage) in enumerate(steps):
-        part = learnt.examples(horizon).stage(stage)
+        part = _enough(learnt.examples(horizon).stage(stage), learnt.rules, f"{stage} at {horizon}")
         trees, odds = fit_trees(part, feature_names(stage), learnt.rules)
         trees.save(folder, f"{stage}_{horizon}")
         found[horizon, stage] = part, odds
@@ -184,11 +185,20 @@ def _train_trees(learnt: Learnt, folder: Path) -> dict[str, Any]:
     return facts | _calibrate(oof, folder, learnt.rules)
 
 
+def _enough(part: Examples, rules: Models, what: str) -> Examples:
+    """The examples as they are, if every fold of their dates leaves some to learn from; else TooLittle."""
+    try:
+        list(date_blocks(part.days, rules.folds, rules.embargo))
+    except ValueError as error:
+        raise TooLittle(f"{what}: {len(part)} rows on {len(np.unique(part.days))} dates: {error}") from error
+    return part
+
+
 def _train_retrieval(learnt: Learnt, folder: Path) -> dict[str, Any]:
     facts: dict[str, Any] = {"metric": {}, "strengths": {}}
     found = []
     for done, stage in enumerate(STAGES):
-        part = learnt.examples().stage(stage)
+        part = _enough(learnt.examples().stage(stage), learnt.rules, stage)
         index = fit_index(part, FEATURES[stage], embargo=learnt.rules.embargo)
         (folder / stage).mkdir()
         index.save(folder / stage)
@@ -209,8 +219,10 @@ def _train_patchtst(learnt: Learnt, folder: Path) -> dict[str, Any]:
         raise TooLittle("no sequences")
     part, values = every.at(asked.places), np.where(asked.observed[:, :, None], asked.values, np.float32(np.nan))
     dates = np.unique(part.days)
-    latest = part.days >= dates[-max(1, len(dates) // VALID)]
-    earlier = part.days < dates[-max(1, len(dates) // VALID) - learnt.rules.embargo]
+    held = max(1, len(dates) // VALID)
+    if len(dates) <= held + learnt.rules.embargo:
+        raise TooLittle(f"sequences on {len(dates)} dates")
+    latest, earlier = part.days >= dates[-held], part.days < dates[-held - learnt.rules.embargo]
     offset = logs(geometry(part.rows, PRIMARY))
 
     def labelled(at: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

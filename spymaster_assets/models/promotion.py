@@ -12,7 +12,6 @@ from typing import Any, Final
 import numpy as np
 
 from spymaster_assets.models import metrics
-from spymaster_assets.models.artifacts import GEOMETRY
 from spymaster_assets.models.calibrate import slope_and_intercept
 from spymaster_assets.models.evaluation import LEAST_ROWS, Tested, suspicious
 from spymaster_assets.models.evaluation import score as scored
@@ -39,7 +38,7 @@ class Verdict:
 
 def judge(tested: Tested, name: str, champion: str, planted: bool = False) -> Verdict:
     """Compare a challenger with the champion on the rows that both know. `planted`: the truth is known; no skill is too good."""
-    base = tested.geometry if champion == GEOMETRY else tested.odds[champion]
+    base = tested.odds.get(champion, tested.geometry)  # of a champion that says nothing, geometry serves
     known = ~np.isnan(tested.odds[name][:, 0]) & ~np.isnan(base[:, 0])
     part, base = tested.at(known), base[known]
     every, odds = part.examples, part.odds[name]

@@ -140,6 +140,8 @@ def fit_heads(examples: Examples, features: Sequence[str], rules: Models) -> Hea
         objective: dict[str, Any] = {"objective": head.objective, **({"alpha": head.quantile} if head.quantile else {})}
         target = _told(head, examples.rows)
         known = ~np.isnan(target)
+        if not known.any():
+            raise ValueError(f"{head.target} is unknown in all {len(examples)} rows")
         booster = _train(values[known], target[known], examples.weights[known], rules.head_rounds, objective, rules)
         texts[head.name] = booster.model_to_string()
     return Heads(tuple(features), texts)

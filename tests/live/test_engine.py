@@ -60,7 +60,7 @@ def day(name="simulated"):
 
 
 def session(run=RUN, **changed):
-    first = Session(run, str(S.date), "ESM5 by volume", S.globex.start, 60 * NS, 0, 0, "in", "cfg", short_day.priors())
+    first = Session(run, str(S.date), "ESM5 by volume", S.globex.start, 60 * NS, 0, 0, "in", "cfg", "", short_day.priors())
     return replace(first, **changed)
 
 
@@ -218,7 +218,8 @@ def test_nonsense_among_the_options_changes_nothing():
 
 def assert_is_the_day(said, name="simulated"):
     rows = said.rows()
-    assert [difference(table, rows[table.name], its) for table, its in batch(name).items()] == [None] * len(ROWS)
+    assert [difference(table, rows[table.name], its) for table, its in batch(name).items()] == [None] * (len(ROWS) - 1)
+    assert not len(rows["predictions"])  # no model
     assert_same(said, whole(name))
     assert said.engine.done and said.engine.tally.missing == said.engine.tally.repeated == 0
 

@@ -47,7 +47,17 @@ def frame(schema="mbp-10", count=5, channel="futures_mbp10"):
 def session(count=144):
     priors = noise(PRIORS.dtype, count)
     return Session(
-        "2025-06-03.1", "2025-06-03", "ESM5 by volume", TIME, 60_000_000_000, TIME + 9, 0, "0123456789abcdef", "cafe", priors
+        "2025-06-03.1",
+        "2025-06-03",
+        "ESM5 by volume",
+        TIME,
+        60_000_000_000,
+        TIME + 9,
+        0,
+        "0123456789abcdef",
+        "cafe",
+        "ensemble 0616f0943d6a637a",
+        priors,
     )
 
 

@@ -1,0 +1,122 @@
+"""An engine with a champion: at landmarks it says the rows of predictions, in between odds at every snap, whatever the frames."""
+
+import json
+from functools import cache
+
+import numpy as np
+import pytest
+
+from spymaster_assets.lake import LakeError
+from spymaster_assets.models.examples import PRIMARY
+from spymaster_assets.models.members import Asked
+from spymaster_assets.models.odds import geometry_known
+from spymaster_assets.models.predicting import only, speakers
+from spymaster_assets.served import Served, served
+from spymaster_assets.states import LEVEL_KINDS
+from spymaster_assets.tables import FEATURE_ROWS, PREDICTIONS
+from spymaster_assets.tables.predictions import MEMBERS
+from spymaster_assets.training import Trainer
+from spymaster_live.engine import Engine
+from spymaster_live.parity import difference
+from tests import short_day
+from tests.live.test_engine import (
+    Said,
+    calendar_of_the_short_day,  # noqa: F401 - a fixture of every test here, too
+    cut,
+    day,
+    option_channels,
+    session,
+    spliced,
+)
+from tests.models import small_lake
+
+NAME = "ensemble"
+
+
+@cache
+def champion(name=NAME):
+    """A model of the small lake: it has not seen this market, but it reads every feature of it."""
+    members = Trainer(small_lake.trained()).members(small_lake.DATES[-1])
+    return Served(name, "0123456789abcdef", members if name == "ensemble" else {name: members[name]})
+
+
+def engine(name=NAME):
+    return Engine(short_day.CONFIG, lambda date, model: champion(name) if model else None)
+
+
+def run(messages, name=NAME):
+    return Said(messages, session(model=f"{name} 0123456789abcdef"), engine(name))
+
+
+@cache
+def whole(name=NAME):
+    return run(cut(512, "60 s", "with options", others=option_channels().items()), name)
+
+
+def models(said):
+    """(snap, touch id) -> the object `model`, of all levels that are scored."""
+    found = {}
+    for line in map(json.loads, said.lines):
+        found |= {(line["snap"], level["touch"]["event_id"]): level["model"] for level in line["levels"] if level["touch"]}
+    return found
+
+
+def test_predictions_are_said_at_every_landmark():
+    said, finished = whole().rows()["predictions"], day("with options")
+    features = finished.features.rows
+    assert len(said) == len(features) > 5
+    expected = champion().predictions(finished, features)
+    assert difference(PREDICTIONS, said, expected) is None
+    assert speakers(said) == MEMBERS
+    known = geometry_known(features, PRIMARY)
+    assert known.any() and (np.isnan(said["ensemble_break"]) == ~known[np.lexsort((features["k"], features["touch"]))]).all()
+
+
+@pytest.mark.parametrize("cutting", [(64, "1 s"), (0, "250 ms")])
+def test_frames_do_not_show(cutting):
+    start, end = short_day.at("09:44:50"), short_day.at("09:46")
+    others = spliced(*cutting, start, end)
+    mine, theirs = run(others), run(spliced(0, "60 s", start, end))
+    assert mine.lines == theirs.lines
+    assert difference(PREDICTIONS, mine.rows()["predictions"], theirs.rows()["predictions"]) is None
+
+
+def test_odds_are_said_at_every_snap_of_a_scored_touch():
+    """They are the champion's own for features of that very snap, computed here one row at a time."""
+    said, finished = models(whole("trees")), day("with options")
+    signals = finished.signals.rows
+    assert len(said) == len(signals) > 100 and all(said.values())
+    member, date = champion("trees").members["trees"], np.full(1, 1)
+    for row in signals[:: len(signals) // 40]:
+        features = np.zeros(1, FEATURE_ROWS.dtype)
+        finished.features_at(int(row["touch"]), int(row["k"]), features)
+        touch = finished.touches.rows[row["touch"]]
+        of = f"_{LEVEL_KINDS[touch['kind']]}_{touch['ticks']}_{touch['t0']}_"
+        told = next(model for (k, name), model in said.items() if k == row["k"] and of in name)
+        odds = member.odds(Asked(features, date))[0] if geometry_known(features, PRIMARY)[0] else [None] * 3
+        assert [told[word] for word in ("break", "bounce", "chop")] == list(odds)
+        assert told["name"] == "trees" and told["version"] == "0123456789abcdef" and told["elapsed"] <= row["elapsed"]
+
+
+def test_a_champion_that_is_not_there_is_told_and_geometry_serves():
+    def missing(date, model):
+        raise LakeError(f"{date}: no {model}")
+
+    said = Said(cut(512, "60 s"), session(model="trees feed"), Engine(short_day.CONFIG, missing))
+    assert not len(said.rows()["predictions"]) and set(map(json.dumps, models(said).values())) == {"null"}
+    assert said.engine.status()["model"] is None and "no trees feed" in said.engine.status()["model_trouble"]
+
+
+def test_the_lake_gives_the_version_that_is_asked_for_or_none():
+    lake, date = small_lake.trained(), small_lake.DATES[-1]
+    version = Trainer(lake).artifacts.manifest("trees", date).content
+    assert served(lake, date, f"trees {version}").version == version
+    with pytest.raises(LakeError, match="0000"):
+        served(lake, date, "trees 0000")
+
+
+def test_members_that_are_not_asked_are_silent():
+    rows = whole().rows()["predictions"]
+    alone = whole("trees").rows()["predictions"]
+    assert speakers(alone) == ("trees",)
+    assert difference(PREDICTIONS, alone, only(rows, ("trees",))) is None
