@@ -281,7 +281,8 @@ def walk(dates: list[dt.date] | None, workers: int | None) -> None:
 @main.command()
 @click.argument("date", type=TradingDates(), required=False)
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Copy the page here, too.")
-def report(date: list[dt.date] | None, out: Path | None) -> None:
+@click.option("--ablations", is_flag=True, help="Train trees with some families of features, too (minutes).")
+def report(date: list[dt.date] | None, out: Path | None, ablations: bool) -> None:
     """What all predictions up to a date (the latest) were worth, and which model serves from now on."""
     from spymaster_assets.evaluating import NAME, evaluate, found_by
     from spymaster_assets.maker import TROUBLE
@@ -296,7 +297,7 @@ def report(date: list[dt.date] | None, out: Path | None) -> None:
         raise click.ClickException("no predictions yet; spymaster walk-forward makes them")
     day = date[-1] if date else known[-1]
     try:
-        manifest = evaluate(lake, day, terminal())
+        manifest = evaluate(lake, day, terminal(), ablations)
         decision = promote(lake, day)
     except TROUBLE as error:
         raise click.ClickException(str(error)) from error

@@ -45,8 +45,11 @@ CASES: Final = 4  # touches whose analogs are shown
 NEIGHBOURS: Final = 5  # of a case
 
 
-def evaluate(lake: Lake, date: dt.date, progress: Progress | None = None) -> ModelManifest:
-    """The evaluation as of a date, over all predictions up to it; made unless it is there. ValueError without any."""
+def evaluate(lake: Lake, date: dt.date, progress: Progress | None = None, with_ablations: bool = False) -> ModelManifest:
+    """The evaluation as of a date, over all predictions up to it; made unless it is there. ValueError without any.
+
+    `with_ablations`: trees are trained anew with some families of features, which takes minutes.
+    """
     dates = tested_dates(lake, date)
     if not dates:
         raise ValueError(f"{date}: no predictions up to this date; spymaster walk-forward makes them")
@@ -57,10 +60,11 @@ def evaluate(lake: Lake, date: dt.date, progress: Progress | None = None) -> Mod
             assert manifest is not None, "dates that are there have manifests"
             inputs[f"{table.stage}/{table.name} {one}"] = manifest.content
     code = code_digest(*(f"spymaster_assets.models.{name}" for name in MODULES), __name__)
+    inputs |= {"ablations": "made"} if with_ablations else {}
     fingerprint = Fingerprint(inputs, lake.config.digest("models"), code, f"{TRAINING.digest} {PREDICTIONS.digest}")
 
     def write(folder: Path) -> Trained:
-        found = _evaluation(lake, dates, progress)
+        found = _evaluation(lake, dates, progress, with_ablations)
         (folder / "evaluation.json").write_text(json.dumps(found, indent=1, allow_nan=False) + "\n")
         (folder / "report.html").write_text(page(found))
         (folder / "report.md").write_text(text(found))
@@ -113,7 +117,7 @@ def tested(lake: Lake, dates: Sequence[dt.date], horizon: str = PRIMARY) -> Test
     return walked.at(np.isin(walked.examples.days, of))
 
 
-def _evaluation(lake: Lake, dates: Sequence[dt.date], progress: Progress | None) -> dict[str, Any]:
+def _evaluation(lake: Lake, dates: Sequence[dt.date], progress: Progress | None, with_ablations: bool) -> dict[str, Any]:
     """Everything that the report tells, as JSON: what each part holds stands beside the function that makes it."""
     steps = ("scores", "importance", "cases")
     main = tested(lake, dates)
@@ -151,8 +155,17 @@ def _evaluation(lake: Lake, dates: Sequence[dt.date], progress: Progress | None)
         "drift": _drift(main, best),
         "cases": cases,
         "leak": [] if simulated(lake, dates) else suspicious(found[PRIMARY]),
-        "ablations": None,
+        "ablations": _ablations(lake, dates, progress) if with_ablations else None,
     })  # fmt: skip
+
+
+def _ablations(lake: Lake, dates: Sequence[dt.date], progress: Progress | None) -> list[dict[str, Any]]:
+    """Trees with some families of features, on the dates that the models were tested on."""
+    from spymaster_assets.models.ablation import ablations  # with lightgbm, whose import takes seconds
+
+    before = [one for one in lake.dates(TRAINING) if one < dates[0] and lake.readable(TRAINING, one)]
+    every = examples(*rows_of(lake, TRAINING, (*before, *dates)))
+    return ablations(every, max(len(before), lake.config.models.folds + 1), lake.config.models, progress)
 
 
 def _pooled(part: Tested, name: str) -> metrics.Interval:

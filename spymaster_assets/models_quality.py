@@ -96,14 +96,10 @@ def retrieval_exclusion(lake: Lake, date: dt.date, manifest: ModelManifest) -> O
     analogs = indexes["stage_a"].analogs(rows, days)
     there = np.isfinite(analogs.distances)
     latest = int(analogs.neighbours["day"][there].max()) if there.any() else 0
-    most = 0
-    for one in range(len(rows)):
-        near = analogs.neighbours[one][there[one]]
-        if len(near):
-            key = near["day"].astype(np.int64) << 32 | near["touch"].astype(np.int64)
-            most = max(most, int(np.unique(key, return_counts=True)[1].max()))
+    counts = [np.unique(analogs.episodes[one][there[one]], return_counts=True)[1] for one in range(len(rows))]
+    most = max((int(one.max()) for one in counts if len(one)), default=0)
     told = f"{len(rows)} touches, latest neighbour of {dt.date.fromordinal(latest) if latest else 'no date'}"
-    return Outcome(latest < limit and most <= 2, {"latest": latest, "of one touch": most}, {"before": limit, "at most": 2}, told)
+    return Outcome(latest < limit and most <= 2, {"latest": latest, "of one episode": most}, {"before": limit, "at most": 2}, told)
 
 
 def absurd_skill(lake: Lake, date: dt.date, manifest: ModelManifest) -> Outcome:

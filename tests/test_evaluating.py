@@ -7,8 +7,8 @@ import shutil
 import numpy as np
 import pytest
 
-from spymaster_assets.evaluating import NAME, evaluate, found_by, plain, simulated, tested_dates
-from spymaster_assets.evaluating import tested as rows_and_odds
+from spymaster_assets import evaluating
+from spymaster_assets.evaluating import NAME, evaluate, found_by, plain, simulated
 from spymaster_assets.models.artifacts import CHAMPION, GEOMETRY, Artifacts
 from spymaster_assets.models.odds import geometry
 from spymaster_assets.models.predicting import odds_of
@@ -40,19 +40,19 @@ def found():
 
 def test_dates_are_those_in_which_a_model_was_trained(lake):
     """Not the first predicted one, whose models are geometry; none after the date; none whose training is gone or of no row."""
-    assert tested_dates(lake, LAST) == TESTED
-    assert tested_dates(lake, TESTED[3]) == TESTED[:4]
-    assert tested_dates(lake, FIRST) == []
+    assert evaluating.tested_dates(lake, LAST) == TESTED
+    assert evaluating.tested_dates(lake, TESTED[3]) == TESTED[:4]
+    assert evaluating.tested_dates(lake, FIRST) == []
     shutil.rmtree(lake.folder(TRAINING, TESTED[1]))
     put(lake, TRAINING, TESTED[2], training(TESTED[2]), schema="an older one")
     for table in (TRAINING, SEQUENCES, TOUCHES):
         put(lake, table, TESTED[0], np.zeros(0, table.dtype))
     Trainer(lake).predictions(TESTED[0])
-    assert tested_dates(lake, LAST) == TESTED[3:]
+    assert evaluating.tested_dates(lake, LAST) == TESTED[3:]
 
 
 def test_rows_are_those_of_the_dates_with_what_was_predicted(lake):
-    part = rows_and_odds(lake, TESTED[1:4])
+    part = evaluating.tested(lake, TESTED[1:4])
     every = part.examples
     expected = np.concatenate([training(date) for date in TESTED[1:4]])
     assert every.rows.tobytes() == expected.tobytes()
@@ -66,7 +66,7 @@ def test_rows_are_those_of_the_dates_with_what_was_predicted(lake):
 
 
 def test_at_other_horizons_trees_alone_speak(lake):
-    part = rows_and_odds(lake, TESTED, "8min")
+    part = evaluating.tested(lake, TESTED, "8min")
     assert set(part.odds) == {"trees", *BASELINES} and part.sets == {}
     told = np.concatenate([lake.rows(PREDICTIONS, date) for date in TESTED])
     assert part.odds["trees"].tobytes() == odds_of(told, "trees", "8min").tobytes()
@@ -77,7 +77,7 @@ def test_rows_that_cannot_be_tested_are_left_out(lake):
     rows = training(TESTED[2])
     rows["trainable_4min"][5], rows["geometry_chop_4min"][8] = 0, np.nan
     put(lake, TRAINING, TESTED[2], rows)
-    part = rows_and_odds(lake, TESTED)
+    part = evaluating.tested(lake, TESTED)
     at = part.examples.days == TESTED[2].toordinal()
     assert part.examples.rows["k"][at].tolist() == [k for k in range(24) if k not in (5, 8)]
     told = odds_of(lake.rows(PREDICTIONS, TESTED[2]), "trees")
@@ -88,15 +88,15 @@ def test_rows_that_cannot_be_tested_are_left_out(lake):
 def test_predictions_of_other_rows_are_refused(lake, rows):
     put(lake, TRAINING, TESTED[2], rows)
     with pytest.raises(ValueError, match="not of the same rows: make the predictions again"):
-        rows_and_odds(lake, TESTED)
+        evaluating.tested(lake, TESTED)
 
 
 def test_later_dates_change_nothing(lake):
     """Scores up to a date are of what was there then: baselines too."""
-    before = rows_and_odds(lake, TESTED[:5])
+    before = evaluating.tested(lake, TESTED[:5])
     for date in TESTED[5:]:
         put(lake, TRAINING, date, training(date, seed=9))
-    after = rows_and_odds(lake, TESTED[:5])
+    after = evaluating.tested(lake, TESTED[:5])
     assert {name: odds.tobytes() for name, odds in before.odds.items()} == {
         name: odds.tobytes() for name, odds in after.odds.items()
     }

@@ -67,14 +67,14 @@ def test_sound_models_pass(model, date):
     assert ("retrieval_exclusion" in outcomes) == (model == "retrieval")
     for name, outcome in outcomes.items():
         assert outcome.passed, (name, outcome)
-        json.dumps([outcome.observed, outcome.expected], allow_nan=False, default=float)
+        json.dumps([outcome.measured, outcome.threshold], allow_nan=False, default=float)
 
 
 def test_a_sound_evaluation_is_judged_by_four():
     outcomes = judge(evaluated(), NAME, LAST)
     assert set(outcomes) == {"absurd_skill", "calibration_slope", "conformal_coverage", "regime"}
-    assert outcomes["absurd_skill"].passed and outcomes["regime"].passed and outcomes["conformal_coverage"].passed
-    assert outcomes["conformal_coverage"].told == "too few rows"
+    assert outcomes["regime"].passed and outcomes["conformal_coverage"].passed
+    assert outcomes["conformal_coverage"].message == "too few rows"
 
 
 def test_what_stops_what_lies_downstream():
@@ -110,7 +110,7 @@ def test_a_label_that_reaches_into_the_date_is_a_leak(tmp_path):
     rows["t_label_end"][3] = training(DATE)["t_decision"][0]
     put(lake, TRAINING, DATES[AT - 1], rows)
     outcome = measured(lake, "ensemble", "leak_timestamps")
-    assert not outcome.passed and outcome.observed["last label ends"] >= outcome.expected["opens"]
+    assert not outcome.passed and outcome.measured["last label ends"] >= outcome.threshold["opens"]
 
 
 def test_a_window_without_dates_leaks_nothing():
@@ -120,7 +120,7 @@ def test_a_window_without_dates_leaks_nothing():
 def test_missing_dates_are_a_warning():
     missing = ["2025-06-03", "2025-06-04"]
     outcome = measured(trained(), "patchtst", "coverage", window=window(missing=missing, coverage=0.89))
-    assert not outcome.passed and "2 missing: 2025-06-03, 2025-06-04" in outcome.told
+    assert not outcome.passed and "2 missing: 2025-06-03, 2025-06-04" in outcome.message
     assert measured(trained(), "patchtst", "coverage", window=window(missing=missing, coverage=0.9)).passed
     assert measured(trained(), "patchtst", "coverage", window=window(dates=[], coverage=0.0)).passed  # the lake begins
 
@@ -128,11 +128,11 @@ def test_missing_dates_are_a_warning():
 def test_worse_than_geometry_out_of_fold_is_a_warning():
     lost = {"4min": {"geometry": 0.9, "raw": 0.8, "calibrated": 0.91}}
     outcome = measured(trained(), "retrieval", "better_out_of_fold", out_of_fold=lost)
-    assert not outcome.passed and "0.9100 nats a row, geometry 0.9000" in outcome.told
+    assert not outcome.passed and "0.9100 nats a row, geometry 0.9000" in outcome.message
     lost["4min"]["calibrated"] = 0.9
     assert measured(trained(), "retrieval", "better_out_of_fold", out_of_fold=lost).passed
     outcome = judge(trained(), "retrieval", FIRST)["better_out_of_fold"]
-    assert outcome.passed and outcome.observed == {"status": INSUFFICIENT} and "expected at least 20 on 8" in outcome.told
+    assert outcome.passed and outcome.measured == {"status": INSUFFICIENT} and "expected at least 20 on 8" in outcome.message
 
 
 def with_index(folder, rows, days, **options):
@@ -162,10 +162,10 @@ def test_a_neighbour_of_the_embargoed_date_is_found_out(tmp_path):
     rows, days = of_dates(AT + 2)  # up to the date before
     bad = with_index(tmp_path / "bad", rows, days, k=20, embargo=0)
     outcome = judge(bad, "retrieval", DATE)["retrieval_exclusion"]
-    assert not outcome.passed and outcome.observed["latest"] == DATES[AT + 1].toordinal()
+    assert not outcome.passed and outcome.measured["latest"] == DATES[AT + 1].toordinal()
     good = with_index(tmp_path / "good", rows, days, k=20, embargo=1)
     outcome = judge(good, "retrieval", DATE)["retrieval_exclusion"]
-    assert outcome.passed and outcome.observed["latest"] == DATES[AT].toordinal()
+    assert outcome.passed and outcome.measured["latest"] == DATES[AT].toordinal()
 
 
 def test_three_neighbours_of_an_episode_are_found_out(tmp_path):
@@ -182,8 +182,8 @@ def test_three_neighbours_of_an_episode_are_found_out(tmp_path):
 def test_nothing_to_look_up_is_sound(tmp_path):
     lake = copied(trained(), tmp_path)
     shutil.rmtree(lake.folder(TRAINING, DATE))
-    assert judge(lake, "retrieval", DATE)["retrieval_exclusion"].observed == {"touches": 0}
-    assert judge(trained(), "retrieval", FIRST)["retrieval_exclusion"].observed == {"touches": 0}  # geometry has no index
+    assert judge(lake, "retrieval", DATE)["retrieval_exclusion"].measured == {"touches": 0}
+    assert judge(trained(), "retrieval", FIRST)["retrieval_exclusion"].measured == {"touches": 0}  # geometry has no index
 
 
 # Of an evaluation
@@ -192,7 +192,7 @@ def test_nothing_to_look_up_is_sound(tmp_path):
 def test_skill_that_cannot_be_is_told():
     said = ["trees, 0 s: stratified AUC 0.900 above 0.65"]
     outcome = measured(evaluated(), NAME, "absurd_skill", LAST, leak=said)
-    assert not outcome.passed and outcome.told == said[0] and outcome.observed == {"beyond": 1}
+    assert not outcome.passed and outcome.message == said[0] and outcome.measured == {"beyond": 1}
     assert measured(evaluated(), NAME, "absurd_skill", LAST, leak=[]).passed
 
 
@@ -217,10 +217,10 @@ def test_sets_that_hold_less_or_more_than_they_promise_are_told(tmp_path):
         (groups(0.2, JUDGED - 1), True),
     )):  # fmt: skip
         outcome = judge(with_evaluation(tmp_path / str(number), change), NAME, LAST)["conformal_coverage"]
-        assert outcome.passed == fine and "[0] s: 0.910 of 400 rows" in outcome.told
+        assert outcome.passed == fine and "[0] s: 0.910 of 400 rows" in outcome.message
 
 
 def test_a_regime_that_changed_is_told(tmp_path):
     lake = with_evaluation(tmp_path, lambda found: found["drift"].update(flagged="2025-06-20"))
     outcome = judge(lake, NAME, LAST)["regime"]
-    assert not outcome.passed and outcome.told == "worse since about 2025-06-20"
+    assert not outcome.passed and outcome.message == "worse since about 2025-06-20"

@@ -15,6 +15,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -24,6 +25,7 @@ from typing import Any, Final
 from spymaster_assets.lake import MANIFEST, Fingerprint, Lake, LakeError, write_atomic
 from spymaster_assets.tables.predictions import MEMBERS
 
+_DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}")
 TRAINED: Final = "trained"
 INSUFFICIENT: Final = "insufficient_data"  # the model is geometry, or knows nothing
 GEOMETRY: Final = "geometry"  # serves until a model is promoted
@@ -84,8 +86,8 @@ class Artifacts:
 
     def dates(self, name: str) -> list[dt.date]:
         """The dates that have a model of this name."""
-        found = (self.root / name).glob(f"date=*/{MANIFEST}")
-        return sorted(dt.date.fromisoformat(path.parent.name.removeprefix("date=")) for path in found)
+        found = (path.parent.name.removeprefix("date=") for path in (self.root / name).glob(f"date=*/{MANIFEST}"))
+        return sorted(dt.date.fromisoformat(one) for one in found if _DATE.fullmatch(one))
 
     def folder(self, manifest: ModelManifest) -> Path:
         """The files of a model, each compared with its hash. LakeError if one is missing, changed, or too many."""
@@ -134,9 +136,12 @@ class Artifacts:
                 handle = os.open(path, os.O_RDONLY)
                 os.fsync(handle)
                 os.close(handle)
-            if (home / content).exists():
-                shutil.rmtree(home / content)  # the same bytes, or what was tampered with
-            new.rename(home / content)
+            there = home / content
+            if there.exists() and hashes(there) == files:
+                shutil.rmtree(new)
+            else:
+                shutil.rmtree(there, ignore_errors=True)  # what was tampered with
+                new.rename(there)
             manifest = ModelManifest(name, date.isoformat(), trained.status, content, files, fingerprint, dict(trained.facts))
             return self._publish(manifest), False
 

@@ -20,7 +20,7 @@ from spymaster_assets.models.examples import GROUPS, PRIMARY, Examples
 from spymaster_assets.models.metrics import Interval
 from spymaster_assets.models.odds import clipped, geometry
 from spymaster_assets.models.reliability import ece, ece_floor
-from spymaster_assets.models.significance import auc_error, gain_p_value, holm
+from spymaster_assets.models.significance import gain_p_value, holm
 from spymaster_assets.models.walk_forward import out_of_sample
 from spymaster_assets.models.weights import average_uniqueness, day_design_effect, episodes_of, n_eff
 from spymaster_assets.states import BREAK, CHOP
@@ -37,9 +37,9 @@ LEAST_ROWS: Final = 30  # of a landmark: below, nothing is told
 class Score:
     """One scorer at one horizon and landmark (elapsed -1: all together). `gain`: nats a row over geometry, by whole dates.
 
-    `resolved`: of n_eff, those that broke or bounced. `p`: of no gain, one-sided, by whole dates; `holm`: the same, corrected for
-    all that were tried. `slope`, `intercept`: of the recalibration of P(break | resolved). `ece`, `floor`: its calibration error,
-    and what a perfect model would show.
+    `stratified_error`: standard error of `stratified` if the score told nothing. `p`: of no gain, one-sided, by whole dates;
+    `holm`: the same, corrected for all that were tried. `slope`, `intercept`: of the recalibration of P(break | resolved). `ece`,
+    `floor`: its calibration error, and what a perfect model would show.
     """
 
     name: str
@@ -47,13 +47,13 @@ class Score:
     elapsed: int
     rows: int
     n_eff: float
-    resolved: float
     log_loss: float
     brier: float
     gain: Interval
     p: float
     auc: float
     stratified: float
+    stratified_error: float
     resolved_auc: float
     slope: float
     intercept: float
@@ -142,14 +142,16 @@ def score(name: str, elapsed: int, tested: Tested) -> Score:
     slope, intercept = slope_and_intercept(told, broke, weights[known])
     rows, episodes = every.rows, episodes_of(every.rows, every.days)
     unique = average_uniqueness(rows["t_label_start"], rows[f"label_end_{every.horizon}"], episodes)
+    position = metrics.break_given_resolved(base[known])
     effect = day_design_effect(losses, weights, episodes, every.days) if len(np.unique(every.days)) > 1 else 1.0
+    independent = n_eff(unique, effect)
     return Score(
-        name, every.horizon, elapsed, len(every), n_eff(unique, effect),
-        n_eff(unique, effect) * float(known.mean()),
+        name, every.horizon, elapsed, len(every), independent,
         float(np.average(losses, weights=weights)), metrics.brier(odds, outcomes, weights),
         metrics.day_bootstrap(saved, weights, every.days), gain_p_value(saved, weights, every.days, draws=DRAWS),
         metrics.auc(told, broke, weights[known]),
-        metrics.stratified_auc(told, broke, weights[known], metrics.break_given_resolved(base[known])),
+        metrics.stratified_auc(told, broke, weights[known], position),
+        metrics.stratified_auc_error(broke, position) * float(np.sqrt(len(every) / independent)),
         metrics.auc(1 - odds[:, CHOP], known, weights), slope, intercept,
         ece(told, broke, weights[known]) if len(told) else np.nan, ece_floor(told, weights[known]) if len(told) else np.nan,
     )  # fmt: skip
@@ -160,8 +162,8 @@ def suspicious(scored: list[Score]) -> list[str]:
     return [
         f"{one.name}, {one.elapsed} s: stratified AUC {one.stratified:.3f} above {SUSPICIOUS}"
         for one in scored
-        if one.elapsed >= 0 and one.name != "geometry" and one.resolved >= LEAST_ROWS
-        and one.stratified - SURE * auc_error(one.stratified, one.resolved) > SUSPICIOUS
+        if one.elapsed >= 0 and one.name != "geometry"
+        and one.stratified - SURE * one.stratified_error > SUSPICIOUS
     ]  # fmt: skip
 
 

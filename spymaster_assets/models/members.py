@@ -170,8 +170,8 @@ def _train_trees(learnt: Learnt, folder: Path) -> dict[str, Any]:
     facts: dict[str, Any] = {"rounds": {}, "features": {}}
     found = {}
     steps = [(horizon, stage) for horizon in HORIZONS for stage in STAGES]
-    for done, (horizon, stage) in enumerate(steps):
-        part = _enough(learnt.examples(horizon).stage(stage), learnt.rules, f"{stage} at {horizon}")
+    parts = {one: _enough(learnt.examples(one[0]).stage(one[1]), learnt.rules, " of ".join(one)) for one in steps}
+    for done, ((horizon, stage), part) in enumerate(parts.items()):
         trees, odds = fit_trees(part, feature_names(stage), learnt.rules)
         trees.save(folder, f"{stage}_{horizon}")
         found[horizon, stage] = part, odds

@@ -83,6 +83,19 @@ def stratified_auc(
     return _share_won(scores, positive, weights, np.searchsorted(edges, geometry, side="right"))
 
 
+def stratified_auc_error(positive: np.ndarray, geometry: np.ndarray, strata: int = STRATA) -> float:
+    """Standard error of `stratified_auc` of independent rows of weight one for a score that tells nothing (van Elteren 1960).
+
+    Only pairs within a stratum tell: sqrt(Σ a b (a + b + 1) / 12) / Σ a b, with a positive and b other rows of each. Infinite
+    without a pair.
+    """
+    edges = np.quantile(geometry, np.arange(1, strata) / strata) if len(geometry) else np.zeros(0)
+    stratum = np.searchsorted(edges, geometry, side="right")
+    a, b = (np.bincount(stratum, flags, minlength=strata) for flags in (positive, ~positive))
+    pairs = float((a * b).sum())
+    return float(np.sqrt((a * b * (a + b + 1)).sum() / 12) / pairs) if pairs else float("inf")
+
+
 def day_bootstrap(values: np.ndarray, weights: np.ndarray, days: np.ndarray, *, draws: int = 2000, seed: int = 0) -> Interval:
     """Weighted mean of `values` and its 95 % interval when whole dates are drawn anew (percentiles; Efron 1979, by blocks).
 

@@ -127,6 +127,7 @@ class Analogs:
     percentile: np.ndarray  # (n,) of the k-th neighbour's distance, 0 to 1
     no_close_analog: np.ndarray  # (n,) flags
     neighbours: np.ndarray
+    episodes: np.ndarray  # (n, k) numbers of the neighbours' episodes
     distances: np.ndarray  # (n, k), rising; in the metric of the index
     weights: np.ndarray  # (n, k)
 
@@ -176,9 +177,10 @@ class Index:
         percentile = np.searchsorted(self._facts.own, found.squares[:, -1], side="right") / max(len(self.own), 1)
         percentile[np.isinf(found.squares[:, -1])] = 1.0
         neighbours = self.shown[found.places] if len(self.shown) else np.zeros(found.places.shape, self.shown.dtype)
+        episodes = self.points.episodes[found.places] if len(self.shown) else found.places
         return Analogs(
             probabilities, low, high, found.effective, percentile, percentile > FAR,
-            neighbours, np.sqrt(found.squares), found.weights,
+            neighbours, episodes, np.sqrt(found.squares), found.weights,
         )  # fmt: skip
 
     def _strength(self, rows: np.ndarray) -> np.ndarray:

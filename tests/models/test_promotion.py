@@ -17,13 +17,13 @@ from tests.models.small_lake import trading, training
 from tests.models.worlds import tilted
 
 MANY = trading("2025-03-03", 40)
-WEAK = {"approach_pulled_rate_60": (0.35, -0.35, 0.0)}  # a stratified AUC of about .6
+WEAK = {"approach_pulled_rate_60": (0.2, -0.2, 0.0)}  # a stratified AUC of about .61
 HARD = {"approach_pulled_rate_60": (1.5, -1.5, 0.0)}
 
 
 @cache
 def every_of(strong=False):
-    rows = [training(date, effect=HARD if strong else WEAK) for date in MANY]
+    rows = [training(date, touched=24, effect=HARD if strong else WEAK) for date in MANY]
     days = np.repeat([date.toordinal() for date in MANY], len(rows[0]))
     return examples(np.concatenate(rows), days)
 
@@ -41,7 +41,7 @@ def test_who_gains_is_promoted_over_geometry():
     name, verdicts = decide(said(trees=1.0), GEOMETRY, ("trees",))
     (verdict,) = verdicts
     assert name == "trees" and verdict.reasons == ()
-    assert (verdict.name, verdict.rows, verdict.dates) == ("trees", 960, 40)
+    assert (verdict.name, verdict.rows, verdict.dates) == ("trees", 2880, 40)
     assert verdict.gain.low > 0 and SLOPES[0] < verdict.slope < SLOPES[1]
 
 
@@ -137,5 +137,5 @@ def test_a_verdict_is_json():
     verdict = judge(said(trees=1.0), "trees", GEOMETRY)
     told = json.loads(json.dumps(plain(verdict.as_json()), allow_nan=False))
     assert told == {
-        "name": "trees", "rows": 960, "dates": 40, "gain": list(verdict.gain), "slope": verdict.slope, "reasons": [],
+        "name": "trees", "rows": 2880, "dates": 40, "gain": list(verdict.gain), "slope": verdict.slope, "reasons": [],
     }  # fmt: skip
