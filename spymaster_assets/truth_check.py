@@ -16,12 +16,11 @@ import numpy as np
 
 from spymaster_assets.lake import Lake
 from spymaster_assets.models import baselines, metrics
-from spymaster_assets.models.examples import GROUPS, usable
+from spymaster_assets.models.examples import GROUPS, landmark_weights, usable
 from spymaster_assets.models.metrics import Interval
 from spymaster_assets.models.odds import clipped
 from spymaster_assets.models.odds import geometry as geometry_of
 from spymaster_assets.models.walk_forward import out_of_sample
-from spymaster_assets.models.weights import episode_weights, episodes_of
 from spymaster_assets.progress import Progress
 from spymaster_assets.simulator.oracle import odds_of
 from spymaster_assets.states import BREAK, CHOP, UP
@@ -114,7 +113,7 @@ def check(lake: Lake, dates: Sequence[dt.date], permutations: int = 5, on_progre
             on_progress("truth", done + 1, len(dates))
     rows, days, odds, latents, own, same, touches = (np.concatenate([part[place] for part in parts]) for place in range(7))
     kept = usable(rows, NAME) & ~np.isnan(odds[:, 0])
-    weights = episode_weights(rows["t_label_start"][kept], rows[f"label_end_{NAME}"][kept], episodes_of(rows[kept], days[kept]))
+    weights = landmark_weights(rows[kept], days[kept], NAME)
     return Found(
         world=worlds[dates[0]],
         dates=list(dates),

@@ -168,15 +168,12 @@ def test_a_neighbour_of_the_embargoed_date_is_found_out(tmp_path):
     assert outcome.passed and outcome.measured["latest"] == DATES[AT].toordinal()
 
 
-def test_three_neighbours_of_an_episode_are_found_out(tmp_path):
-    """Of an index that takes each touch for an episode of its own, where four are one."""
+def test_neighbours_are_counted_by_episode(tmp_path):
+    """Four touches of an episode, of which an index shows two at most: a count of touches would see one."""
     rows, days = of_dates(AT)
-    single = with_index(tmp_path, rows, days, k=30)
-    for date in DATES[: AT + 3]:  # what the lake has now: touches of a date in two episodes
-        rows = training(date)
-        rows["episode"] = rows["touch"] // 4
-        put(single, TRAINING, date, rows)
-    assert not judge(single, "retrieval", DATE)["retrieval_exclusion"].passed
+    rows["episode"] = rows["touch"] // 4
+    outcome = judge(with_index(tmp_path, rows, days, k=16), "retrieval", DATE)["retrieval_exclusion"]
+    assert outcome.passed and outcome.measured["of one episode"] == 2
 
 
 def test_nothing_to_look_up_is_sound(tmp_path):

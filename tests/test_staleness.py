@@ -21,6 +21,7 @@ from spymaster_assets.lake import MANIFEST, VERDICT, Lake
 from spymaster_assets.maker import Maker
 from spymaster_assets.simulator.write import simulate
 from spymaster_assets.staleness import MISSING, Staleness
+from spymaster_assets.status import STAGES as SHOWN
 from spymaster_assets.tables import BRONZE, TABLES
 from tests.build import disordered, rewrite
 
@@ -188,6 +189,7 @@ CHANGES: Mapping[str, Mapping[str, object]] = {
     "labels": {"half_life_seconds": 500.0},
     "priors": {"min_dates": 2},
     "sequences": {"depth_ticks": 5},
+    "models": {"folds": 4},
     "live": {"frame_ms": 40.0},
 }
 OPTIONS = {"option_flow", "open_interest"}
@@ -209,6 +211,7 @@ OWN: Mapping[str, set[str]] = {  # the tables that read a group of parameters th
     "labels": {"day_summary", "touches", "features", "labels", "training"},
     "priors": {"day_summary", "priors", "touches", "features", "signals"},
     "sequences": {"sequences"},
+    "models": set(),
     "live": set(),
 }
 ALL: Mapping[str, set[str]] = {  # and those that follow, of a date with earlier ones
@@ -227,6 +230,7 @@ ALL: Mapping[str, set[str]] = {  # and those that follow, of a date with earlier
     "labels": {"day_summary", "priors", "levels", *TOUCHED},
     "priors": {"day_summary", "priors", "levels", *TOUCHED},
     "sequences": {"sequences"},
+    "models": set(),
     "live": set(),
 }
 
@@ -348,7 +352,7 @@ def marks(lake: Lake) -> dict[tuple[str, dt.date], str]:
     for line in status(lake, "--tables").output.splitlines():
         if line.startswith(("bronze  ", "silver  ", "gold  ")) and not line.endswith("a date"):
             ends = [match.end() for match in re.finditer(r"\S+", line)][1:]
-            names = [table.name for table in TABLES.values() if table.stage == line.split()[0]]
+            names = [table.name for table in SHOWN[line.split()[0]]]
         elif re.match(r"\d{4}-\d\d-\d\d  ", line):
             found |= {(name, dt.date.fromisoformat(line[:10])): line[end - 1] for name, end in zip(names, ends, strict=True)}
     return found

@@ -145,7 +145,7 @@ AFTER = [  # what came after the decision, and what the score said
 
 
 def test_nothing_later_changes_a_byte(tmp_path):
-    """Of the week's dates, and of the embargoed one before it, what came after the touches; of later dates everything, is dealt anew.
+    """Of the week's dates, and of the embargoed one before it, what came after a touch; of later dates everything, is dealt anew.
 
     Models of the week, predictions of its dates: the same bytes. The model of the week after learns from it, and is another.
     """
@@ -243,7 +243,7 @@ def test_vetoes_by_their_reasons(lake):
     book["ask_ticks"][[4, 5], 0] = book["bid_ticks"][[4, 5], 0] + 5
     book["ask_ticks"][6, 0] = book["bid_ticks"][6, 0] + 4
     end = calendar(CONFIG).session(date).signals.end - 5 * 60 * 10**9
-    book["ts"][19:22] = end, end + 1, end + 1
+    book["ts"][19:22] = end, end + 1000, end + 1000
     rows["gamma_exposure"][21] = np.nan
     put(lake, TRAINING, date, rows)
     put(lake, SNAPS, date, book)
@@ -287,7 +287,12 @@ def test_what_is_missing_is_told(lake):
 
 @pytest.mark.parametrize(
     ("name", "file"),
-    [("trees", "stage_a_4min.txt"), ("retrieval", "stage_b/index.parquet"), ("patchtst", "patchtst.json"), ("ensemble", "ensemble.json")],
+    [
+        ("trees", "stage_a_4min.txt"),
+        ("retrieval", "stage_b/index.parquet"),
+        ("patchtst", "patchtst.json"),
+        ("ensemble", "ensemble.json"),
+    ],
 )
 def test_a_tampered_model_is_named(lake, name, file):
     """Nothing is predicted by it; training the date again mends it."""

@@ -38,7 +38,7 @@ _FORBIDDEN: Final = frozenset(TRAINING.names) - {feature.name for feature in FEA
 class Examples:
     """Rows to learn from or to be tested on, at one horizon.
 
-    `rows`: (n,) of training; `days`: (n,), ordinal of each row's date; `weights`: (n,), one in total for each episode.
+    `rows`: (n,) of training; `days`: (n,), ordinal of each row's date; `weights`: (n,), see `landmark_weights`.
     """
 
     horizon: str
@@ -72,8 +72,18 @@ def examples(rows: np.ndarray, days: np.ndarray, horizon: str = PRIMARY) -> Exam
     """The usable ones among rows of training, (n,), with their weights."""
     kept = usable(rows, horizon)
     rows, days = rows[kept], days[kept]
-    weights = episode_weights(rows["t_label_start"], rows[f"label_end_{horizon}"], episodes_of(rows, days))
-    return Examples(horizon, rows, days, weights)
+    return Examples(horizon, rows, days, landmark_weights(rows, days, horizon))
+
+
+def landmark_weights(rows: np.ndarray, days: np.ndarray, horizon: str) -> np.ndarray:
+    """Weight of each row (n,): at each landmark an episode has one over the number of landmarks of its group, shared by uniqueness.
+
+    Shared over all its landmarks instead, touches that resolve soon, and so have few, would weigh more at each: weights would know
+    the outcome, and CHOP be a tenth too rare at the touch (docs/decisions/0013).
+    """
+    episodes, landmarks = episodes_of(rows, days), rows["elapsed"].astype(np.int64)
+    shares = episode_weights(rows["t_label_start"], rows[f"label_end_{horizon}"], episodes << 10 | landmarks)
+    return shares / np.array([len(group) for group in GROUPS])[groups_of(rows["elapsed"])]
 
 
 def usable(rows: np.ndarray, horizon: str) -> np.ndarray:

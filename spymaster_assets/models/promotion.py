@@ -19,6 +19,7 @@ from spymaster_assets.models.metrics import Interval
 from spymaster_assets.states import BREAK, CHOP
 
 SLOPES: Final = (0.5, 1.5)
+LEAST_GAIN: Final = 1e-9  # nats: what rounding may give
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ def judge(tested: Tested, name: str, champion: str, planted: bool = False) -> Ve
     resolved = outcomes != CHOP
     line = slope_and_intercept(metrics.break_given_resolved(odds[resolved]), outcomes[resolved] == BREAK, every.weights[resolved])
     reasons = []
-    if not gain.low > 0:
+    if not gain.low > LEAST_GAIN:
         told = f"{gain.mean:+.4f} nats ({gain.low:+.4f} to {gain.high:+.4f})"
         reasons.append(f"its gain over {champion}, {told}, is not surely above 0")
     if not SLOPES[0] <= line.slope <= SLOPES[1]:

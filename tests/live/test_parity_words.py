@@ -28,6 +28,10 @@ def rows(name):
     return found
 
 
+def full(name):
+    return f"{TABLES[name].stage}/{name}"
+
+
 def at(name, row):
     """A row's key in words."""
     return ", ".join(f"{key} {row[key]}" for key in KEYS[name])
@@ -62,7 +66,7 @@ def test_a_value(name, number):
         cell[:] = 7 if np.isnan(cell[0]) else np.nextafter(cell, np.inf) if cell.dtype.kind == "f" else cell + 1
         live[number : number + 1][column].reshape(1, -1)[:, -1] = cell
         assert difference(TABLES[name], live[::-1], batch) == (
-            f"silver/{name} row {number} ({at(name, batch[number])}), column {column}: "
+            f"{full(name)} row {number} ({at(name, batch[number])}), column {column}: "
             f"live has {live[number][column]}, Dagster has {batch[number][column]}"
         )
 
@@ -76,7 +80,7 @@ def test_the_first_of_several(name):
         live[column][number] = 99
         batch[column][number] = 98
     assert difference(TABLES[name], live[::-1], batch).startswith(
-        f"silver/{name} row 4 ({at(name, batch[4])}), column {free[1]}: live has "
+        f"{full(name)} row 4 ({at(name, batch[4])}), column {free[1]}: live has "
     )
 
 
@@ -85,7 +89,7 @@ def test_the_first_of_several(name):
 def test_a_missing_row(name, number):
     batch = rows(name)
     assert difference(TABLES[name], np.delete(batch, number), batch) == (
-        f"silver/{name} row {number}: live has {at(name, batch[number + 1])}, Dagster has {at(name, batch[number])}"
+        f"{full(name)} row {number}: live has {at(name, batch[number + 1])}, Dagster has {at(name, batch[number])}"
     )
 
 
@@ -94,7 +98,7 @@ def test_a_missing_row(name, number):
 def test_an_extra_row(name, number):
     live = rows(name)
     assert difference(TABLES[name], live, np.delete(live, number)) == (
-        f"silver/{name} row {number}: live has {at(name, live[number])}, Dagster has {at(name, live[number + 1])}"
+        f"{full(name)} row {number}: live has {at(name, live[number])}, Dagster has {at(name, live[number + 1])}"
     )
 
 
@@ -103,7 +107,7 @@ def test_rows_at_the_end(name):
     batch = rows(name)
     for live_count, batch_count in ((COUNT - 1, COUNT), (COUNT, COUNT - 2), (0, COUNT), (COUNT, 0)):
         assert difference(TABLES[name], batch[:live_count], batch[:batch_count]) == (
-            f"silver/{name}: live has {live_count} rows, Dagster has {batch_count}; the first {min(live_count, batch_count)} agree"
+            f"{full(name)}: live has {live_count} rows, Dagster has {batch_count}; the first {min(live_count, batch_count)} agree"
         )
 
 
@@ -111,8 +115,8 @@ def test_rows_at_the_end(name):
 def test_a_row_twice(name):
     batch = rows(name)
     twice = np.concatenate([batch, batch[4:5]])
-    assert difference(TABLES[name], twice, batch).startswith(f"silver/{name} row 5: live has {at(name, batch[4])}, Dagster has ")
-    assert difference(TABLES[name], batch, twice).startswith(f"silver/{name} row 5: live has {at(name, batch[5])}, Dagster has ")
+    assert difference(TABLES[name], twice, batch).startswith(f"{full(name)} row 5: live has {at(name, batch[4])}, Dagster has ")
+    assert difference(TABLES[name], batch, twice).startswith(f"{full(name)} row 5: live has {at(name, batch[5])}, Dagster has ")
 
 
 @every_table
@@ -121,7 +125,7 @@ def test_a_key(name):
     live, batch = rows(name), rows(name)
     live[KEYS[name][-1]][COUNT - 1] += 50
     assert difference(TABLES[name], live, batch) == (
-        f"silver/{name} row {COUNT - 1}: live has {at(name, live[-1])}, Dagster has {at(name, batch[-1])}"
+        f"{full(name)} row {COUNT - 1}: live has {at(name, live[-1])}, Dagster has {at(name, batch[-1])}"
     )
 
 

@@ -123,7 +123,9 @@ def snaps(rows):
 
 def put(lake, table, date, rows, schema=None, facts=None):
     """Publish rows as the partition of a date."""
-    text = {column.name: np.array([f"{date} {column.name}"] * len(rows), object) for column in table.columns if column.dtype == "text"}
+    text = {
+        column.name: np.array([f"{date} {column.name}"] * len(rows), object) for column in table.columns if column.dtype == "text"
+    }
     with lake.write(table, date, Fingerprint({}, "config", "code", schema or table.digest)) as writer:
         writer.append_rows(rows, text)
         return writer.publish(facts or {})

@@ -133,7 +133,7 @@ def test_a_file_that_is_not_the_models_is_named(models, name, tamper):
 def test_a_folder_that_is_gone_names_what_is_missing(models):
     first, _ = made(models)
     shutil.rmtree(models.folder(first))
-    with pytest.raises(LakeError, match="model.txt: expected SHA-256"):
+    with pytest.raises(LakeError, match=r"model\.txt: expected SHA-256"):
         models.folder(first)
 
 
@@ -202,7 +202,9 @@ def test_what_serves_is_the_dates_own_model(models):
     assert models.serving(MONDAY) == ""
 
 
-@pytest.mark.parametrize("broken", ["", "{", "[]", "{}", '"trees"', '{"name": "evaluation"}', '{"name": null}', '{"name": ["trees"]}'])
+@pytest.mark.parametrize(
+    "broken", ["", "{", "[]", "{}", '"trees"', '{"name": "evaluation"}', '{"name": null}', '{"name": ["trees"]}']
+)
 def test_a_broken_champion_is_told(models, broken):
     models.root.mkdir()
     (models.root / CHAMPION).write_text(broken)

@@ -38,7 +38,7 @@ def test_a_column_that_is_no_feature_reaches_no_matrix(name):
 
 def test_what_would_tell_the_answer_is_no_feature():
     """By name, so that a registry that grows one is caught."""
-    telling = ("outcome", "time_to", "strength", "future", "label", "tradeable", "trainable", "anchor", "t_", "ts", "price", "theta")
+    telling = ("outcome", "time_to", "strength", "future", "label", "trade", "trainable", "anchor", "t_", "ts", "price", "theta")
     assert not [name for name in REGISTRY if name.startswith(telling)]
     assert not {"touch", "episode", "event_id", "k", "kind", "direction", "price"} & set(REGISTRY)
 
@@ -113,17 +113,25 @@ def test_usable_rows_are_trainable_and_have_a_geometry(horizon):
     assert found.outcomes.tolist() == found.rows[f"outcome_{horizon}"].tolist()
 
 
-def test_an_episode_weighs_one():
-    """Three landmarks of a touch share one; two touches of an episode too; the same number on another date is another episode."""
+def test_an_episode_weighs_one_over_its_group_at_each_landmark():
+    """One at the touch, a third at one of the three landmarks of a later group, however many touches it has; dates are apart."""
     rows = np.concatenate([training(DATES[0]), training(DATES[1])])
     days = np.repeat([one.toordinal() for one in DATES[:2]], len(ROWS))
     rows["episode"][rows["touch"] == 1] = 0
     found = examples(rows, days)
     for day in np.unique(days):
-        of_date = found.at(found.days == day)
-        sums = np.bincount(of_date.rows["episode"], of_date.weights)
-        assert sums[sums > 0] == approx(np.ones(len(np.unique(of_date.rows["episode"]))))
+        for elapsed, weight in zip(LANDMARKS, (1, 1 / 3, 1 / 3), strict=True):
+            part = found.at((found.days == day) & (found.rows["elapsed"] == elapsed))
+            sums = np.bincount(part.rows["episode"], part.weights)
+            assert sums[sums > 0] == approx(np.full(len(np.unique(part.rows["episode"])), weight))
     assert (found.weights > 0).all()
+
+
+def test_how_soon_a_touch_is_over_does_not_change_its_weight():
+    """Of a touch that has no later landmark: at the touch it weighs what the others do, so that weights do not know outcomes."""
+    rows = ROWS[(ROWS["touch"] != 3) | (ROWS["elapsed"] == 0)]
+    found = examples(rows, DAYS[: len(rows)])
+    assert found.stage("stage_a").weights == approx(np.ones(8))
 
 
 def test_weights_stay_as_they_are_in_a_part():
@@ -132,7 +140,6 @@ def test_weights_stay_as_they_are_in_a_part():
     assert set(first.rows["elapsed"]) == {0} and set(after.rows["elapsed"]) == set(LANDMARKS) - {0}
     assert len(first) + len(after) == len(found)
     assert first.weights.sum() + after.weights.sum() == approx(found.weights.sum())
-    assert first.weights.max() < 1
     picked = found.at(np.array([4, 1]))
     assert picked.rows["k"].tolist() == [4, 1] and picked.weights.tolist() == found.weights[[4, 1]].tolist()
     assert picked.groups.tolist() == groups_of(picked.rows["elapsed"]).tolist()

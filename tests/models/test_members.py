@@ -1,4 +1,4 @@
-"""The members: geometry where there is too little to learn from, never a failure; a row is told the same whatever stands beside it."""
+"""The members: geometry where there is too little to learn from, never a failure; a row is told the same in any company."""
 
 import json
 from functools import cache
@@ -231,7 +231,7 @@ def test_what_a_member_says_is_recalibrated():
     silenced = {horizon: members.Calibrated(cold, one.conformal) for horizon, one in member.calibrated.items()}
     plain = members.Member("trees", member.raw, silenced).odds(every)
     assert plain == pytest.approx(geometry(every.rows, PRIMARY), abs=1e-12)
-    assert not member.odds(every) == pytest.approx(plain, abs=1e-3)
+    assert member.odds(every) != pytest.approx(plain, abs=1e-3)
 
 
 def test_the_ensemble_is_made_of_its_members():
@@ -242,4 +242,4 @@ def test_the_ensemble_is_made_of_its_members():
     folder = Artifacts(trained()).folder(Artifacts(trained()).manifest("ensemble", LATER))
     dumb = load("ensemble", TRAINED, folder, {name: load(name, INSUFFICIENT, None) for name in ALONE})
     assert dumb.odds(every) == pytest.approx(geometry(every.rows, PRIMARY), abs=1e-12)
-    assert not odds == pytest.approx(geometry(every.rows, PRIMARY), abs=1e-3)
+    assert odds != pytest.approx(geometry(every.rows, PRIMARY), abs=1e-3)

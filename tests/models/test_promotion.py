@@ -66,14 +66,15 @@ def test_of_several_the_one_with_the_largest_gain():
 
 def test_not_surely_better_stays_and_says_why():
     part = said(trees=1.0)
-    few = part.at(part.examples.days < MANY[3].toordinal())
-    name, (verdict,) = decide(few, GEOMETRY, ("trees",))
-    assert name == GEOMETRY and verdict.dates == 3
-    assert verdict.reasons[0].startswith("its gain over geometry, ") and "is not surely above 0" in verdict.reasons[0]
+    noise = np.random.default_rng(1).normal(0, 0.05, part.geometry.shape)
+    name, (verdict,) = decide(evaluation.Tested(part.examples, {"trees": tilted(part.geometry, noise)}), GEOMETRY, ("trees",))
+    assert name == GEOMETRY and verdict.gain.low < 0 < verdict.gain.high
+    told = f"{verdict.gain.mean:+.4f} nats ({verdict.gain.low:+.4f} to {verdict.gain.high:+.4f})"
+    assert verdict.reasons == (f"its gain over geometry, {told}, is not surely above 0",)
     one = part.at(part.examples.days == MANY[0].toordinal())  # one date knows no spread
     assert decide(one, GEOMETRY, ("trees",))[0] == GEOMETRY
     nothing = decide(said(trees=0.0), GEOMETRY, ("trees",))
-    assert nothing[0] == GEOMETRY and "+0.0000" in nothing[1][0].reasons[0]
+    assert nothing[0] == GEOMETRY and "0.0000 nats" in nothing[1][0].reasons[0]
 
 
 @pytest.mark.parametrize(("share", "slope"), [(0.15, "above"), (2.5, "below")])

@@ -1,8 +1,9 @@
-"""Trees on worlds whose truth is known: nothing learnt is geometry exactly, and a row is told the same whatever stands beside it."""
+"""Trees on worlds whose truth is known: nothing learnt is geometry exactly, and a row is told the same in any company."""
 
 import json
 from dataclasses import replace
 from functools import cache
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -167,7 +168,7 @@ def test_what_they_add_is_added_to_geometry():
 
 def test_columns_that_tell_nothing_change_nothing():
     """One that is unknown everywhere, one that never varies: the same splits, whether they are there or not."""
-    _, odds, every = fitted()
+    _, _, every = fitted()
     other = every.at(np.arange(len(every)))
     names = ("gamma_exposure", "gex_above_3strike")
     other.rows[names[0]], other.rows[names[1]] = np.nan, 7.0
@@ -258,7 +259,7 @@ def test_quantiles_and_reach_are_ordered_on_average():
     for way in ("break", "bounce"):
         for barrier in (1, 2):
             at = [told[f"reach_{way}_{barrier}_{seconds}s"] for seconds in REACH_SECONDS]
-            assert all(sooner <= later + 0.02 for sooner, later in zip(at, at[1:], strict=False)) and at[0] < at[-1] + 0.02
+            assert all(sooner <= later + 0.02 for sooner, later in pairwise(at)) and at[0] < at[-1] + 0.02
         for seconds in REACH_SECONDS:
             assert told[f"reach_{way}_1_{seconds}s"] > told[f"reach_{way}_2_{seconds}s"] - 0.02
 
