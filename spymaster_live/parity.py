@@ -64,7 +64,8 @@ def difference(table: Table, live: np.ndarray, batch: np.ndarray) -> str | None:
                 here = ", ".join(f"{key} {mine[key]}" for key in keys)
                 return f"{table.stage}/{table.name} row {number}: live has {here}, Dagster has {at}"
             name = next(name for name in table.dtype.names or () if mine[name].tobytes() != theirs[name].tobytes())
-            return f"{table.stage}/{table.name} row {number} ({at}), column {name}: live has {mine[name]}, Dagster has {theirs[name]}"
+            told = f"column {name}: live has {mine[name]}, Dagster has {theirs[name]}"
+            return f"{table.stage}/{table.name} row {number} ({at}), {told}"
     if len(live) != len(batch):
         same = min(len(live), len(batch))
         return f"{table.stage}/{table.name}: live has {len(live)} rows, Dagster has {len(batch)}; the first {same} agree"

@@ -368,7 +368,7 @@ def test_outcomes_that_were_dealt_anew_are_not_found(name, within):
 
 @pytest.mark.slow
 def test_weights_do_not_know_the_outcome():
-    """A walk's weighted shares of the outcomes are geometry's; with one in total for each episode CHOP was .11 rarer at the touch."""
+    """A walk's weighted shares of the outcomes are geometry's; with one for each episode in all CHOP was .11 rarer at first."""
     every = [examples(*world("NULL", seed, slow=0.0)) for seed in STRONG]
     for elapsed in LANDMARKS:
         parts = [one.at(one.rows["elapsed"] == elapsed) for one in every]
