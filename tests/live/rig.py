@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import multiprocessing
 import os
-import signal
 import subprocess
-import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import nats.errors
 import orjson
+import pytest
 from nats.aio.client import Client
 
 from spymaster_assets.config import Config, load
@@ -29,6 +29,46 @@ from spymaster_live import bus, messages, server
 from spymaster_live.parity import Said, differences, said
 
 ROOT = Path(__file__).parents[2]
+SHORT = """
+[sessions]
+signals_end = "10:30"  # an hour of signals: the other three cost three times as much, and tell nothing else of the bus
+"""
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload(["tests.live.warm"])
+
+
+def command(words: Sequence[str], environment: dict[str, str], log: Path) -> None:
+    """`python -m spymaster_live WORDS`, in a process that has its modules already."""
+    from spymaster_live.__main__ import main
+
+    said = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    for stream in (1, 2):
+        os.dup2(said, stream)
+    os.environ.clear()
+    os.environ.update(environment)
+    main(words)
+
+
+class Part:
+    """A feed or an engine, forked: to start it as a command takes three seconds, of which test_together.py has its share.
+
+    It is a process like any other, with the methods of subprocess.Popen that are needed here.
+    """
+
+    def __init__(self, words: Sequence[str], environment: dict[str, str], log: Path) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("PYTHONPATH", str(ROOT))  # of the fork server, which starts with the first part
+            self._process = FORKS.Process(target=command, args=(words, environment, log), daemon=True)
+            self._process.start()
+
+    def poll(self) -> int | None:
+        return self._process.exitcode
+
+    def kill(self) -> None:
+        self._process.kill()
+
+    def wait(self) -> None:
+        self._process.join()
 
 
 class Rig:
@@ -38,7 +78,7 @@ class Rig:
         self.lake, self.folder, self.configs = lake, folder, configs or {}
         self.port = server.free_port()
         self.url = f"nats://127.0.0.1:{self.port}"
-        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.processes: dict[str, subprocess.Popen[bytes] | Part] = {}
         self.words: dict[str, tuple[str, ...]] = {}
         self.kills = 0
         folder.mkdir(parents=True, exist_ok=True)
@@ -52,23 +92,18 @@ class Rig:
         self.start("nats-server")
         self.ask(lambda client: bus.provision(client, self.config()))
 
-    def start(self, name: str, *words: str) -> subprocess.Popen[bytes]:
+    def start(self, name: str, *words: str) -> None:
         """Start a process, or start it again as it was; what it says goes to NAME.log."""
         self.words[name] = words or self.words.get(name, ())
         if name == "nats-server":
-            process = server.start(self.port, self.folder / "nats")
+            self.processes[name] = server.start(self.port, self.folder / "nats")
             server.wait(self.port)
         else:
-            environment = {**os.environ, "SPYMASTER_DATA": str(self.lake), "PYTHONPATH": str(ROOT)}
+            environment = {**os.environ, "SPYMASTER_DATA": str(self.lake)}
             if path := self.configs.get(name, self.configs.get("")):
                 environment["SPYMASTER_CONFIG"] = str(path)
-            with (self.folder / f"{name}.log").open("ab") as log:
-                process = subprocess.Popen(
-                    [sys.executable, "-m", "spymaster_live", "--verbose", *self.words[name], "--nats", self.url],
-                    cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                )  # fmt: skip
-        self.processes[name] = process
-        return process
+            words = ("--verbose", *self.words[name], "--nats", self.url)
+            self.processes[name] = Part(words, environment, self.folder / f"{name}.log")
 
     def feed(self, date: dt.date, *words: str) -> None:
         self.start("feed", "feed", "--date", str(date), *words)
@@ -151,12 +186,19 @@ class Rig:
     def stop(self) -> None:
         for process in self.processes.values():
             if process.poll() is None:
-                process.send_signal(signal.SIGKILL)
+                process.kill()
                 process.wait()
 
 
+def short(path: Path, more: str = "") -> Path:
+    """A configuration file: SHORT, and more."""
+    path.write_text(SHORT + more)
+    return path
+
+
 def small_lake(root: Path, date: dt.date, events: int) -> Path:
-    """A lake with a simulated date in landing and Bronze, made without Dagster."""
+    """A lake with a simulated date in landing and Bronze, made without Dagster; beside them short.toml, a configuration."""
+    short(root / "short.toml")
     simulate(root / "landing", [date], events_per_session=events, seed=5, config=Config())
     lake = Lake(root, Config())
     ingest_date(Intake(date, lake, Landing(root / "landing", lake.config)))
@@ -164,8 +206,8 @@ def small_lake(root: Path, date: dt.date, events: int) -> Path:
 
 
 def make_silver(root: Path, date: dt.date) -> None:
-    """Silver of a date whose Bronze is there."""
-    maker = Maker(date, Lake(root, Config()))
+    """Silver, as short.toml wants it, of a date whose Bronze is there."""
+    maker = Maker(date, Lake(root, load(root / "short.toml")))
     for stage in SILVER_STAGES:
         maker.make(stage)
 

@@ -7,6 +7,7 @@ of the finished day and the words of docs/live.md.
 import json
 import math
 import pickle
+from collections import Counter
 from dataclasses import replace
 from functools import cache
 from types import SimpleNamespace
@@ -105,14 +106,24 @@ def cut(most, span, name="simulated", window=S.globex, run=RUN, others=()):
     return list(frames(run, sources, Window(*window), Cutting(SPANS[span], NS, 1 << 19, most)))
 
 
-def spliced(most, span, start, end):
-    """The day up to PART, in frames of another cutting between two moments and in large ones before and after."""
-    found, count, large = [], 0, (0, "60 s")
-    for cutting, *window in ((large, S.globex.start, start), ((most, span), start, end), (large, end, PART)):
-        part = cut(*cutting, window=Window(*window))
-        found += [replace(one, first=one.first + count) if isinstance(one, Frame) else one for one in part]
-        count += sum(len(one.records) for one in part if isinstance(one, Frame))
+def spliced(most, span, start, end, until=PART, others=()):
+    """The day up to a moment, in frames of another cutting between two moments and in large ones before and after."""
+    found, counts, large = [], Counter(), (0, "60 s")
+    for cutting, *window in ((large, S.globex.start, start), ((most, span), start, end), (large, end, until)):
+        after = window[0] if found else 0  # what was sent before the session comes first of all
+        beside = {channel: (schema, within(schema, rows, after, window[1])) for channel, (schema, rows) in others}
+        part = cut(*cutting, window=Window(*window), others=beside.items())
+        found += [replace(one, first=one.first + counts[one.channel]) if isinstance(one, Frame) else one for one in part]
+        for one in part:
+            if isinstance(one, Frame):
+                counts[one.channel] += len(one.records)
     return found
+
+
+def within(schema, rows, after, until):
+    """The records of a channel whose effective time lies in (after, until]."""
+    times = np.maximum.accumulate(rows[dbn.SCHEMAS[schema].index].astype(np.int64))
+    return rows[(times > after) & (times <= until)]
 
 
 def wire(message):
@@ -185,10 +196,25 @@ def batch(name="simulated"):
     return dict(zip((LEVELS, TOUCHES, FEATURE_ROWS, SIGNALS), rows, strict=True))
 
 
-@pytest.mark.parametrize(("most", "span"), [(64, "1 s"), (512, "60 s"), (0, "250 ms")])
-def test_fuel_is_that_of_the_day(most, span):
-    """Definitions, open interest, quotes and trades come by themselves, by instrument number; the rows are those of one piece."""
-    said = Said(cut(most, span, others=option_channels().items()))
+@pytest.mark.parametrize(("most", "span", "until"), [(64, "1 s", "09:50"), (512, "60 s", "10:50"), (0, "250 ms", "09:45")])
+def test_fuel_is_that_of_the_day(most, span, until):
+    """Definitions, open interest, quotes and trades come by themselves, by instrument number; the rows are those of one piece.
+
+    In frames of that size from before the signals begin, until a moment.
+    """
+    messages = spliced(most, span, short_day.at("09:29"), short_day.at(until), S.globex.end, option_channels().items())
+    small = [one for one in messages if short_day.at("09:29") < one.watermark <= short_day.at(until) and isinstance(one, Frame)]
+    assert {one.channel for one in small} >= {"futures_mbp10", "option_quotes", "option_trades"}
+    assert_fuel(Said(messages))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("most", "span"), [(64, "1 s"), (0, "250 ms")])
+def test_fuel_is_that_of_the_day_in_small_frames_all_day(most, span):
+    assert_fuel(Said(cut(most, span, others=option_channels().items())))
+
+
+def assert_fuel(said):
     assert_is_the_day(said, "with options")
     effects = said.rows()["features"]["fuel_effect"]
     assert (effects != FUEL_UNKNOWN).mean() > 0.9

@@ -19,7 +19,7 @@ from spymaster_live import bus, messages
 from spymaster_live.feed import moment, plan
 from spymaster_live.messages import CHANNELS, Clock, Frame, Message, Session
 from spymaster_live.parity import differences
-from tests.live.rig import Rig, make_silver, rig, small_lake
+from tests.live.rig import Rig, make_silver, rig, short, small_lake
 
 DATE = dt.date(2025, 6, 3)
 Item = Session | Frame | Clock
@@ -27,7 +27,7 @@ Item = Session | Frame | Clock
 
 @pytest.fixture(scope="module")
 def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small date with its Silver."""
+    """A small date with its Silver and an hour of signals."""
     root = small_lake(tmp_path_factory.mktemp("lake"), DATE, 20_000)
     make_silver(root, DATE)
     return root
@@ -35,7 +35,7 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def live(lake: Path, tmp_path: Path) -> Iterator[Rig]:
-    with rig(lake, tmp_path) as made:
+    with rig(lake, tmp_path, {"": lake / "short.toml"}) as made:
         yield made
 
 
@@ -193,14 +193,13 @@ def test_records_behind_the_watermark_are_late_and_are_worked_on(live: Rig) -> N
 
 
 def test_a_full_stream_holds_the_feed_back_and_loses_nothing(lake: Path, tmp_path: Path) -> None:
-    small = tmp_path / "small.toml"
-    small.write_text("[live]\nmarket_bytes = 3000000\n")
+    small = short(tmp_path / "small.toml", "[live]\nmarket_bytes = 3000000\n")
     with rig(lake, tmp_path, {"": small}) as live:
         live.engine()
         live.feed(DATE, "--speed", "0")
         wait_for(live, lambda one: one.get("market_full") is True)
         assert live.processes["feed"].poll() is None
-        small.write_text("[live]\nmarket_bytes = 300000000\n")
+        short(small, "[live]\nmarket_bytes = 300000000\n")
         live.ask(lambda client: bus.provision(client, live.config()))
         live.finish()
         assert min(live.compared(DATE).values()) > 0
@@ -217,6 +216,12 @@ def wait_for(live: Rig, true: Callable[[dict[str, Any]], bool], seconds: float =
     raise AssertionError(f"not told within {seconds} s; the last: {live.status()[-1:]}")
 
 
+def in_the_midst_of_signals(live: Rig) -> None:
+    """A replay at 1000 times real time that is past 09:32."""
+    live.feed(DATE, "--speed", "1000", "--from", "09:30")
+    wait_for(live, lambda one: one.get("snap", 0) > 223_800)
+
+
 def consumers(live: Rig) -> list[str]:
     async def names(client: Client) -> list[str]:
         return [one.name for one in await client.jsm().consumers_info(bus.MARKET)]
@@ -226,10 +231,10 @@ def consumers(live: Rig) -> list[str]:
 
 def test_a_deleted_consumer_is_made_anew(live: Rig) -> None:
     live.engine()
-    live.feed(DATE, "--speed", "1000", "--from", "12:30")
-    wait_for(live, lambda one: one.get("snap", 0) > 267_000)
+    in_the_midst_of_signals(live)
     for name in consumers(live):
         live.ask(lambda client, name=name: client.jsm().delete_consumer(bus.MARKET, name))
+    live.control(do="speed", speed=0)
     live.finish()
     assert min(live.compared(DATE).values()) > 0
     assert ended(live)["consumers"] >= 2
@@ -237,11 +242,11 @@ def test_a_deleted_consumer_is_made_anew(live: Rig) -> None:
 
 def test_a_server_that_is_away_for_17_seconds(live: Rig) -> None:
     live.engine()
-    live.feed(DATE, "--speed", "1000", "--from", "12:30")
-    wait_for(live, lambda one: one.get("snap", 0) > 267_000)
+    in_the_midst_of_signals(live)
     live.kill("nats-server")
     time.sleep(17)
     live.start("nats-server")
+    live.control(do="speed", speed=0)
     live.finish()
     assert min(live.compared(DATE).values()) > 0
     told = live.said()
@@ -275,12 +280,13 @@ def test_definitions_of_before_are_there_after_joining_late(live: Rig) -> None:
 
 
 @pytest.mark.slow
-def test_joining_after_the_open_there_is_no_touch_before_twenty_minutes_are_known(live: Rig) -> None:
-    live.engine()
-    live.feed(DATE, "--speed", "0", "--join", "09:30")
-    live.finish()
-    t0 = live.said().rows["touches"]["t0"]
-    assert len(t0) == 0 or (t0 > plan(Lake(live.lake, live.config()), DATE, 0).session.complete_from + 1200 * 10**9).all()
+def test_joining_after_the_open_there_is_no_touch_before_twenty_minutes_are_known(lake: Path, tmp_path: Path) -> None:
+    with rig(lake, tmp_path) as live:  # signals to 13:30
+        live.engine()
+        live.feed(DATE, "--speed", "0", "--join", "09:30")
+        live.finish()
+        t0 = live.said().rows["touches"]["t0"]
+        assert len(t0) == 0 or (t0 > plan(Lake(live.lake, live.config()), DATE, 0).session.complete_from + 1200 * 10**9).all()
 
 
 def test_the_replay_is_steered(live: Rig) -> None:

@@ -23,7 +23,7 @@ from spymaster_assets.silver import SILVER_STAGES
 from spymaster_assets.simulator.write import simulate
 from spymaster_assets.states import LEVEL_KINDS
 from spymaster_live.parity import differences
-from tests.live.rig import Rig, rig
+from tests.live.rig import Rig, make_silver, rig, short, small_lake
 
 DATE = dt.date(2025, 6, 3)
 
@@ -50,6 +50,14 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return simulated(tmp_path_factory.mktemp("lake"), 20_000, 5)
 
 
+@pytest.fixture(scope="module")
+def brief(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same date with an hour of signals, as short.toml says, made without Dagster."""
+    root = small_lake(tmp_path_factory.mktemp("brief"), DATE, 20_000)
+    make_silver(root, DATE)
+    return root
+
+
 def test_a_run_says_what_dagster_stored(lake: Path, tmp_path: Path) -> None:
     with rig(lake, tmp_path) as live:
         live.engine()
@@ -62,17 +70,17 @@ def test_a_run_says_what_dagster_stored(lake: Path, tmp_path: Path) -> None:
     assert len(told.lines) >= 4 * 3600 * 4  # every snap of the signal window
 
 
-def test_a_date_that_knows_the_day_before(lake: Path, tmp_path: Path) -> None:
+def test_a_date_that_knows_the_day_before(tmp_path: Path) -> None:
     """Its levels are there live too: PD_HIGH, PD_LOW, PD_CLOSE."""
-    root, following = tmp_path / "two", dt.date(2025, 6, 4)
-    simulate(root / "landing", [DATE, following], events_per_session=20_000, seed=5, config=load())
-    before = Lake(root, load())
+    root, following, config = tmp_path / "two", dt.date(2025, 6, 4), short(tmp_path / "short.toml")
+    simulate(root / "landing", [DATE, following], events_per_session=20_000, seed=5, config=load(config))
+    before = Lake(root, load(config))
     ingest_date(Intake(DATE, before, Landing(root / "landing", before.config)))
     for stage in SILVER_STAGES:
         if stage.name in ("grid", "option_flow", "bars", "day_summary"):
             Maker(DATE, before).make(stage)
-    materialized(root, following)
-    with rig(root, tmp_path) as live:
+    materialized(root, following, config)
+    with rig(root, tmp_path, {"": config}) as live:
         live.engine()
         live.feed(following, "--speed", "0", "--frame-records", "512")
         live.finish()
@@ -81,15 +89,15 @@ def test_a_date_that_knows_the_day_before(lake: Path, tmp_path: Path) -> None:
     assert {"PD_HIGH", "PD_LOW", "PD_CLOSE"} <= kinds
 
 
-def test_kills_do_not_show(lake: Path, tmp_path: Path) -> None:
+def test_kills_do_not_show(brief: Path, tmp_path: Path) -> None:
     """Feed, engines and server are killed again and again while the date runs at 1000 times real time, with two engines."""
-    with rig(lake, tmp_path / "quiet") as live:
+    with rig(brief, tmp_path / "quiet", {"": brief / "short.toml"}) as live:
         live.engine()
         live.feed(DATE, "--speed", "1000", "--from", "16:00")
         live.finish()
         undisturbed = live.said()
-    with rig(lake, tmp_path / "killed") as live:
-        killed_at_random(live, 6, 30.0, random.Random(1), "--from", "13:00")
+    with rig(brief, tmp_path / "killed", {"": brief / "short.toml"}) as live:
+        killed_at_random(live, 6, 20.0, random.Random(1), "--from", "10:00")
         counts = live.compared(DATE)
         told = live.said()
     assert told.lines == undisturbed.lines and min(counts.values()) > 0
@@ -114,14 +122,14 @@ def killed_at_random(live: Rig, kills: int, seconds: float, chance: random.Rando
     assert live.kills == kills
 
 
-def test_another_threshold_in_live_is_told_by_row_and_column(lake: Path, tmp_path: Path) -> None:
+def test_another_threshold_in_live_is_told_by_row_and_column(brief: Path, tmp_path: Path) -> None:
     """The check of the check: an engine whose VACUUM begins elsewhere."""
-    (tmp_path / "planted.toml").write_text("[barrier]\nr_vac = 0.9\n")
-    with rig(lake, tmp_path, {"engine": tmp_path / "planted.toml"}) as live:
+    planted = short(tmp_path / "planted.toml", "[barrier]\nr_vac = 0.9\n")
+    with rig(brief, tmp_path, {"": brief / "short.toml", "engine": planted}) as live:
         live.engine()
         live.feed(DATE, "--speed", "0")
         live.finish()
-        found, _ = differences(Lake(lake, live.config()), DATE, live.said())
+        found, _ = differences(Lake(brief, live.config()), DATE, live.said())
         assert any(one["same_config"] is False for one in live.status() if one["run"])
     assert found and all(text.startswith("silver/") and "column" in text and "Dagster has" in text for text in found)
     assert any("barrier_state" in text for text in found)
