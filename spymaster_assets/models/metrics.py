@@ -103,6 +103,19 @@ def day_bootstrap(values: np.ndarray, weights: np.ndarray, days: np.ndarray, *, 
     spread: the interval is infinite. A draw is the number of times that each date occurs in it: memory is draws x dates.
     ValueError without weight, or if a value is not finite.
     """
+    means = day_means(values, weights, days, draws, seed)
+    mean = float(np.average(values, weights=weights))
+    if not len(means):
+        return Interval(mean, -np.inf, np.inf)
+    low, high = np.quantile(means, (0.025, 0.975))
+    return Interval(mean, float(low), float(high))
+
+
+def day_means(values: np.ndarray, weights: np.ndarray, days: np.ndarray, draws: int, seed: int) -> np.ndarray:
+    """Weighted means (draws,) of `values` when whole dates are drawn anew; none, (0,), of fewer than two dates with weight.
+
+    ValueError without weight, or if a value is not finite.
+    """
     if not np.isfinite(values).all():
         raise ValueError(f"{(~np.isfinite(values)).sum()} of {len(values)} values are not finite: their mean is not known")
     numbers = np.unique(days, return_inverse=True)[1].reshape(-1)
@@ -110,12 +123,11 @@ def day_bootstrap(values: np.ndarray, weights: np.ndarray, days: np.ndarray, *, 
     sums, weight = sums[weight > 0], weight[weight > 0]
     if not len(weight):
         raise ValueError("no row has weight: there is no mean")
-    mean = float(sums.sum() / weight.sum())
     if len(weight) < 2:
-        return Interval(mean, -np.inf, np.inf)
+        return np.zeros(0)
     counts = np.random.default_rng(seed).multinomial(len(weight), np.full(len(weight), 1 / len(weight)), size=draws)
-    low, high = np.quantile((counts @ sums) / (counts @ weight), (0.025, 0.975))
-    return Interval(mean, float(low), float(high))
+    means: np.ndarray = (counts @ sums) / (counts @ weight)
+    return means
 
 
 def check_outcomes(outcomes: np.ndarray) -> None:

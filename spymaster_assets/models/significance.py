@@ -9,6 +9,8 @@ from typing import Final
 
 import numpy as np
 
+from spymaster_assets.models.metrics import day_means
+
 LEVEL: Final = 0.05  # of a one-sided test
 POWER: Final = 0.80
 _NORMAL: Final = NormalDist()
@@ -35,15 +37,8 @@ def gain_p_value(gains: np.ndarray, weights: np.ndarray, days: np.ndarray, *, dr
     All (n,). The draws are those of `metrics.day_bootstrap`: below .025 where the low end of its interval is above 0. Never below
     1 / (draws + 1) (Davison and Hinkley 1997, 4.2); 1 for fewer than two dates of weight. ValueError if a gain is not finite.
     """
-    if not np.isfinite(gains).all():
-        raise ValueError(f"{(~np.isfinite(gains)).sum()} of {len(gains)} gains are not finite: their mean is not known")
-    numbers = np.unique(days, return_inverse=True)[1].reshape(-1)
-    sums, weight = np.bincount(numbers, weights * gains), np.bincount(numbers, weights)
-    sums, count = sums[weight > 0], int((weight > 0).sum())
-    if count < 2:
-        return 1.0
-    counts = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=draws)
-    return float((1 + (counts @ sums <= 0).sum()) / (1 + draws))
+    means = day_means(gains, weights, days, draws, seed) if (weights > 0).any() else np.zeros(0)
+    return float((1 + (means <= 0).sum()) / (1 + draws)) if len(means) else 1.0
 
 
 def deflated_sharpe(sharpe: float, count: int, skew: float, kurtosis: float, trials: int, variance: float) -> float:

@@ -99,7 +99,7 @@ def test_no_p_value_is_zero_and_one_date_tells_nothing():
     assert gain_p_value(-np.ones(20), np.ones(20), days, draws=999) == 1.0
     assert gain_p_value(np.ones(20), np.ones(20), np.zeros(20)) == 1.0
     assert gain_p_value(np.ones(20), (days == 3) * 1.0, days) == 1.0
-    with pytest.raises(ValueError, match="1 of 2 gains"):
+    with pytest.raises(ValueError, match="1 of 2 values"):
         gain_p_value(np.array([1.0, math.inf]), np.ones(2), np.arange(2))
 
 
