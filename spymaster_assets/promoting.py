@@ -7,7 +7,7 @@ from typing import Any
 
 from spymaster_assets.evaluating import plain, simulated, tested, tested_dates
 from spymaster_assets.lake import Lake
-from spymaster_assets.models.artifacts import Artifacts
+from spymaster_assets.models.artifacts import GEOMETRY, Artifacts
 from spymaster_assets.models.promotion import decide
 from spymaster_assets.tables.predictions import MEMBERS
 
@@ -27,7 +27,9 @@ def promote(lake: Lake, date: dt.date) -> dict[str, Any]:
     else:
         name, verdicts = decide(tested(lake, dates), now["name"], MEMBERS, simulated(lake, dates))
         why = (
-            f"{name} gains over {now['name']} on {len(dates)} dates"
+            f"{now['name']} is surely worse than geometry on {len(dates)} dates"
+            if name == GEOMETRY != now["name"]
+            else f"{name} gains over {now['name']} on {len(dates)} dates"
             if name != now["name"]
             else "; ".join(f"{one.name}: {', '.join(one.reasons)}" for one in verdicts) or "nothing else to choose from"
         )

@@ -12,6 +12,7 @@ from typing import Any, Final
 import numpy as np
 
 from spymaster_assets.models import metrics
+from spymaster_assets.models.artifacts import GEOMETRY
 from spymaster_assets.models.calibrate import slope_and_intercept
 from spymaster_assets.models.evaluation import LEAST_ROWS, Tested, suspicious
 from spymaster_assets.models.evaluation import score as scored
@@ -63,7 +64,13 @@ def judge(tested: Tested, name: str, champion: str, planted: bool = False) -> Ve
 
 
 def decide(tested: Tested, champion: str, challengers: tuple[str, ...], planted: bool = False) -> tuple[str, list[Verdict]]:
-    """The model that serves from now on, and what the rule said of each; of several that may, the one with the largest gain."""
+    """The model that serves from now on, and what the rule said of each; of several that may, the one with the largest gain.
+
+    A champion that is surely worse than geometry serves no longer, whoever comes after it.
+    """
+    told = champion != GEOMETRY and champion in tested.odds
+    if told and judge(tested, champion, GEOMETRY, planted).gain.high < -LEAST_GAIN:
+        champion = GEOMETRY
     verdicts = [judge(tested, name, champion, planted) for name in challengers if name != champion and name in tested.odds]
     able = [one for one in verdicts if not one.reasons]
     return (max(able, key=lambda one: one.gain.mean).name if able else champion), verdicts

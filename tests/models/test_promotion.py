@@ -58,6 +58,13 @@ def test_the_gain_is_over_the_champion():
     assert name == "retrieval" and verdicts[0].gain.low > 0
 
 
+def test_who_is_surely_worse_than_geometry_serves_no_longer():
+    part = said(trees=-1.0, retrieval=0.0)
+    name, verdicts = decide(part, "trees", ("trees", "retrieval"))
+    assert name == GEOMETRY and all("gain over geometry" in verdict.reasons[0] for verdict in verdicts)
+    assert decide(said(trees=0.0), "trees", ("trees",))[0] == "trees"  # no worse
+
+
 def test_of_several_the_one_with_the_largest_gain():
     name, verdicts = decide(said(trees=0.6, retrieval=1.0, ensemble=0.7), GEOMETRY, ("trees", "retrieval", "ensemble"))
     assert not any(one.reasons for one in verdicts)
