@@ -105,6 +105,7 @@ def work(connection: Connection, root: Path, tag: str) -> None:
         while True:
             task: Task = connection.recv()
             connection.send(_one(runner, task))
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # with torch loaded DuckDB's types outlive the interpreter, and that is told
 
 
 def _one(runner: Runner, task: Task) -> Done:

@@ -128,7 +128,8 @@ def _evaluation(lake: Lake, dates: Sequence[dt.date], progress: Progress | None,
     members = [name for name in MEMBERS if name in main.odds and len(main.examples)]
     if not members:
         raise ValueError("no model says anything about a row that can be tested")
-    best = max(members, key=lambda name: _pooled(main, name).mean)
+    spoken = {name: int((~np.isnan(main.odds[name][:, 0])).sum()) for name in members}
+    best = max((name for name in members if spoken[name] == max(spoken.values())), key=lambda name: _pooled(main, name).mean)
     at_touch = main.at(main.examples.rows["elapsed"] == 0)
     first = next((one for one in found[PRIMARY] if one.elapsed == 0), None)
     resolved = float((at_touch.examples.outcomes != CHOP).mean()) if len(at_touch.examples) else 0.0
