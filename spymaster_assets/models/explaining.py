@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from spymaster_assets.features import FEATURES
-from spymaster_assets.models.examples import FAMILIES, PRIMARY, Examples
+from spymaster_assets.models.examples import FAMILIES, Examples
 from spymaster_assets.models.metrics import log_losses
 from spymaster_assets.states import BOUNCE, BREAK
 
@@ -55,6 +55,3 @@ def joined(parts: list[Mapping[str, float]], sizes: list[int]) -> dict[str, floa
     total = max(1, sum(sizes))
     names, both = sorted({name for part in parts for name in part}), list(zip(parts, sizes, strict=True))
     return {name: sum(part.get(name, 0.0) * size for part, size in both) / total for name in names}
-
-
-assert PRIMARY == "4min", "importance is told at the primary horizon"

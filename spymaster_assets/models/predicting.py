@@ -122,4 +122,4 @@ def _analogs(member: Member, asked: Asked, out: np.ndarray, known: np.ndarray) -
             out["analogs"][places], out["analogs_distance"][places] = found.effective, found.percentile
 
 
-assert len(HEADS) and len(CLASSES) == len(CLASS_WORDS), "the table has a column for each"
+assert len(CLASSES) == len(CLASS_WORDS), "the table has a column for each"
