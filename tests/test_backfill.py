@@ -308,6 +308,7 @@ def kill_parent(process: subprocess.Popen[str]) -> None:
     os.kill(process.pid, signal.SIGKILL)
 
 
+@pytest.mark.slow
 def test_killed_again_and_again_it_ends_as_if_undisturbed(landing: Path, expected: Contents, tmp_path: Path) -> None:
     """Interrupted, then killed whole twice, then the parent alone, whose workers end by themselves; then it runs to its end."""
     root, dates, chance = fresh(landing, tmp_path / "lake"), DATES[:2], random.Random(20250317)

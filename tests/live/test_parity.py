@@ -226,7 +226,7 @@ def hour(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pat
     return materialized(folder / "lake", HOUR_DATE, config), config
 
 
-@pytest.mark.parametrize("most", [1, 64, 0])
+@pytest.mark.parametrize("most", [pytest.param(1, marks=pytest.mark.slow), 64, 0])
 def test_the_genuine_hour(hour: tuple[Path, Path], tmp_path: Path, most: int) -> None:
     root, config = hour
     with rig(root, tmp_path, {"": config}) as live:
