@@ -215,25 +215,7 @@ def backfill(lake: Lake, dates: list[dt.date], workers: int) -> Outcome:
             present.append(date)
     if not present:
         return outcome
-    runner = Runner(lake)  # makes the instance's tables, before the workers ask for them
-    killed = runner.close_dead_runs()
-    pool = Pool(min(workers, len(present)), lake.root, f"{dates[0]}:{dates[-1]}")
-    try:
-        with tqdm(total=len(present) * len(PHASES), unit="step", disable=None, dynamic_ncols=True, smoothing=0.05) as bar:
-            for phase in PHASES:
-                tasks = [Task(phase, date, date in killed) for date in present if date not in outcome.bad]
-                bar.update(len(present) - len(tasks))
-                bar.set_description(phase)
-                for result in pool.run(tasks):
-                    _note(outcome, result)
-                    bar.update(1)
-                    _say(bar, result)
-    except KeyboardInterrupt:
-        pool.kill()
-        runner.close_dead_runs()
-        raise
-    finally:
-        pool.close()
+    _rounds(lake, [(phase, present) for phase in PHASES], min(workers, len(present)), f"{dates[0]}:{dates[-1]}", outcome)
     return outcome
 
 
@@ -247,15 +229,25 @@ def walk_forward(lake: Lake, dates: list[dt.date], workers: int) -> Outcome:
     outcome.absent = [date for date in dates if date not in present]
     if not present:
         return outcome
-    runner = Runner(lake)
-    killed = runner.close_dead_runs()
     since = {date: as_of(lake, date).since for date in present}
     first = [date for place, date in enumerate(present) if since[date] not in {since[one] for one in present[:place]}]
-    pool = Pool(min(workers, len(present)), lake.root, f"{MODELS} {dates[0]}:{dates[-1]}")
+    rounds = [(MODELS, first), (MODELS, [date for date in present if date not in first])]
+    _rounds(lake, rounds, min(workers, len(present)), f"{MODELS} {dates[0]}:{dates[-1]}", outcome)
+    return outcome
+
+
+def _rounds(lake: Lake, rounds: list[tuple[str, list[dt.date]]], workers: int, tag: str, outcome: Outcome) -> None:
+    """Do phases of dates in processes, one round after the other; dates that went wrong are left out of later rounds."""
+    runner = Runner(lake)  # makes the instance's tables, before the workers ask for them
+    killed = runner.close_dead_runs()
+    pool, total = Pool(workers, lake.root, tag), sum(len(dates) for _, dates in rounds)
     try:
-        with tqdm(total=len(present), desc=MODELS, unit="date", disable=None, dynamic_ncols=True, smoothing=0.05) as bar:
-            for some in (first, [date for date in present if date not in first]):
-                for result in pool.run([Task(MODELS, date, date in killed) for date in some]):
+        with tqdm(total=total, unit="step", disable=None, dynamic_ncols=True, smoothing=0.05) as bar:
+            for phase, dates in rounds:
+                tasks = [Task(phase, date, date in killed) for date in dates if date not in outcome.bad]
+                bar.update(len(dates) - len(tasks))
+                bar.set_description(phase)
+                for result in pool.run(tasks):
                     _note(outcome, result)
                     bar.update(1)
                     _say(bar, result)
@@ -265,7 +257,6 @@ def walk_forward(lake: Lake, dates: list[dt.date], workers: int) -> Outcome:
         raise
     finally:
         pool.close()
-    return outcome
 
 
 def _note(outcome: Outcome, result: Done) -> None:

@@ -19,6 +19,7 @@ from spymaster_assets.config import data_root, load
 from spymaster_assets.sessions import NotATradingDate, calendar
 
 if TYPE_CHECKING:
+    from spymaster_assets.backfill import Outcome
     from spymaster_assets.lake import Lake
 
 PROJECT = Path(__file__).parents[1]
@@ -220,13 +221,18 @@ def backfill(first: dt.datetime, last: dt.datetime, workers: int | None) -> None
         raise click.ClickException(f"no trading date from {first.date()} to {last.date()}")
     prepare_dagster(lake.root)
     outcome = fill(lake, dates, workers or default_workers())
+    _conclude(lake, dates, outcome, "are complete", "were so before", "no book in landing")
+
+
+def _conclude(lake: Lake, dates: list[dt.date], outcome: Outcome, done: str, before: str, absent: str) -> None:
+    """Say what became of many dates and renew the SQL views; exit with 1 unless all is well."""
     fine = [date for date in dates if date not in outcome.bad and date not in outcome.absent]
     unchanged = sum(date not in outcome.made for date in fine)
-    click.echo(f"{len(fine)} of {len(dates)} trading dates are complete, {unchanged} of them were so before")
+    click.echo(f"{len(fine)} of {len(dates)} trading dates {done}, {unchanged} of them {before}")
     for date, trouble in sorted(outcome.bad.items()):
         click.echo(f"bad: {date}: {'; '.join(trouble)}")
     if outcome.absent:
-        click.echo(f"no book in landing: {', '.join(map(str, outcome.absent))}")
+        click.echo(f"{absent}: {', '.join(map(str, outcome.absent))}")
     if not _publish_views(lake) or outcome.bad or outcome.absent:
         sys.exit(1)
 
@@ -267,15 +273,7 @@ def walk(dates: list[dt.date] | None, workers: int | None) -> None:
         raise click.ClickException(f"no date below {lake.root} has Gold: spymaster backfill FROM TO makes it")
     prepare_dagster(lake.root)
     outcome = walk_forward(lake, wanted, workers or default_workers())
-    fine = [date for date in wanted if date not in outcome.bad and date not in outcome.absent]
-    unchanged = sum(date not in outcome.made for date in fine)
-    click.echo(f"{len(fine)} of {len(wanted)} trading dates have models and predictions, {unchanged} of them had before")
-    for date, trouble in sorted(outcome.bad.items()):
-        click.echo(f"bad: {date}: {'; '.join(trouble)}")
-    if outcome.absent:
-        click.echo(f"no Gold: {', '.join(map(str, outcome.absent))}")
-    if not _publish_views(lake) or outcome.bad or outcome.absent:
-        sys.exit(1)
+    _conclude(lake, wanted, outcome, "have models and predictions", "had before", "no Gold")
 
 
 @main.command()

@@ -37,7 +37,8 @@ from spymaster_assets.training import Trainer
 
 NAME: Final = "evaluation"
 MODULES: Final = (
-    "conformal", "drift", "evaluation", "explaining", "metrics", "reliability", "report", "report_pictures", "significance",
+    "ablation", "baselines", "calibrate", "conformal", "drift", "evaluation", "examples", "explaining", "metrics", "odds",
+    "predicting", "reliability", "report", "report_pictures", "significance", "walk_forward", "weights",
 )  # whose code decides an evaluation  # fmt: skip
 LATEST: Final = 20  # dates whose features are compared with those before
 SHOWN: Final = 20  # features, of importance and of drift
@@ -304,10 +305,8 @@ def _drift(part: Tested, name: str) -> dict[str, Any]:
     for feature in feature_names("stage_b"):
         values = every.rows[feature].astype(np.float64)
         ks = kolmogorov_smirnov(values[~late], values[late])
-        found.append(
-            {"name": feature, "psi": float(np.nan_to_num(psi(values[~late], values[late]))), "ks": ks.distance, "chance": ks.chance}
-        )
-    found.sort(key=lambda one: -one["psi"])
+        found.append({"name": feature, "psi": psi(values[~late], values[late]), "ks": ks.distance, "chance": ks.chance})
+    found.sort(key=lambda one: -one["psi"] if np.isfinite(one["psi"]) else np.inf)
     watch = regime(saved, every.weights, every.days)
     flagged = dt.date.fromordinal(int(watch.flagged)).isoformat() if watch.flagged is not None else None
     return {

@@ -13,14 +13,18 @@ from spymaster_assets.tables.predictions import MEMBERS
 
 
 def promote(lake: Lake, date: dt.date) -> dict[str, Any]:
-    """Apply the rule to all predictions up to a date and write the champion; the decision with the verdicts on all challengers."""
-    dates = tested_dates(lake, date)
+    """Apply the rule to all predictions up to a date and write the champion; the decision with the verdicts on all challengers.
+
+    What was decided as of a later date stands: an evaluation of the past changes nothing of what serves.
+    """
     artifacts = Artifacts(lake)
     now = artifacts.champion()
+    if now.get("decided", "") > date.isoformat():
+        return now
+    dates = tested_dates(lake, date)
     if not dates:
         decision: dict[str, Any] = {
             "name": now["name"],
-            "since": date.isoformat(),
             "why": "no model has predicted anything yet",
             "verdicts": [],
         }

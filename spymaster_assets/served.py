@@ -17,7 +17,7 @@ from spymaster_assets.compute.stream import Day
 from spymaster_assets.lake import Lake, LakeError
 from spymaster_assets.models.artifacts import Artifacts
 from spymaster_assets.models.examples import PRIMARY
-from spymaster_assets.models.members import ALONE, Member
+from spymaster_assets.models.members import ALONE, Asked, Member
 from spymaster_assets.models.odds import geometry_known
 from spymaster_assets.models.predicting import predict, vetoed
 from spymaster_assets.sessions import utc_day
@@ -37,12 +37,7 @@ class Served:
 
     def predictions(self, day: Day, rows: np.ndarray) -> np.ndarray:
         """Rows of PREDICTIONS of features at landmarks (n,); members that the champion does not need are silent."""
-        steps = day.config.sequences.landmarks
-        at = rows[np.isin(rows["elapsed"], steps)]
-        sequences = day.sequences(zip(at["touch"].tolist(), at["k"].tolist(), strict=True), len(at))
-        date = utc_day(day.clock.globex_end).toordinal()
-        days, of = (np.full(len(part), date, np.int64) for part in (rows, sequences))
-        return predict(self.members, asked(rows, days, sequences, of), self._vetoes(day, rows))
+        return predict(self.members, _asked(day, rows), self._vetoes(day, rows))
 
     def say(self, day: Day, touches: np.ndarray, ks: np.ndarray) -> np.ndarray:
         """What the champion says of touches at closed snaps, (n,) of SAID; odds are NaN where geometry is unknown.
@@ -57,17 +52,21 @@ class Served:
         out["veto"] = self._vetoes(day, rows)
         known = geometry_known(rows, PRIMARY)
         if known.any():
-            at = rows[known & np.isin(rows["elapsed"], day.config.sequences.landmarks)]
-            steps = day.sequences(zip(at["touch"].tolist(), at["k"].tolist(), strict=True), len(at))
-            date = utc_day(day.clock.globex_end).toordinal()
-            whole = asked(rows[known], np.full(int(known.sum()), date), steps, np.full(len(steps), date))
-            odds = self.members[self.name].odds(whole)
+            odds = self.members[self.name].odds(_asked(day, rows[known]))
             out["odds"][known] = odds
             out["set"][known] = self.members[self.name].sets(odds, rows["elapsed"][known])
         return out
 
     def _vetoes(self, day: Day, rows: np.ndarray) -> np.ndarray:
         return vetoed(day.snaps, rows, day.clock.signals_end, day.config)
+
+
+def _asked(day: Day, rows: np.ndarray) -> Asked:
+    """Rows of features with the sequences of those that have one: at the landmarks where sequences are learnt."""
+    at = rows[np.isin(rows["elapsed"], day.config.sequences.landmarks)]
+    steps = day.sequences(zip(at["touch"].tolist(), at["k"].tolist(), strict=True), len(at))
+    date = utc_day(day.clock.globex_end).toordinal()
+    return asked(rows, np.full(len(rows), date, np.int64), steps, np.full(len(steps), date, np.int64))
 
 
 def served(lake: Lake, date: dt.date, model: str) -> Served:

@@ -110,7 +110,7 @@ class Status:
 
     def disk(self) -> Iterator[str]:
         """Bytes of each folder, and of a date of the lake, whichever are shown."""
-        names = ("landing", "bronze", "silver", "gold", "truth", "dagster", "nats")
+        names = ("landing", "bronze", "silver", "gold", "models", "truth", "dagster", "nats")
         sizes = {name: size_of(self.lake.root / name) for name in names}
         made = len(self._known_dates()) or 1
         for name, size in sizes.items():

@@ -8,17 +8,17 @@ from __future__ import annotations
 import datetime as dt
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import pyarrow as pa
 
-from spymaster_assets.lake import Fingerprint, Lake, Manifest, code_digest
+from spymaster_assets.lake import Fingerprint, Lake, LakeError, Manifest, code_digest
 from spymaster_assets.maker import MissingTable, event_id
-from spymaster_assets.models.artifacts import TRAINED, Artifacts, ModelManifest
+from spymaster_assets.models.artifacts import TRAINED, Artifacts, ModelManifest, Trained
 from spymaster_assets.models.as_of import AsOf, as_of, contents, rows_of
 from spymaster_assets.models.examples import PRIMARY
-from spymaster_assets.models.members import ALONE, Asked, Learnt, Member, load, train
+from spymaster_assets.models.members import ALONE, Asked, Learnt, Member, load, row_key, train
 from spymaster_assets.models.predicting import predict, vetoed
 from spymaster_assets.progress import Progress
 from spymaster_assets.sessions import calendar
@@ -32,7 +32,7 @@ CODE: Final = tuple(
     f"spymaster_assets.models.{name}"
     for name in (
         "members", "trees", "retrieval", "nearest", "patchtst", "ensemble", "calibrate", "conformal", "examples", "inner_folds",
-        "weights", "odds", "predicting", "as_of",
+        "walk_forward", "baselines", "metrics", "weights", "odds", "predicting", "as_of",
     )
 )  # fmt: skip
 
@@ -74,13 +74,13 @@ class Trainer:
         manifest, carried = self.artifacts.make(name, date, fingerprint, lambda folder: self._train(name, date, window, folder))
         return Made(manifest, carried)
 
-    def _train(self, name: str, date: dt.date, window: AsOf, folder: Path) -> Any:
+    def _train(self, name: str, date: dt.date, window: AsOf, folder: Path) -> Trained:
         others = {}
         if name == "ensemble":
             found = {one: self._required(one, date) for one in ALONE}
             others = {one: self.artifacts.folder(manifest) for one, manifest in found.items() if manifest.status == TRAINED}
         trained = train(name, self._learnt(window), folder, others)
-        return type(trained)(trained.status, {**trained.facts, "window": window.facts, "primary": PRIMARY})
+        return Trained(trained.status, {**trained.facts, "window": window.facts})
 
     def fingerprint(self, name: str, window: AsOf) -> Fingerprint:
         """What the model of a window would be made from now."""
@@ -117,8 +117,12 @@ class Trainer:
     # ---- asking ----
 
     def member(self, name: str, date: dt.date) -> Member:
-        """A model of a date, read back and compared with its hashes."""
+        """A model of a date, read back and compared with its hashes. LakeError for an ensemble of other members than there are."""
         manifest = self._required(name, date)
+        if name == "ensemble":
+            for one in ALONE:
+                if manifest.fingerprint.inputs[one] != (found := self._required(one, date).content):
+                    raise LakeError(f"{date}: the ensemble was not made of {one} {found}: train the date again")
         if (name, manifest.content) not in self._asked:
             others = {one: self.member(one, date) for one in ALONE} if name == "ensemble" else None
             folder = self.artifacts.folder(manifest) if manifest.status == TRAINED else None
@@ -172,14 +176,10 @@ def asked(rows: np.ndarray, days: np.ndarray, steps: np.ndarray, of: np.ndarray)
 
     values, observed, touch, elapsed = sequence_arrays(steps)
     each = len(steps) // len(values)
-    key = _key(days, rows["touch"], rows["elapsed"])
+    key = row_key(days, rows["touch"], rows["elapsed"])
     order = np.argsort(key)
-    wanted = _key(of[::each], touch, elapsed)
+    wanted = row_key(of[::each], touch, elapsed)
     places = order[np.searchsorted(key, wanted, sorter=order).clip(max=len(key) - 1)]
     if (key[places] != wanted).any():
         raise ValueError("a sequence belongs to no row of training")
     return Asked(rows, days, values, observed, places)
-
-
-def _key(days: np.ndarray, touch: np.ndarray, elapsed: np.ndarray) -> np.ndarray:
-    return (days.astype(np.int64) << 32) | (touch.astype(np.int64) << 10) | elapsed.astype(np.int64)

@@ -86,8 +86,9 @@ def differences(lake: Lake, date: dt.date, live: Said) -> tuple[list[str], dict[
     found, counts = [], {}
     for table in ROWS:
         if table is PREDICTIONS:
-            if not len(spoken := speakers(live.rows[table.name])):
-                continue  # no model scored the run
+            spoken = speakers(live.rows[table.name])
+            if not spoken or lake.manifest(table, date) is None:
+                continue  # no model scored the run, or its date has no predictions yet: they are not among what was compared
             batch = only(lake.rows(table, date), spoken)
         else:
             batch = lake.rows(table, date)

@@ -75,7 +75,7 @@ def opinions(served: Served, day: Day, signals: np.ndarray, predictions: np.ndar
     """What the champion says at rows of silver/signals. `predictions`: of the landmarks up to now."""
     found = {}
     landmarks: dict[int, list[np.void]] = {}
-    for row in predictions:
+    for row in predictions[np.isin(predictions["touch"], signals["touch"])]:
         landmarks.setdefault(int(row["touch"]), []).append(row)
     said = served.say(day, signals["touch"], signals["k"])
     silent = abstains(said["set"])

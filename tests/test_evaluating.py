@@ -222,6 +222,12 @@ def test_what_knows_the_outcomes_does_not_serve(lake):
     assert verdict["gain"][1] > 0 and any("slope" in one for one in verdict["reasons"])
 
 
+def test_an_evaluation_of_the_past_changes_nothing_of_what_serves(lake):
+    decided = promote(lake, LAST)
+    Artifacts(lake).crown(decided | {"name": "retrieval"})
+    assert promote(lake, TESTED[0])["name"] == "retrieval" and Artifacts(lake).champion()["decided"] == LAST.isoformat()
+
+
 def test_a_champion_that_falls_silent_does_not_stop_the_decision(lake):
     Artifacts(lake).crown({"name": "patchtst", "since": None, "why": "", "verdicts": []})
     for date in TESTED:

@@ -83,7 +83,7 @@ def rolling(values: np.ndarray, weights: np.ndarray, days: np.ndarray, window: i
 def regime(gains: np.ndarray, weights: np.ndarray, days: np.ndarray) -> Watch:
     """Since when a model does worse against geometry than before: CUSUM of the dates' mean gains (Page 1954), self-starting.
 
-    `gains`: (n,), log loss of geometry less the model's, out of sample; `weights`: one in total for each episode. A date's mean is
+    `gains`: (n,), log loss of geometry less the model's, out of sample; `weights`: as in `Examples`. A date's mean is
     standardised by the mean and deviation of all dates before it (Hawkins 1987); what it lacks beyond SLACK adds up, never below 0.
     Where nothing changes, a flag comes once in 940 dates (Siegmund 1985); a loss of 1.5 deviations is flagged after six.
     ValueError if a gain is not finite.

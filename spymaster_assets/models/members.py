@@ -277,19 +277,17 @@ def _calibrate(found: Mapping[str, tuple[Examples, np.ndarray]], folder: Path, r
 def _out_of_fold(folder: Path, every: Examples) -> np.ndarray:
     """A member's out-of-fold odds of the examples, (n, 3); NaN where it has none."""
     table = pq.read_table(folder / OUT_OF_FOLD)
-    key, there = (
-        _key(every.days, every.rows),
-        _key(table["day"].to_numpy(), {name: table[name].to_numpy() for name in ("touch", "elapsed")}),
-    )
+    key = row_key(every.days, every.rows["touch"], every.rows["elapsed"])
+    there = row_key(*(table[name].to_numpy() for name in ("day", "touch", "elapsed")))
     order = np.argsort(there)
     place = order[np.searchsorted(there, key, sorter=order).clip(max=len(there) - 1)]
     odds = np.column_stack([table[name].to_numpy() for name in ("break", "bounce", "chop")])[place]
     return np.where((there[place] == key)[:, None], odds, np.nan)
 
 
-def _key(days: np.ndarray, rows: Any) -> np.ndarray:
-    """One number per (date, touch, elapsed)."""
-    return (days.astype(np.int64) << 32) | (rows["touch"].astype(np.int64) << 10) | rows["elapsed"].astype(np.int64)
+def row_key(days: np.ndarray, touches: np.ndarray, elapsed: np.ndarray) -> np.ndarray:
+    """One number, (n,) i8, per (ordinal of the date, touch, seconds after it)."""
+    return (days.astype(np.int64) << 32) | (touches.astype(np.int64) << 10) | elapsed.astype(np.int64)
 
 
 def _joined(parts: list[tuple[Examples, np.ndarray]]) -> tuple[Examples, np.ndarray]:

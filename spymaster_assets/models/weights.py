@@ -1,7 +1,8 @@
 """How much a row counts. An episode is one event, however many landmarks and confluent levels tell of it.
 
 Rows of an episode look at the same minutes of the market: their labels overlap. Each counts as its label's average uniqueness
-(Lopez de Prado 2018, Advances in Financial Machine Learning, 4.3-4.5), and all of an episode together as one.
+(Lopez de Prado 2018, Advances in Financial Machine Learning, 4.3-4.5). Over which rows an
+episode is shared is the caller's choice: models share it at each landmark (`examples.landmark_weights`).
 """
 
 from __future__ import annotations

@@ -1,12 +1,13 @@
 """An engine with a champion: at landmarks it says the rows of predictions, in between odds at every snap, whatever the frames."""
 
 import json
+import shutil
 from functools import cache
 
 import numpy as np
 import pytest
 
-from spymaster_assets.lake import LakeError
+from spymaster_assets.lake import Lake, LakeError
 from spymaster_assets.models.examples import PRIMARY
 from spymaster_assets.models.members import Asked
 from spymaster_assets.models.odds import geometry_known
@@ -17,9 +18,12 @@ from spymaster_assets.tables import FEATURE_ROWS, PREDICTIONS
 from spymaster_assets.tables.predictions import MEMBERS
 from spymaster_assets.training import Trainer
 from spymaster_live.engine import Engine
-from spymaster_live.parity import difference
+from spymaster_live.messages import ROWS
+from spymaster_live.parity import Said as Told
+from spymaster_live.parity import difference, differences
 from tests import short_day
 from tests.live.test_engine import (
+    S,
     Said,
     calendar_of_the_short_day,  # noqa: F401 - a fixture of every test here, too
     cut,
@@ -113,6 +117,31 @@ def test_the_lake_gives_the_version_that_is_asked_for_or_none():
     assert served(lake, date, f"trees {version}").version == version
     with pytest.raises(LakeError, match="0000"):
         served(lake, date, "trees 0000")
+
+
+def test_an_ensemble_of_other_members_than_there_are_is_refused(tmp_path):
+    lake, date = small_lake.copied(small_lake.trained(), tmp_path), small_lake.DATES[-1]
+    trainer = Trainer(lake)
+    version, other = (trainer.artifacts.manifest(name, date) for name in ("ensemble", "trees"))
+    home = lake.root / "models" / "trees"
+    shutil.copytree(home / other.content, home / "0123456789abcdef")  # sound files, as another training would have made
+    file = home / f"date={date}" / "manifest.json"
+    file.write_text(file.read_text().replace(other.content, "0123456789abcdef"))
+    with pytest.raises(LakeError, match="the ensemble was not made of trees 0123456789abcdef"):
+        served(lake, date, f"ensemble {version.content}")
+
+
+def test_a_run_without_predictions_in_the_lake_is_compared_in_all_else(tmp_path):
+    said = whole().rows()
+    lake = Lake(tmp_path, short_day.CONFIG)
+    batch = {table: said[table.name] for table in ROWS if table is not PREDICTIONS}
+    for table, rows in batch.items():
+        small_lake.put(lake, table, S.date, rows)
+    found, counts = differences(lake, S.date, Told(said, {}, ()))
+    assert found == [] and "predictions" not in counts
+    small_lake.put(lake, PREDICTIONS, S.date, said["predictions"][:-1])
+    found, counts = differences(lake, S.date, Told(said, {}, ()))
+    assert len(found) == 1 and found[0].startswith("gold/predictions") and counts["predictions"] == len(said["predictions"]) - 1
 
 
 def test_members_that_are_not_asked_are_silent():
