@@ -434,9 +434,9 @@ def test_a_verdict_of_another_configuration_does_not_count(made: Lake) -> None:
 
 
 def test_disk_is_told_by_folder_and_date(made: Lake) -> None:
-    lines = status(made).output.splitlines()[-7:]
+    lines = status(made).output.splitlines()[-8:]
     cells = {line.split()[0]: line.split()[1:] for line in lines}
-    assert list(cells) == ["landing", "bronze", "silver", "gold", "truth", "dagster", "nats"]
+    assert list(cells) == ["landing", "bronze", "silver", "gold", "models", "truth", "dagster", "nats"]
     for name, (whole, unit, each, unit_each, *words) in cells.items():
         size = sum(path.stat().st_size for path in (made.root / name).rglob("*") if path.is_file()) / 1e6
         assert (whole, unit, unit_each, words) == (f"{size:,.1f}", "MB", "MB", ["a", "date"])
