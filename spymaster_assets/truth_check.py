@@ -56,7 +56,7 @@ class Scorer:
 class Share:
     """Share of an outcome at a landmark beside geometry's and the oracle's, and the standard errors of whole dates between.
 
-    Geometry froze volatility at the touch; the oracle knows it at the row. Where only the first is off, volatility changed.
+    Geometry estimates the volatility from the returns before, the oracle knows it. Where only the first is off, the estimate is.
     """
 
     outcome: str

@@ -34,8 +34,8 @@ def page(found: Found) -> str:
         "<h2>Columns at the touch, and the latents</h2><p>Rank correlations. A column should follow its own latent, the right way,",
         " and the others less.</p>",
         _table(("column", "own", *LATENTS, "rows", ""), map(_seen_row, found.seen)),
-        "<h2>Outcomes beside geometry and the oracle</h2><p>Geometry froze volatility at the touch, the oracle knows it at the",
-        " row.</p>",
+        "<h2>Outcomes beside geometry and the oracle</h2><p>Geometry estimates the volatility from the returns before, the",
+        " oracle knows it.</p>",
         _table(
             ("outcome", "seconds after", "rows", "share", "geometry", "standard errors", "oracle", "standard errors"),
             map(_share_row, found.shares),

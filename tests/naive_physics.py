@@ -315,7 +315,7 @@ def position(snap, touch, config):
     return None if mid is None else sign(touch) * (mid - points(touch["price"], config))
 
 
-def position_columns(rows, touch, k, config):
+def position_columns(rows, touch, k, config, sigma_now):
     x, sigma = position(rows.snaps[k], touch, config), touch["sigma"]
     distances = [beyond(touch, ticks, config) for ticks in touch_prints(rows, touch, k)]
     values = {
@@ -324,11 +324,12 @@ def position_columns(rows, touch, k, config):
         "excursion_max": points(max(0, max(distances)), config),
         "excursion_min": points(max(0, -min(distances)), config),
         "sigma": sigma,
+        "sigma_now": sigma_now,
         "atr": touch["atr"],
     }
     for name, horizon in HORIZONS.items():
         theta = touch[f"theta_{name}"] * tick_points(config)
-        chances = naive_geometry(x, theta, sigma, touch["print_spacing"], horizon, tick_points(config))
+        chances = naive_geometry(x, theta, sigma_now, touch["print_spacing"], horizon, tick_points(config))
         values[f"position_theta_{name}"] = None if x is None else x / theta
         for outcome, chance in zip(("break", "bounce", "chop"), chances, strict=True):
             values[f"geometry_{outcome}_{name}"] = chance
@@ -399,8 +400,9 @@ def fuel_of_score(rows, touch, k, session, config, priors):
     return {"fuel_effect": naive_fuel.effect(total, usual), "gamma_exposure": total}
 
 
-def naive_features(rows, touch, k, session, config, priors):
-    """The features of sections 4.1 to 4.4 of a touch at snap k; those of 4.5 stand in naive_context.py."""
+def naive_features(rows, touch, k, session, config, priors, sigma_now):
+    """The features of sections 4.1 to 4.4 of a touch at snap k, whose volatility is `sigma_now` (naive_touches.naive_sigma); those of
+    4.5 stand in naive_context.py."""
     approach = approach_columns(rows, touch, session, config, priors)
     for seconds in APPROACH_WINDOWS:
         approach |= rate_columns(rows, touch, seconds, approach_start(touch, seconds, config), touch["k"], config)
@@ -409,7 +411,7 @@ def naive_features(rows, touch, k, session, config, priors):
         **book_columns(rows.snaps[k], touch, config),
         **reaction_columns(rows, touch, k, session, config, priors),
         **reaction_rates(rows, touch, k, config),
-        **position_columns(rows, touch, k, config),
+        **position_columns(rows, touch, k, config, sigma_now),
         **fuel_columns(rows, touch, k, priors),
     }
     return {feature.name: values[feature.name] for feature in PHYSICS}

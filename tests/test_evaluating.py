@@ -146,7 +146,7 @@ def test_what_it_found_is_what_the_scores_say(found):
     assert max(families, key=families.get) == "book" and families["options"] == pytest.approx(0, abs=0.02)
     assert sum(one["rows"] for one in found["by"]["level"]) == found["rows"]
     assert [one["value"] for one in found["by"]["seconds after the touch"]] == ["0", "15", "60"]
-    assert [one["rows"] for one in found["coverage"]["trees"]] == [72, 72, 72]
+    assert [one["rows"] for one in found["coverage"]["trees"]] == [72, 72, 72, 0]
     assert found["drift"]["flagged"] is None and found["drift"]["of"] > 200
 
 

@@ -35,7 +35,7 @@ def rows_of(day):
 
 def features(day, k, touch=0, priors=None):
     found = day.touches[touch] if isinstance(touch, int) else touch
-    return naive_features(rows_of(day), found, k, day.session, CONFIG, priors)
+    return naive_features(rows_of(day), found, k, day.session, CONFIG, priors, found["sigma"])
 
 
 def signals(day, touch=0, priors=None):

@@ -51,7 +51,7 @@ from tests.naive_context import context_at_moment, context_at_touch
 from tests.naive_grid import naive_bars, naive_grid
 from tests.naive_labels import naive_day_summary, naive_labels, naive_priors
 from tests.naive_physics import Rows, naive_landmarks, naive_signals
-from tests.naive_touches import naive_levels, naive_touches
+from tests.naive_touches import naive_levels, naive_sigma, naive_touches
 from tests.rows import difference, packed, plain
 
 SESSION, CONFIG, OPEN = short_day.SESSION, short_day.CONFIG, short_day.SESSION.globex.start
@@ -218,13 +218,15 @@ def test_priors(dates):
 # ---- features, one by one ----
 
 
-def twin_features(rows, touch, k, session, config, usual):
+def twin_features(rows, touch, k, session, config, usual, sigma_now):
     """The twin's values of the features that move with the moment, computed in fractions."""
     exact = {
         name: Fraction(value) if isinstance(value, float) and name not in ("sigma", "print_spacing") else value
         for name, value in touch.items()
     }
-    return naive_physics.naive_features(rows, exact, k, session, config, usual) | context_at_moment(rows, touch, k, config)
+    return naive_physics.naive_features(rows, exact, k, session, config, usual, sigma_now) | context_at_moment(
+        rows, touch, k, config
+    )
 
 
 def twin_context(rows, touch, session, config, usual, levels, bars1, touches):
@@ -246,7 +248,12 @@ def features(kind):
     for touch in day.touches:
         context = twin_context(day.rows, touch, SESSION, EXACT, day.priors, day.levels, day.bars[1], day.touches)
         for k in naive_landmarks(day.rows, touch, SESSION, CONFIG):
-            expected = twin_features(day.rows, touch, k, SESSION, EXACT, day.priors) | context
+            expected = (
+                twin_features(
+                    day.rows, touch, k, SESSION, EXACT, day.priors, naive_sigma(day.rows.snaps, k, SESSION, CONFIG, day.priors)
+                )
+                | context
+            )
             rows.append((touch["touch"], k, expected, found.pop((touch["touch"], k), None)))
     return rows, sorted(found)
 
@@ -408,8 +415,8 @@ def test_toy_features(name, usual):
         assert moments == [k for k in (entry + 4 * s for s in TOY_CONFIG.touches.landmarks) if k in ends]
         for k in (*moments, entry + 7, entry + 10):
             row[:] = approach[number]
-            features_at(k, snaps, prints, flow, NO_OPTIONS, touches[number : number + 1], at, row)
-            expected = context | twin_features(rows, touch, k, day.session, fractions(TOY_CONFIG), usual)
+            features_at(k, snaps, prints, flow, NO_OPTIONS, touches[number : number + 1], 1.5, at, row)
+            expected = context | twin_features(rows, touch, k, day.session, fractions(TOY_CONFIG), usual, 1.5)
             found = plain(FEATURE_ROWS, row)[0]
             for feature in FEATURES:
                 if feature.name in expected:  # if not, test_feature says so

@@ -54,34 +54,35 @@ _NO_TAPE = Tape(0, 0, 0, np.nan, np.nan, np.nan, np.nan, np.nan, np.nan, np.nan,
 
 
 @kernel
-def _place(k: int, snaps: np.ndarray, touch: np.ndarray, at: Physics, row: np.ndarray) -> None:
+def _place(k: int, snaps: np.ndarray, touch: np.ndarray, sigma_now: float, at: Physics, row: np.ndarray) -> None:
     """Position, volatility and geometry."""
     out, frozen = row[0], touch[0]
     tick = at.tape.tick / at.point
     x = position(k, snaps, touch, at.tape.tick, at.point)
-    sigma, spacing = frozen["sigma"], frozen["print_spacing"]
+    spacing = frozen["print_spacing"]
     out["position"] = x
     out["position_theta_2min"] = x / (frozen["theta_2min"] * tick)
     out["position_theta_4min"] = x / (frozen["theta_4min"] * tick)
     out["position_theta_8min"] = x / (frozen["theta_8min"] * tick)
-    out["position_sigma_4min"] = x / (sigma * np.sqrt(240.0))
+    out["position_sigma_4min"] = x / (frozen["sigma"] * np.sqrt(240.0))
+    out["sigma_now"] = sigma_now
     beyond, before = excursions(k, snaps, touch, at.tape.tick)
     out["excursion_max"], out["excursion_min"] = beyond / at.point, before / at.point
-    odds = geometry(x, frozen["theta_2min"] * tick, sigma, spacing, 120.0, tick)
+    odds = geometry(x, frozen["theta_2min"] * tick, sigma_now, spacing, 120.0, tick)
     out["geometry_break_2min"], out["geometry_bounce_2min"], out["geometry_chop_2min"] = odds.break_, odds.bounce, odds.chop
-    odds = geometry(x, frozen["theta_4min"] * tick, sigma, spacing, 240.0, tick)
+    odds = geometry(x, frozen["theta_4min"] * tick, sigma_now, spacing, 240.0, tick)
     out["geometry_break_4min"], out["geometry_bounce_4min"], out["geometry_chop_4min"] = odds.break_, odds.bounce, odds.chop
-    odds = geometry(x, frozen["theta_8min"] * tick, sigma, spacing, 480.0, tick)
+    odds = geometry(x, frozen["theta_8min"] * tick, sigma_now, spacing, 480.0, tick)
     out["geometry_break_8min"], out["geometry_bounce_8min"], out["geometry_chop_8min"] = odds.break_, odds.bounce, odds.chop
 
 
 @kernel
 def features_at(
-    k: int, snaps: np.ndarray, prints: np.ndarray, flow: np.ndarray, options: Options, touch: np.ndarray, at: Physics,
-    row: np.ndarray,
+    k: int, snaps: np.ndarray, prints: np.ndarray, flow: np.ndarray, options: Options, touch: np.ndarray,
+    sigma_now: float, at: Physics, row: np.ndarray,
 ) -> None:  # fmt: skip
-    """Write the features of a touch at snap k >= its own. `touch`: its row of touches; `row`: its row of approach_at.py, which
-    becomes one of features."""
+    """Write the features of a touch at snap k >= its own. `touch`: its row of touches; `sigma_now`: volatility at k; `row`: its row
+    of approach_at.py, which becomes one of features."""
     out, entry = row[0], touch[0]["k"]
     out["touch"], out["k"], out["ts"] = touch[0]["touch"], k, snaps[k]["ts"]
     out["elapsed"] = (k - entry) * at.tape.interval
@@ -114,4 +115,4 @@ def features_at(
         out["attacking_added_rate"], out["attacking_pulled_rate"], out["attacking_filled_rate"] = sides[0]
 
     dealers_at(k, snaps, options, touch, at.fuel, at.clock, row)
-    _place(k, snaps, touch, at, row)
+    _place(k, snaps, touch, sigma_now, at, row)

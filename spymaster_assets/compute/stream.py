@@ -178,7 +178,7 @@ class Day:
     def _freeze(self, touch: np.ndarray) -> None:
         """Volatility, distances and references of a touch."""
         k = int(touch["k"][0])
-        sigma = sigma_at(k, self.snaps, self.samples.array, self.diffusion, self.volatility_params, self.clock)
+        sigma = self.sigma_at(k)
         touch["sigma"], touch["sigma_cold"] = sigma, len(self.priors) == 0
         for name, seconds in HORIZONS.items():
             touch[f"theta_{name}"] = theta_ticks(sigma, seconds, self.config)
@@ -186,6 +186,10 @@ class Day:
         freeze(
             touch, self.snaps, self.prints.rows, self.bars[1].array[: k // minute], self.priors, self.reference_params, self.clock
         )
+
+    def sigma_at(self, k: int) -> float:
+        """Volatility at a closed snap, points per sqrt(s); NaN if unknown."""
+        return sigma_at(k, self.snaps, self.samples.array, self.diffusion, self.volatility_params, self.clock)
 
     def landmarks(self, number: int) -> list[int]:
         """The snaps at which touch `number` is looked at, as far as they are closed and it was not resolved by then."""
@@ -212,7 +216,9 @@ class Day:
         self.advance_approach(number)
         row[:] = self.approach.array[number : number + 1]
         touch = self.touches.array[number : number + 1]
-        features_at(k, self.snaps, self.prints.array, self.flow.array, self.chain.options, touch, self.physics, row)
+        features_at(
+            k, self.snaps, self.prints.array, self.flow.array, self.chain.options, touch, self.sigma_at(k), self.physics, row
+        )
 
     def advance_approach(self, number: int) -> None:
         """What was known at the touches up to `number` and stays."""

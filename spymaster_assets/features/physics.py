@@ -166,6 +166,7 @@ PHYSICS: Final[tuple[Feature, ...]] = (
     Feature("excursion_max", "position", "points", "farthest print beyond the level so far", "from the entry to t", "", low=0),
     Feature("excursion_min", "position", "points", "farthest print before the level so far", "from the entry to t", "", low=0),
     Feature("sigma", "volatility", "points/sqrt(s)", "volatility at t0", "04:00 to t0", SIGMA, "t0", exact=False, low=0),
+    Feature("sigma_now", "volatility", "points/sqrt(s)", "volatility at t", "04:00 to t", SIGMA, exact=False, low=0),
     Feature(
         "atr", "volatility", "points", "mean true range of 14 minutes before the touch", "14 minutes before the touch",
         "reference unknown", "t0", low=0,
@@ -173,7 +174,7 @@ PHYSICS: Final[tuple[Feature, ...]] = (
     *(
         Feature(
             f"geometry_{outcome}_{name}", "geometry", "probability", f"of {outcome} within {seconds} s for a driftless price",
-            "the book at t, volatility at the touch", f"{_BOOK}; {SIGMA}; print spacing unknown", exact=False, low=0, high=1,
+            "the book at t, volatility at t", f"{_BOOK}; {SIGMA}; print spacing unknown", exact=False, low=0, high=1,
         )
         for name, seconds in HORIZONS.items()
         for outcome in ("break", "bounce", "chop")

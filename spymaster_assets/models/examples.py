@@ -14,7 +14,7 @@ from spymaster_assets.models.weights import episode_weights, episodes_of
 from spymaster_assets.tables import TRAINING
 
 PRIMARY: Final = "4min"  # the horizon that decides: calibration, promotion, retrieval's metric
-GROUPS: Final = ((0,), (5, 15, 30), (60, 120, 240))  # landmarks, seconds: what tells fades with the drift that is left
+GROUPS: Final = ((0,), (5, 15, 30), (60, 120), (240,))  # landmarks, seconds: what tells fades, and is gone with the drift
 STAGES: Final = ("stage_a", "stage_b")  # at the touch; after it, where elapsed is a feature
 FAMILIES: Final = {  # family of an ablation -> families of the registry
     "context": ("geometry", "position", "surroundings", "attempts"),

@@ -75,7 +75,7 @@ ROW: Final = np.dtype(
         ("sigma", "f8"), ("sigma_now", "f8"),  # points/sqrt(s): at the touch, of which the thetas are; at the row
         *((f"theta_{name}", "f8") for name in HORIZONS),  # points
         ("print_spacing", "f8"),  # seconds
-        *((f"geometry_{name}_4min", "f8") for name in ("break", "bounce", "chop")),  # of `sigma`
+        *((f"geometry_{name}_4min", "f8") for name in ("break", "bounce", "chop")),  # of `sigma_now`
         *((f"outcome_{name}", "i1") for name in HORIZONS),  # codes of states.py
         ("w", "f8"), ("a", "f8"), ("g", "f8"), ("score", "f8"),  # latents and S at the touch
         ("drift", "f8"), ("remaining", "f8"),  # running at the row: points/s toward the break, seconds
@@ -268,7 +268,7 @@ def _write(
             row["outcome_8min"] = outcome_of(k, horizons[2], thetas[2], snaps, prints, touch, params, clock).outcome
             row["w"], row["a"], row["g"], row["score"] = touch[0]["w"], touch[0]["a"], touch[0]["g"], touch[0]["score"]
             row["drift"], row["remaining"] = sign * track.drift[k], max(track.until[k] - k, 0) * STEP
-            plain = geometry(row["position"], row["theta_4min"], row["sigma"], PRINT_SPACING, float(horizons[1]), TICK)
+            plain = geometry(row["position"], row["theta_4min"], row["sigma_now"], PRINT_SPACING, float(horizons[1]), TICK)
             row["geometry_break_4min"], row["geometry_bounce_4min"], row["geometry_chop_4min"] = plain
             odds = true_odds(
                 row["position"], row["theta_4min"], row["sigma_now"], PRINT_SPACING,
@@ -353,21 +353,20 @@ def _twice(rows: np.ndarray) -> np.ndarray:
 
 
 def fast_dates(
-    world: World, seed: int, dates: Sequence[int], *, noise: float = 0.5, slow: float = SLOW, shift: int | None = None
+    world: World, seed: int, dates: Sequence[int], *, noise: float = 0.5, shift: int | None = None
 ) -> np.ndarray:  # fmt: skip
     """Rows of the dates with these numbers (0, 1, ...), one per touch and landmark at which it is unresolved: ROW, in order of
     date, touch, landmark; of a leaky world, LEAKY_ROW. Of a confluent one, every touch comes twice (`_twice`).
 
-    `noise`: standard deviation of the error of a measured latent at the touch. `slow`: that of the slow log-volatility; with 0,
-    sigma hardly changes after a touch. In the world SHIFT, s changes sign from the date number `shift` on, by default the one in
-    the middle of `dates`.
+    `noise`: standard deviation of the error of a measured latent at the touch. In the world SHIFT, s changes sign from the date
+    number `shift` on, by default the one in the middle of `dates`.
     """
     found = []
     turn = dates[len(dates) // 2] if shift is None and len(dates) else shift
     for date in dates:
         rng, measuring = map(np.random.default_rng, np.random.SeedSequence([seed, date]).spawn(2))
         flipped = world.name == "SHIFT" and turn is not None and date >= turn
-        rows = _measure(_rows_of(path_of(rng, force_of(world, flipped), slow)), measuring, noise, world.leaky)
+        rows = _measure(_rows_of(path_of(rng, force_of(world, flipped))), measuring, noise, world.leaky)
         rows["date"] = date
         for name in ("t_decision", "t_label_start", "t_label_end"):
             rows[name] += date * 86_400 * NS

@@ -26,7 +26,7 @@ def made(seed, n, true_temperatures, spread=1.0):
     """(what a model says, geometry, outcomes, groups): the truth is what it adds times its group's temperature."""
     rng = np.random.default_rng(seed)
     geometry, added = rng.dirichlet((3.0, 3.0, 2.0), n) * 0.97 + 0.01, rng.normal(size=(n, 3)) * spread
-    groups = np.arange(n) % 3
+    groups = np.arange(n) % len(true_temperatures)
     truth = tilted(geometry, np.array(true_temperatures)[groups, None] * added)
     return tilted(geometry, added), geometry, drawn(truth, rng), groups
 
@@ -35,11 +35,11 @@ def made(seed, n, true_temperatures, spread=1.0):
 
 
 def test_known_temperatures_are_found():
-    """30,000 rows a group; four standard errors, 1 / sqrt(n · variance of what was added, about .8)."""
-    said, geometry, outcomes, groups = made(1, 90_000, (0.5, 1.0, 2.0), spread=0.7)
+    """22,500 rows a group; four standard errors, 1 / sqrt(n · variance of what was added, about .8)."""
+    said, geometry, outcomes, groups = made(1, 90_000, (0.5, 1.0, 2.0, 1.5), spread=0.7)
     found = fit_calibrator(said, geometry, outcomes, np.ones(90_000), groups)
-    assert found.temperatures == approx((0.5, 1.0, 2.0), abs=0.06)
-    assert found.effective == (30_000.0,) * 3
+    assert found.temperatures == approx((0.5, 1.0, 2.0, 1.5), abs=0.07)
+    assert found.effective == (22_500.0,) * 4
     assert min(found.temperatures) < found.pooled < max(found.temperatures)
 
 
@@ -67,7 +67,7 @@ def test_temperature_by_hand():
     said, geometry = np.tile([0.5, 0.25, 0.25], (4, 1)), np.full((4, 3), 1 / 3)
     for outcomes, expected in (([0, 0, 0, 1], math.log2(6)), ([0, 0, 0, 0], HOTTEST), ([0, 1, 1, 2], 0.0)):
         found = fit_calibrator(said, geometry, np.array(outcomes), np.full(4, 100.0), np.zeros(4, int))
-        assert found.temperatures == approx((expected,) * 3)
+        assert found.temperatures == approx((expected,) * 4)
 
 
 def test_a_small_group_is_drawn_to_all_of_them():
@@ -77,7 +77,7 @@ def test_a_small_group_is_drawn_to_all_of_them():
     said[groups == 1] = tilted(geometry, 0.5 * np.log(said / geometry))[groups == 1]
     found = fit_calibrator(said, geometry, outcomes, np.ones(1000), groups)
     alone = fit_calibrator(said[groups == 1], geometry[groups == 1], outcomes[groups == 1], np.full(75, 4.0), groups[groups == 1])
-    assert found.effective == (925.0, 75.0, 0.0)
+    assert found.effective == (925.0, 75.0, 0.0, 0.0)
     assert abs(alone.temperatures[1] - found.pooled) > 0.1
     assert found.temperatures[1] == approx(0.25 * alone.temperatures[1] + 0.75 * found.pooled)
     assert found.temperatures[2] == approx(found.pooled)
@@ -89,9 +89,9 @@ def test_a_model_that_adds_nothing_has_the_temperature_one():
     outcomes, groups = drawn(geometry, np.random.default_rng(4)), np.arange(500) % 3
     said = np.exp(np.log(geometry) + 1e-9 * np.random.default_rng(5).normal(size=(500, 3)))
     found = fit_calibrator(said / said.sum(axis=1, keepdims=True), geometry, outcomes, np.ones(500), groups)
-    assert (found.pooled, found.temperatures) == (1.0, (1.0, 1.0, 1.0))
+    assert (found.pooled, found.temperatures) == (1.0, (1.0,) * 4)
     nothing = fit_calibrator(said[:0], geometry[:0], outcomes[:0], np.ones(0), groups[:0])
-    assert nothing == Calibrator(1.0, (1.0, 1.0, 1.0), (0.0, 0.0, 0.0))
+    assert nothing == Calibrator(1.0, (1.0,) * 4, (0.0,) * 4)
 
 
 def test_zero_is_geometry_and_one_the_model():
@@ -120,7 +120,7 @@ def test_it_is_read_back_bit_for_bit():
 
 def test_what_is_no_group_or_outcome_is_refused():
     said, geometry, outcomes, groups = made(9, 6, (1.0, 1.0, 1.0))
-    for wrong in (-1, 3):
+    for wrong in (-1, 4):
         with pytest.raises(ValueError, match="groups"):
             fit_calibrator(said, geometry, outcomes, np.ones(6), np.full(6, wrong))
         with pytest.raises(ValueError, match="groups"):

@@ -32,10 +32,10 @@ def test_the_threshold_by_hand():
     """Scores .1 to .9 of nine breaks: k = ceil(10 · .9) = 9, so .9; for .75: ceil(7.5) = 8, so .8; eight are too few for .9."""
     probabilities, breaks = said(np.arange(9, 0, -1) / 10), np.full(9, BREAK)
     first = np.zeros(9, int)
-    assert fit_conformal(probabilities, breaks, first).thresholds == approx((0.9, math.inf, math.inf))
+    assert fit_conformal(probabilities, breaks, first).thresholds == approx((0.9, math.inf, math.inf, math.inf))
     assert fit_conformal(probabilities, breaks, first, 0.75).thresholds[0] == approx(0.8)
     assert fit_conformal(probabilities[:8], breaks[:8], first[:8]).thresholds[0] == math.inf
-    assert fit_conformal(probabilities, breaks, np.repeat([2, 0, 1], 3), 0.5).counts == (3, 3, 3)
+    assert fit_conformal(probabilities, breaks, np.repeat([2, 0, 1], 3), 0.5).counts == (3, 3, 3, 0)
 
 
 @pytest.mark.parametrize("n", [9, 19, 29, 49, 69, 99, 199, 999])
@@ -82,16 +82,16 @@ def test_coverage_has_the_law_of_the_theory():
 
 def test_each_group_is_covered_though_they_differ():
     """A group of strong odds beside one of weak ones and one of odds that are wrong: .9 each, which one threshold misses."""
-    parts = [made(1, 20_000, 3.0), made(2, 20_000, 0.3), made(3, 20_000, 1.0)]
+    parts = [made(1, 20_000, 3.0), made(2, 20_000, 0.3), made(3, 20_000, 1.0), made(4, 20_000, 2.0)]
     wrong = parts[2][0][:, [BOUNCE, BREAK, CHOP]]
-    probabilities = np.concatenate([parts[0][0], parts[1][0], wrong])
-    outcomes, groups = np.concatenate([part[1] for part in parts]), np.arange(3).repeat(20_000)
-    half = np.arange(60_000) % 2 == 0
+    probabilities = np.concatenate([parts[0][0], parts[1][0], wrong, parts[3][0]])
+    outcomes, groups = np.concatenate([part[1] for part in parts]), np.arange(4).repeat(20_000)
+    half = np.arange(80_000) % 2 == 0
     one = fit_conformal(probabilities[half], outcomes[half], groups[half])
     for found in coverage(one.sets(probabilities[~half], groups[~half]), outcomes[~half], groups[~half]):
         assert found.covered == approx(0.9, abs=0.012)
-    pooled = fit_conformal(probabilities[half], outcomes[half], np.zeros(30_000, int))
-    same = coverage(pooled.sets(probabilities[~half], np.zeros(30_000, int)), outcomes[~half], groups[~half])
+    pooled = fit_conformal(probabilities[half], outcomes[half], np.zeros(40_000, int))
+    same = coverage(pooled.sets(probabilities[~half], np.zeros(40_000, int)), outcomes[~half], groups[~half])
     assert max(abs(found.covered - 0.9) for found in same) > 0.05
 
 
@@ -127,7 +127,7 @@ def test_it_is_read_back_bit_for_bit_and_infinity_is_null():
     probabilities, outcomes = made(5, 104)
     one = fit_conformal(probabilities, outcomes, np.r_[np.zeros(100, int), np.ones(4, int)])
     told = json.dumps(one.as_json(), allow_nan=False)
-    assert json.loads(told)["thresholds"][1:] == [None, None]
+    assert json.loads(told)["thresholds"][1:] == [None, None, None]
     assert Conformal.from_json(json.loads(told)) == one
     for wrong in (np.full(104, 5), np.full(104, -1)):
         for use in (lambda groups: fit_conformal(probabilities, outcomes, groups), lambda groups: one.sets(probabilities, groups)):

@@ -97,7 +97,7 @@ def test_ablations_part_what_a_stage_reads(stage):
 def test_groups_hold_their_landmarks_and_what_lies_between():
     for number, group in enumerate(GROUPS):
         assert groups_of(np.array(group)).tolist() == [number] * len(group)
-    assert groups_of(np.array([0.0, 0.25, 4.99, 5.0, 59.75, 60.0, 239.0, 241.0])).tolist() == [0, 0, 0, 1, 1, 2, 2, 2]
+    assert groups_of(np.array([0.0, 0.25, 4.99, 5.0, 59.75, 60.0, 239.0, 241.0])).tolist() == [0, 0, 0, 1, 1, 2, 2, 3]
 
 
 @pytest.mark.parametrize("horizon", HORIZONS)
@@ -114,13 +114,13 @@ def test_usable_rows_are_trainable_and_have_a_geometry(horizon):
 
 
 def test_an_episode_weighs_one_over_its_group_at_each_landmark():
-    """One at the touch, a third at one of the three landmarks of a later group, however many touches it has; dates are apart."""
+    """One at the touch, a third or half at one of the landmarks of a later group, however many touches it has; dates are apart."""
     rows = np.concatenate([training(DATES[0]), training(DATES[1])])
     days = np.repeat([one.toordinal() for one in DATES[:2]], len(ROWS))
     rows["episode"][rows["touch"] == 1] = 0
     found = examples(rows, days)
     for day in np.unique(days):
-        for elapsed, weight in zip(LANDMARKS, (1, 1 / 3, 1 / 3), strict=True):
+        for elapsed, weight in zip(LANDMARKS, (1, 1 / 3, 1 / 2), strict=True):
             part = found.at((found.days == day) & (found.rows["elapsed"] == elapsed))
             sums = np.bincount(part.rows["episode"], part.weights)
             assert sums[sums > 0] == approx(np.full(len(np.unique(part.rows["episode"])), weight))

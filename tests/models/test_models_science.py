@@ -47,11 +47,10 @@ LANDMARKS = tuple(elapsed for group in GROUPS for elapsed in group)
 
 
 @cache
-def world(name, seed, dates=120, *, s=None, shift=None, slow=None):
+def world(name, seed, dates=120, *, s=None, shift=None):
     """(rows, days) of a fast world whose outcome of 4 minutes is known, with the columns that `examples` asks for besides."""
-    how = {} if slow is None else {"slow": slow}
     of = WORLDS[name] if s is None else replace(WORLDS[name], s=s)
-    rows = fast_dates(of, seed, range(dates), shift=shift, **how)
+    rows = fast_dates(of, seed, range(dates), shift=shift)
     rows = rows[rows["outcome_4min"] <= CHOP]
     out = np.zeros(len(rows), [*rows.dtype.descr, ("label_end_4min", "i8"), ("trainable_4min", "i1")])
     for column in rows.dtype.names:
@@ -322,8 +321,8 @@ def test_the_ensemble_is_no_worse_than_its_best_member():
 
 @cache
 def nothing():
-    """The world without forces, and without slow volatility: that it fell would be news. [(tested, trees' odds)] by seed."""
-    return [walked(fast("NULL", seed, slow=0.0)) for seed in SEEDS]
+    """The world without forces. [(tested, trees' odds)] by seed."""
+    return [walked(fast("NULL", seed)) for seed in SEEDS]
 
 
 @pytest.mark.slow
@@ -355,7 +354,7 @@ def test_outcomes_that_were_dealt_anew_are_not_found(name, within):
     """
     found = []
     for seed in STRONG:
-        every = fast(name, seed, slow=0.0 if within else None).stage("stage_a")
+        every = fast(name, seed).stage("stage_a")
         for deal in range(2):
             rows, of = every.rows.copy(), np.random.default_rng([seed, deal])
             for date in np.unique(every.days) if within else [None]:
@@ -369,7 +368,7 @@ def test_outcomes_that_were_dealt_anew_are_not_found(name, within):
 @pytest.mark.slow
 def test_weights_do_not_know_the_outcome():
     """A walk's weighted shares of the outcomes are geometry's; with one for each episode in all CHOP was .11 rarer at first."""
-    every = [examples(*world("NULL", seed, slow=0.0)) for seed in STRONG]
+    every = [examples(*world("NULL", seed)) for seed in STRONG]
     for elapsed in LANDMARKS:
         parts = [one.at(one.rows["elapsed"] == elapsed) for one in every]
         off = [np.average((part.outcomes == CHOP) - geometry(part.rows, HORIZON)[:, CHOP], weights=part.weights) for part in parts]
@@ -472,7 +471,7 @@ def test_reflection_through_the_level_swaps_break_and_bounce():
     def plain(sign):
         return np.array(
             [
-                geometry_at(sign * one["position"], one["theta_4min"], one["sigma"], one["print_spacing"], 240.0, TICK)
+                geometry_at(sign * one["position"], one["theta_4min"], one["sigma_now"], one["print_spacing"], 240.0, TICK)
                 for one in rows
             ]
         )

@@ -354,7 +354,7 @@ def test_after_the_touch_it_gains_on_geometry():
 
 def test_where_nothing_is_it_falls_back_to_geometry():
     """Noise gets past the standard error now and then; then its gain is none, and costs little."""
-    ways = [walked(fast("NULL", seed, 60, slow=0.0), MEASURED, 40, 20) for seed in (1, 2, 3)]
+    ways = [walked(fast("NULL", seed, 60), MEASURED, 40, 20) for seed in (1, 2, 3)]
     found = [gain(*one) for one in ways]
     assert all(one.low <= 0 and one.mean > -0.005 for one in found)
     assert sum(odds.geometry(one.rows, "4min").tobytes() == told.tobytes() for one, told in ways) >= 2

@@ -210,7 +210,7 @@ def test_rows_from_the_path():
 def test_odds_of_the_rows():
     rows = made("LINEAR")
     for row, found in list(zip(rows, odds(rows, "geometry"), strict=True))[::50]:
-        known = row["position"], row["theta_4min"], row["sigma"], row["print_spacing"]
+        known = row["position"], row["theta_4min"], row["sigma_now"], row["print_spacing"]
         assert tuple(found) == geometry(*known, 240.0, TICK)
     known = (rows["position"], rows["theta_4min"], rows["sigma_now"], rows["print_spacing"], rows["drift"], rows["remaining"])
     assert (odds_of(*known, 240.0, TICK) == odds(rows, "true")).all()
@@ -237,28 +237,20 @@ def test_what_is_measured():
 
 
 def test_null_is_geometry():
-    """Class shares by landmark; `true` is geometry of the volatility at the row, the other of that at the touch."""
+    """Class shares by landmark; where nothing drives, the truth is geometry."""
     assert outside(made("NULL"), "geometry") == {}
-    assert outside(made("NULL"), "true") == {}
+    assert (odds(made("NULL"), "true") == odds(made("NULL"), "geometry")).all()
 
 
 def test_null_tells_a_wrong_volatility():
     """The power of the test above."""
     rows = made("NULL").copy()
     for factor in (0.85, 1.15):
-        args = rows["position"], rows["theta_4min"], factor * rows["sigma"], rows["print_spacing"]
+        args = rows["position"], rows["theta_4min"], factor * rows["sigma_now"], rows["print_spacing"]
         wrong = odds_of(*args, 0.0, 0.0, 240.0, TICK)
         for number, name in enumerate(("break", "bounce", "chop")):
             rows[f"geometry_{name}_4min"] = wrong[:, number]
         assert len(outside(rows, "geometry", (0, 15, 60))) == 3
-
-
-def test_null_has_nothing_to_gain():
-    """At the touch the oracle is geometry. Later it knows the volatility of the moment; where that is steady, it gains nothing."""
-    assert (odds(at(made("NULL"), 0), "true") == odds(at(made("NULL"), 0), "geometry")).all()
-    for elapsed in LANDMARKS[1:]:
-        found, _ = gain(at(made("NULL", 60, slow=0.0), elapsed))
-        assert abs(found) < 0.01
 
 
 def test_linear_can_be_told():
