@@ -401,8 +401,8 @@ def fuel_of_score(rows, touch, k, session, config, priors):
 
 
 def naive_features(rows, touch, k, session, config, priors, sigma_now):
-    """The features of sections 4.1 to 4.4 of a touch at snap k, whose volatility is `sigma_now` (naive_touches.naive_sigma); those of
-    4.5 stand in naive_context.py."""
+    """The features of sections 4.1 to 4.4 of a touch at snap k, whose volatility is `sigma_now` (naive_touches.naive_sigma);
+    those of 4.5 stand in naive_context.py."""
     approach = approach_columns(rows, touch, session, config, priors)
     for seconds in APPROACH_WINDOWS:
         approach |= rate_columns(rows, touch, seconds, approach_start(touch, seconds, config), touch["k"], config)
