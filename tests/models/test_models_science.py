@@ -267,7 +267,6 @@ def test_gain_after_the_touch():
         at = found.tested.rows["elapsed"] == elapsed
         part = found.tested.at(at)
         print(elapsed, "trees", gain(part, found.trees[at]), "oracle", gain(part, oracle(part)))
-        print("share", share(part, found.trees[at]), "of drifts begun", share(found.tested.at(at & own), found.trees[at & own]))
     at = _of_stage(found.tested, "stage_b")
     part = found.tested.at(at)
     ours, best = gain(part, found.trees[at]), gain(part, oracle(part))
