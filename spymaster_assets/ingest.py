@@ -27,16 +27,15 @@ from spymaster_assets.compute.transpose import Columns, field_places
 from spymaster_assets.config import Config
 from spymaster_assets.contract import Contract, choose
 from spymaster_assets.lake import Fingerprint, Lake, LakeError, Manifest, PartitionWriter, code_digest
-from spymaster_assets.landing import Landing, LandingFile, Source, Supply, supply
+from spymaster_assets.landing import Landing, LandingFile, Source, Supply, file_hash, supply
+from spymaster_assets.lateness import CLOCK, Lateness
 from spymaster_assets.schema import Table
-from spymaster_assets.sessions import Session, Window, calendar
+from spymaster_assets.sessions import DAY, Session, Window, calendar, utc_day
 from spymaster_assets.symbology import DAY_NS, Kind, Symbology
 from spymaster_assets.tables import BRONZE, DEFINITIONS, FUTURES_MBP10, FUTURES_TRADES, OPTION_QUOTES
 
-CODE: Final = tuple(
-    f"spymaster_assets.{module}"
-    for module in ("arrival", "contract", "dbn", "ingest", "lake", "landing", "sessions", "symbology", "compute.transpose")
-)
+_CODE: Final = "arrival contract dbn ingest lake landing lateness sessions symbology compute.transpose"
+CODE: Final = tuple(f"spymaster_assets.{module}" for module in _CODE.split())
 CONFIG_GROUPS: Final = ("instrument", "sessions", "landing", "bronze")
 NO_DATE: Final = "no trading date"
 Progress = Callable[[str, int, int], None]
@@ -135,7 +134,7 @@ class Intake:
         sources = self.supply(FUTURES_MBP10).sources
         if not sources:
             raise MissingInput(self._nothing(FUTURES_MBP10))
-        days = [source.start // DAY_NS + i for source in sources for i in range((source.end - source.start) // DAY_NS)]
+        days = [day for source in sources for day in _days(source)]
         paths = [self.landing.path(source.file) for source in sources]
         named = {entry for path in paths for day in days for entry in self.symbology.named(path, day)}
         return choose(self.date, self.lake, {symbol for symbol, kind in named if kind == "outright"}, self.config)
@@ -149,7 +148,27 @@ class Intake:
         return Fingerprint(dict(sorted(used.items())), self.config.digest(*CONFIG_GROUPS), code_digest(*CODE), schema)
 
     def _digests(self, table: Table) -> dict[str, str]:
-        return {source.file.path: source.file.digest for source in self.supply(table).sources}
+        used = {source.file.path: source.file.digest for source in self.supply(table).sources}
+        clock = self._captured_clock(table)
+        return used if clock is None else used | {clock.relative_to(self.landing.root).as_posix(): file_hash(clock)}
+
+    def _captured_clock(self, table: Table) -> Path | None:
+        """The clock beside the captured file that serves the table alone; None where there is none, or other files serve too."""
+        sources = self.supply(table).sources
+        if len(sources) != 1 or sources[0].file.origin != "capture":
+            return None
+        clock = self.landing.path(sources[0].file).with_name(CLOCK)
+        return clock if clock.exists() else None
+
+    def mappings(self, table: Table) -> dict[str, list[dbn.Interval]]:
+        """Which numbers each symbol has on the UTC days of the date, as the table's files tell."""
+        found: dict[str, dict[dbn.Interval, None]] = {}
+        for source in self.supply(table).sources:
+            for number in _days(source):
+                day = utc_day(number * DAY_NS)
+                for instrument, symbol in self.symbology.told(self.landing.path(source.file), number).items():
+                    found.setdefault(symbol, {})[dbn.Interval(day, day + DAY, instrument)] = None
+        return {symbol: list(intervals) for symbol, intervals in sorted(found.items())}
 
     def stale(self, table: Table) -> list[str]:
         """Why the published partition is not what landing would give now; empty if it is."""
@@ -225,6 +244,9 @@ class Intake:
         """Write all rows; the facts of the manifest."""
         accounts, overlap = self._accounts(found), Overlap()
         run = self._run(table, found, accounts, overlap)
+        if (clock := self._captured_clock(table)) is not None:
+            lateness = Lateness(clock, table.name)
+            run = self._followed(run, lateness, dbn.SCHEMAS[found.schema or ""].index)
         facts: dict[str, Any] = {"schema": found.schema, "coverage": found.coverage}
         if table is FUTURES_MBP10:
             self._write_wide(writer, run)
@@ -236,7 +258,16 @@ class Intake:
                 facts["volumes"] = dict(sorted(volumes.items()))
         facts["files"] = [account.facts() for account in accounts]
         facts["overlap"] = {"in_both_files": overlap.same, "in_one_file": overlap.single}
+        if clock is not None and accounts[0].read == accounts[0].kept:
+            facts["lateness"] = lateness.facts()
         return facts
+
+    @staticmethod
+    def _followed(run: Iterator[np.ndarray], lateness: Lateness, index: str) -> Iterator[np.ndarray]:
+        """The same records; which of them came late is found out on the way."""
+        for records in run:
+            lateness.see(records[index].view("i8"))
+            yield records
 
     def _records(self, table: Table, schema: str, source: Source, account: Account) -> Iterator[np.ndarray]:
         """The records of one file that belong to the table and date; everything read is accounted for."""
@@ -390,6 +421,11 @@ class Intake:
         found = ", ".join(f"{name}: {n:,}" for name, n in seen.most_common(5)) or "no records"
         contract = facts["contract"]
         return f"{self.date}: expected MBP-10 of {contract['symbol']} (by {contract['basis']}), found {found}"
+
+
+def _days(source: Source) -> range:
+    """The UTC days that a source serves, as day numbers."""
+    return range(source.start // DAY_NS, source.end // DAY_NS)
 
 
 def _signed(columns: dict[str, np.ndarray]) -> dict[str, np.ndarray | pa.Array]:

@@ -14,7 +14,7 @@ from spymaster_live.messages import CHANNELS, FLOWS, HEADERS, ROWS, SCHEMAS
 MARKET_HEADERS = ("Version", "Run", "Schema", "First", "Count", "Start", "End", "Watermark", "Hash", "Nats-Msg-Id")
 SESSION_HEADERS = (
     "Version", "Run", "Date", "Contract", "Complete-From", "Frame-Span", "Paced-From", "Frame-Records", "Inputs", "Config",
-    "Model", "Schema", "Count", "Hash", "Nats-Msg-Id",
+    "Model", "Schema", "Count", "Symbology", "Hash", "Nats-Msg-Id",
 )  # fmt: skip
 LEVELS_HEADERS = ("Version", "Run", "Date", "Snaps", "Rows", "Nats-Msg-Id")
 
@@ -48,7 +48,7 @@ def _subjects() -> list[str]:
             f"| `{subject}` | {bus.MARKET} | records of the bronze table `{channel}`: {_schemas(channel)} |"
             for channel, subject in CHANNELS.items()
         ),
-        f"| `{messages.SESSION}` | {bus.MARKET} | the first message of a run; data: the 144 rows of silver/priors, or none |",
+        f"| `{messages.SESSION}` | {bus.MARKET} | the first message of a run; data: the 144 rows of silver/priors, or none, then the symbology: zstd-compressed JSON, by channel and symbol the pairs of UTC day and number |",
         f"| `{messages.CLOCK}` | {bus.MARKET} | a watermark alone: after {Config().live.clock_ms:.0f} ms of event time without a frame,"
         " and at the end; no data |",
         f"| `{messages.LEVELS_SIGNALS}` | {bus.LEVELS} | one line of JSON a snap, at most {SNAPS_A_MESSAGE}: every snap of the signal"
