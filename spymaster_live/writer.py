@@ -19,11 +19,12 @@ import orjson
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
+from spymaster_assets.config import Config
 from spymaster_assets.lake import Lake
 from spymaster_live import capture, messages
 from spymaster_live.batches import Batch, Levels, Market, date_of
 from spymaster_live.bus import LEVELS, MARKET, Reader, patiently
-from spymaster_live.capture import CaptureError, Stream, Where
+from spymaster_live.capture import CaptureError, Stream
 from spymaster_live.handover import Refused, hand_over
 
 AGAIN_SECONDS: Final = 1.0  # between a write that failed and the next
@@ -101,6 +102,18 @@ class Line:
             log.error("%s %d on %s: %s", self.stream.name, one["sequence"], one["subject"], one["reason"])
 
 
+def resumed(root: Path, stream: Stream, config: Config) -> Line:
+    """A line that goes on where its files end; what a killed writer left behind them is removed."""
+    at = capture.where(root, stream)
+    capture.sweep(root, stream, at)
+    if stream.name == LEVELS:
+        return Line(root, stream, Levels(config, at.last))
+    batch = Market(config, at.last)
+    if at.folder is not None and at.manifest is not None:
+        batch.go_on(capture.session_of(at.folder), at.manifest)
+    return Line(root, stream, batch)
+
+
 class Writer:
     """The process. `lake`: below whose root the capture lies, and whose landing a complete run is handed over to."""
 
@@ -133,7 +146,7 @@ class Writer:
         """Read a stream from where its capture ends; of one that was made anew, from its beginning."""
         while True:
             stream = await self._stream(name)
-            line = self.lines[name] = await asyncio.to_thread(self._resumed, stream)
+            line = self.lines[name] = await asyncio.to_thread(resumed, self.root, stream, self.lake.config)
             reader = Reader(self.client, name, line.batch.last + 1)
             try:
                 await self._follow(line, reader, until_done)
@@ -141,20 +154,6 @@ class Writer:
                     return
             finally:
                 await reader.close()
-
-    def _resumed(self, stream: Stream) -> Line:
-        """A line that goes on where its files end."""
-        at = capture.where(self.root, stream)
-        capture.sweep(self.root, stream, at)
-        if stream.name == LEVELS:
-            return Line(self.root, stream, Levels(self.lake.config, at.last))
-        return Line(self.root, stream, self._market(at))
-
-    def _market(self, at: Where) -> Market:
-        batch = Market(self.lake.config, at.last)
-        if at.folder is not None and at.manifest is not None:
-            batch.go_on(capture.session_of(at.folder), at.manifest)
-        return batch
 
     async def _follow(self, line: Line, reader: Reader, until_done: bool) -> None:
         """Take what comes, until the stream was made anew or everything is done."""
