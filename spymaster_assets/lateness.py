@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -23,32 +23,31 @@ Marks = Sequence[Sequence[int]]  # (row, watermark): the watermark moved this ro
 class Lateness:
     """Follows one channel's records, in order of arrival. `path`: the clock; `channel`: its column of the channel's records.
 
-    `late`: records so far whose effective time the watermark decided.
+    `marks`: the watermarks that moved records, each with the kept row before which it stood; `late`: how many kept records came
+    when their watermark had passed everything before them.
     """
 
     def __init__(self, path: Path, channel: str) -> None:
         clock = pq.read_table(path, columns=["watermark", channel], page_checksum_verification=True)
         self._watermarks = np.maximum.accumulate(np.r_[NEVER, clock["watermark"].to_numpy()])
         self._came = clock[channel].to_numpy()
-        self._row, self._time, self._mark = 0, NEVER, NEVER
+        self._number = self._row = 0  # of the next record, and of the next that is kept
+        self._time = self._mark = NEVER
         self.marks: list[list[int]] = []
         self.late = 0
 
-    def see(self, times: np.ndarray) -> None:
-        """The event times (ns UTC) of the next records."""
-        rows = self._row + np.arange(len(times))
-        known = self._watermarks[np.searchsorted(self._came, rows, side="right")]
+    def see(self, times: np.ndarray, kept: np.ndarray) -> None:
+        """The event times (ns UTC) of the next records, at least one, and which of them are kept."""
+        known = self._watermarks[np.searchsorted(self._came, self._number + np.arange(len(times)), side="right")]
         reached = np.maximum.accumulate(np.maximum(times, self._time))
         late = known >= reached
-        self.late += int(late.sum())
         told = np.maximum.accumulate(np.r_[self._mark, np.where(late, known, NEVER)])
         fresh = late & (known > told[:-1])
+        rows = self._row + np.cumsum(kept) - kept
         self.marks += [[int(row), int(mark)] for row, mark in zip(rows[fresh], known[fresh], strict=True)]
-        self._row, self._mark = self._row + len(times), int(told[-1])
-        self._time = int(reached[-1]) if len(times) else self._time
-
-    def facts(self) -> dict[str, Any]:
-        return {"records": self.late, "watermarks": self.marks}
+        self.late += int((late & kept).sum())
+        self._number, self._row = self._number + len(times), self._row + int(kept.sum())
+        self._time, self._mark = int(reached[-1]), int(told[-1])
 
 
 def floors(marks: Marks, start: int, count: int) -> np.ndarray:

@@ -87,11 +87,13 @@ class Segment:
 
 
 class Market(Batch):
-    """Of MARKET. `run`: None until a session begins; `next`, `records`: of each channel, the next number and how many came."""
+    """Of MARKET. `run`: None until a session begins, at sequence `began`; `next`, `records`: of each channel, the next number and
+    how many came."""
 
     def __init__(self, config: Config, last: int = 0) -> None:
         super().__init__(config, last)
         self.run: str | None = None
+        self.began = 0
         self._begin_with(0)
 
     def _begin_with(self, end: int) -> None:
@@ -112,7 +114,7 @@ class Market(Batch):
         """Be where a run's latest manifest says that it stands."""
         self._start(session)
         self.next, self.records = Counter(manifest["next"]), Counter(manifest["records"])
-        self.watermark = manifest["watermark"]
+        self.watermark, self.began = manifest["watermark"], manifest["began"]
 
     @property
     def over(self) -> bool:
@@ -128,7 +130,7 @@ class Market(Batch):
         if isinstance(message, Session):
             if message.run != self.run:  # else the feed was started again
                 self._start(message)
-                self._opening, self.filled = opening(headers, data), True
+                self._opening, self.began, self.filled = opening(headers, data), sequence, True
             return
         if self.run is None or message.run != self.run:
             raise BadMessage(f"run {message.run}: {f'the session is of run {self.run}' if self.run else 'no session has begun'}")
@@ -183,7 +185,7 @@ class Market(Batch):
         """What the manifest says."""
         segments = {one.name: {"schema": one.schema, "records": one.count, "sequences": one.sequences} for one in self._segments}
         return {
-            "run": self.run, "segments": segments, "next": dict(self.next), "records": dict(self.records),
+            "run": self.run, "began": self.began, "segments": segments, "next": dict(self.next), "records": dict(self.records),
             "watermark": self.watermark, "over": self.over, "gaps": self._gaps, "repeated": self._repeated, **self._told(),
         }  # fmt: skip
 

@@ -11,6 +11,7 @@ records that only one of them holds are counted.
 from __future__ import annotations
 
 import datetime as dt
+import fcntl
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -92,7 +93,7 @@ class Run:
                 f"{one['channel']} lacks records {one['first']}-{one['last']} before sequence {one['sequence']}"
                 for one in facts["gaps"]
             ]
-            why += [f"the stream no longer held sequences {first}-{last}" for first, last in facts["lost"] if facts["after"]]
+            why += [f"the stream no longer held sequences {first}-{last}" for first, last in facts["lost"] if last > facts["began"]]
             why += [
                 f"sequence {one['sequence']} was dead: {one['reason']}"
                 for one in facts["dead"]
@@ -113,25 +114,32 @@ def hand_over(lake: Lake, date: dt.date, name: str | None = None) -> HandedOver:
     Refused says which runs there are and why none is taken; CaptureError names a file that is not what was written.
     """
     target = Landing(lake.root / "landing", lake.config).captured(date)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with (target.parent / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        told = _hand_over(lake, date, name, target)
+    return HandedOver(told, reconcile(lake, date))
+
+
+def _hand_over(lake: Lake, date: dt.date, name: str | None, target: Path) -> str:
     if target.exists():
         there = orjson.loads((target / FACTS).read_bytes())["run"]
         if name not in (None, there):
             raise Refused(f"{date} was handed over by run {there}; remove {target} to take {name}")
-        return HandedOver(f"{date} was handed over before, by run {there}", reconcile(lake, date))
+        return f"{date} was handed over before, by run {there}"
     run = _chosen(lake, date, name)
     if wrong := capture.verify(run.folder):
         raise CaptureError("; ".join(wrong))
     building = target.with_name(f".{target.name}.tmp")
     shutil.rmtree(building, ignore_errors=True)
-    building.mkdir(parents=True)
+    building.mkdir()
     try:
         counts = _build(run, building, lake, date)
         building.rename(target)
     finally:
         shutil.rmtree(building, ignore_errors=True)
     sync(target.parent)
-    told = ", ".join(f"{count:,} {channel}" for channel, count in counts.items())
-    return HandedOver(f"{date} is handed over by run {run.name}: {told}", reconcile(lake, date))
+    return f"{date} is handed over by run {run.name}: {', '.join(f'{count:,} {channel}' for channel, count in counts.items())}"
 
 
 def _chosen(lake: Lake, date: dt.date, name: str | None) -> Run:
@@ -200,7 +208,7 @@ def _compared(vendor: Intake, ours: Intake, table: Table, lateness: Lateness | N
         for part in records:
             counts[number] += len(part)
             if number and lateness is not None:
-                lateness.see(part[index].view("i8"))
+                lateness.see(part[index].view("i8"), np.full(len(part), True))
             yield part
 
     for _ in align(counted(0, vendor.records(table)), counted(1, ours.records(table)), seen):

@@ -123,6 +123,7 @@ class Writer:
         self.lines: dict[str, Line] = {}
         self.handed: dict[str, str] = {}  # what became of runs that are over
         self._handing: dict[str, asyncio.Task[None]] = {}
+        self._turn = asyncio.Lock()  # one after the other, in order
         self._said: str | None = None  # the run of which an engine has said everything
 
     async def run(self, until_done: bool = False) -> None:
@@ -158,15 +159,15 @@ class Writer:
     async def _follow(self, line: Line, reader: Reader, until_done: bool) -> None:
         """Take what comes, until the stream was made anew or everything is done."""
         consumers = 0
-        self._end(line)
+        await self._end(line)
         try:
             while not (until_done and self._done):
                 for sequence, message in await reader.read(READ_SECONDS):
                     await line.take(sequence, message)
                     self._listen(message)
-                if line.due or (isinstance(line.batch, Market) and line.batch.over):
+                    await self._end(line)
+                if line.due:
                     await line.write()
-                    self._end(line)
                 if reader.restarts != consumers:
                     consumers = reader.restarts
                     if await self._stream(line.stream.name) != line.stream:
@@ -190,17 +191,19 @@ class Writer:
             and market.batch.run in self.handed and self._said == market.batch.run
         )  # fmt: skip
 
-    def _end(self, line: Line) -> None:
-        """Begin to hand a run over that is over and on disk."""
+    async def _end(self, line: Line) -> None:
+        """Write a run that is over, and begin to hand it over."""
         batch = line.batch
         if isinstance(batch, Market) and batch.run is not None and batch.over and batch.run not in self._handing:
+            await line.write()
             self._handing[batch.run] = asyncio.create_task(self._hand_over(batch.run))
 
     async def _hand_over(self, run: str) -> None:
-        try:
-            self.handed[run] = (await asyncio.to_thread(hand_over, self.lake, date_of(run), run)).told
-        except (Refused, CaptureError, OSError) as error:
-            self.handed[run] = str(error)
+        async with self._turn:
+            try:
+                self.handed[run] = (await asyncio.to_thread(hand_over, self.lake, date_of(run), run)).told
+            except (Refused, CaptureError, OSError) as error:
+                self.handed[run] = str(error)
         log.warning("run %s: %s", run, self.handed[run])
 
     def state(self) -> dict[str, Any]:
