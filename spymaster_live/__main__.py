@@ -259,8 +259,9 @@ def docs(check: bool) -> None:
 @click.option("--from", "begin", metavar="HH:MM", help="New York time from which on it is paced.")
 @click.option("--port", default=4222, show_default=True, help="Of the NATS server.")
 @click.option("--until-done", is_flag=True, help="End when the date is over, and compare with Dagster's Silver if it is there.")
-def everything(date: dt.datetime | None, speed: float, begin: str | None, port: int, until_done: bool) -> None:
-    """A server of its own, streams, feed and engine in one go. Ctrl-C ends all of them."""
+@click.option("--capture", is_flag=True, help="With a writer: everything on the bus to disk.")
+def everything(date: dt.datetime | None, speed: float, begin: str | None, port: int, until_done: bool, capture: bool) -> None:
+    """A server of its own, streams, feed and engine (and a writer) in one go. Ctrl-C ends all of them."""
     from spymaster_live.together import together
 
     lake = _lake()
@@ -268,7 +269,7 @@ def everything(date: dt.datetime | None, speed: float, begin: str | None, port: 
         day = _date(lake, date)
     except (MissingInput, NotATradingDate) as error:
         raise click.ClickException(str(error)) from error
-    sys.exit(together(lake, day, speed, begin, port, until_done))
+    sys.exit(together(lake, day, speed, begin, port, until_done, capture))
 
 
 if __name__ == "__main__":

@@ -209,7 +209,7 @@ def test_a_run_that_is_no_whole_date_is_not_handed_over_and_says_why(five: tuple
     for name in ("2025-06-03.1", "2025-06-03.3"):
         assert "is not handed over" in state["handed_over"][name]
     assert "futures_mbp10 lacks records" in state["handed_over"]["2025-06-03.1"]
-    with pytest.raises(Refused, match="was handed over by run 2025-06-03.4"):
+    with pytest.raises(Refused, match=r"was handed over by run 2025-06-03\.4"):
         hand_over(Lake(root, CONFIG), DATE, "2025-06-03.1")
 
 

@@ -7,15 +7,19 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import dagster as dg
 import databento
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from click.testing import CliRunner
 from nats.aio.client import Client
 
 from spymaster_assets import dbn
+from spymaster_assets.assets.resources import resources
 from spymaster_assets.config import Config, load
+from spymaster_assets.definitions import build
 from spymaster_assets.ingest import Intake, ingest_date
 from spymaster_assets.lake import Lake, to_numpy
 from spymaster_assets.landing import Landing
@@ -23,6 +27,7 @@ from spymaster_assets.schema import TEXT
 from spymaster_assets.sessions import calendar
 from spymaster_assets.tables import BRONZE, FUTURES_MBP10, OPEN_INTEREST, OPTION_FLOW, SIGNALS, SILVER, SNAPS, TABLES
 from spymaster_live import bus, capture, messages
+from spymaster_live.__main__ import main
 from spymaster_live.batches import CLOCK_COLUMNS
 from spymaster_live.feed import NS, plan
 from spymaster_live.handover import Reconciled, Refused, hand_over
@@ -198,6 +203,23 @@ def test_bronze_and_silver_of_the_captured_date_are_those_of_the_vendors(handed:
     assert book.facts["lateness"] == {"records": 0, "watermarks": []}
 
 
+def test_the_landing_sensor_sees_a_date_that_was_handed_over_and_the_assets_make_it(live: Rig, tmp_path: Path) -> None:
+    shutil.copytree(live.lake / "landing" / "capture", tmp_path / "landing" / "capture")
+    definitions = build(tmp_path)
+    with dg.DagsterInstance.ephemeral() as instance:
+        repository = definitions.get_repository_def()
+        context = dg.build_sensor_context(instance=instance, repository_def=repository, resources=resources(tmp_path))
+        [request] = repository.get_sensor_def("landing_sensor").evaluate_tick(context).run_requests or []
+        assert request.partition_key == str(DATE)
+        job = definitions.resolve_job_def("bronze_job")
+        quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+        assert job.execute_in_process(quiet, instance, partition_key=str(DATE), raise_on_error=False).success
+    lake = Lake(tmp_path, Config())
+    for table in BRONZE:
+        manifest = lake.manifest(table, DATE)
+        assert manifest is not None and {file["origin"] for file in manifest.facts["files"]} == {"capture"}
+
+
 def test_a_damaged_segment_is_told_with_its_sequences_and_not_handed_over(live: Rig, run: Path, tmp_path: Path) -> None:
     shutil.copytree(live.lake / "capture", tmp_path / "capture")
     there = tmp_path / "capture" / str(DATE) / run.name
@@ -210,9 +232,18 @@ def test_a_damaged_segment_is_told_with_its_sequences_and_not_handed_over(live: 
     with pytest.raises(capture.CaptureError, match=path.name):
         hand_over(Lake(tmp_path, load()), DATE)
     assert not (tmp_path / "landing" / "capture" / str(DATE)).exists()
-    gone = capture.manifests(there, bus.MARKET)[1]
-    gone.unlink()
+    capture.manifests(there, bus.MARKET)[1].unlink()
     assert any("no manifest of MARKET sequences after" in wrong for wrong in capture.verify(there))
+    done = CliRunner().invoke(main, ["--data", str(tmp_path), "verify", str(DATE)], env={"SPYMASTER_DATA": ""})
+    assert done.exit_code == 1 and "files are not what was written" in done.output
+
+
+def test_the_commands_hand_over_and_verify(live: Rig, run: Path) -> None:
+    words = ["--data", str(live.lake)]
+    done = CliRunner().invoke(main, [*words, "hand-over", str(DATE)], env={"SPYMASTER_DATA": ""})
+    assert done.exit_code == 0 and "was handed over before" in done.output and "alone, 0 in ours alone" in done.output
+    done = CliRunner().invoke(main, [*words, "verify"], env={"SPYMASTER_DATA": ""})
+    assert done.exit_code == 0 and "1 runs: sound" in done.output
 
 
 def test_a_run_that_another_took_the_place_of_is_refused(live: Rig) -> None:
