@@ -170,13 +170,13 @@ def writer(url: str, until_done: bool) -> None:
 @click.option("--run", help="The run (default: the latest that is complete).")
 def hand_over_date(date: dt.datetime, run: str | None) -> None:
     """Make landing files of a captured DATE, and compare them with the vendor's."""
-    from spymaster_live.handover import hand_over, in_words
+    from spymaster_live.handover import hand_over, in_words, reconcile
 
     try:
-        done = hand_over(_lake(), date.date(), run)
+        click.echo(hand_over(_lake(), date.date(), run))
+        click.echo("".join(f"{line}\n" for line in in_words(reconcile(_lake(), date.date()))), nl=False)
     except (OSError, RuntimeError, ValueError) as error:
         raise click.ClickException(str(error)) from error
-    click.echo("\n".join([done.told, *in_words(done.reconciled)]))
 
 
 @main.command()

@@ -7,6 +7,7 @@ be read or does not belong to the run is dead here as it is for the engine: told
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -21,7 +22,7 @@ import pyarrow.parquet as pq
 from spymaster_assets import dbn
 from spymaster_assets.config import Config
 from spymaster_assets.lake import to_arrow
-from spymaster_assets.schema import TEXT
+from spymaster_assets.schema import TEXT, Table
 from spymaster_assets.sessions import NotATradingDate, Window, calendar
 from spymaster_live import messages
 from spymaster_live.capture import OPENING, RUN, Write, opening
@@ -197,7 +198,7 @@ class Levels(Batch):
         super().clear()
         self.run: str | None = None
         self._signals: list[tuple[int, int, str]] = []
-        self._rows: dict[str, list[tuple[int, np.ndarray]]] = {table.name: [] for table in ROWS}
+        self._rows: dict[str, list[pa.RecordBatch]] = {table.name: [] for table in ROWS}
 
     def begins(self, subject: str, headers: Mapping[str, str] | None) -> bool:
         """Whether a message is of another run than the batch."""
@@ -211,12 +212,15 @@ class Levels(Batch):
             raise BadMessage(f"version {headers.get('Version')}; this writer reads version {VERSION}")
         run = headers.get("Run", "")
         date_of(run)
-        if subject == messages.LEVELS_ROWS:
-            for name, rows in unpack(ROWS, headers.get("Rows", ""), data).items():
-                if len(rows):
-                    self._rows[name].append((sequence, rows))
-        else:
-            self._signals += [(sequence, _snap(line), line.decode()) for line in data.splitlines()]
+        try:
+            if subject == messages.LEVELS_ROWS:
+                for table in ROWS:
+                    if len(rows := unpack(ROWS, headers.get("Rows", ""), data)[table.name]):
+                        self._rows[table.name].append(_batch(table, sequence, rows))
+            else:
+                self._signals += [(sequence, _snap(line), line.decode()) for line in data.splitlines()]
+        except ValueError as error:
+            raise BadMessage(str(error)) from error
         self.run, self.filled = run, True
 
     def files(self) -> dict[str, Write]:
@@ -227,15 +231,12 @@ class Levels(Batch):
             found[f"signals/{name}"] = partial(_write_parquet, pa.Table.from_arrays(columns, schema=SIGNALS))
         for table in ROWS:
             if parts := self._rows[table.name]:
-                rows = np.concatenate([part for _, part in parts])
-                sequences = np.repeat([sequence for sequence, _ in parts], [len(part) for _, part in parts])
-                arrays = {c.name: to_arrow(c, np.ascontiguousarray(table.place(c, rows))) for c in table.columns if c.dtype != TEXT}
-                found[f"rows/{table.name}/{name}"] = partial(_write_parquet, pa.table({"sequence": sequences, **arrays}))
+                found[f"rows/{table.name}/{name}"] = partial(_write_parquet, pa.Table.from_batches(parts))
         return found
 
     def facts(self) -> dict[str, Any]:
         """What the manifest says."""
-        counts = {table.name: sum(len(part) for _, part in self._rows[table.name]) for table in ROWS}
+        counts = {table.name: sum(part.num_rows for part in self._rows[table.name]) for table in ROWS}
         return {"run": self.run, "signals": len(self._signals), "rows": counts, **self._told()}
 
 
@@ -260,11 +261,16 @@ def _window(session: Session, config: Config) -> Window:
 
 
 def _snap(line: bytes) -> int:
-    """The snap of a payload."""
-    try:
-        return int(line.split(b'"snap":', 1)[1].split(b",", 1)[0])
-    except (IndexError, ValueError) as error:
-        raise BadMessage("a payload names no snap") from error
+    """The snap of a payload. ValueError if it names none."""
+    if (found := re.search(rb'"snap":(\d{1,9})\b', line)) is None:
+        raise ValueError("a payload names no snap")
+    return int(found[1])
+
+
+def _batch(table: Table, sequence: int, rows: np.ndarray) -> pa.RecordBatch:
+    """Rows of a message with its sequence. ValueError for a code or category that is not declared."""
+    arrays = {c.name: to_arrow(c, np.ascontiguousarray(table.place(c, rows))) for c in table.columns if c.dtype != TEXT}
+    return pa.record_batch({"sequence": np.full(len(rows), sequence), **arrays})
 
 
 def write_records(

@@ -14,7 +14,7 @@ import datetime as dt
 import fcntl
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -53,14 +53,6 @@ class Reconciled:
     vendor_only: int
     capture_only: int
     late: int
-
-
-@dataclass(frozen=True)
-class HandedOver:
-    """What became of it, in a sentence, and what a comparison with the vendor's files found, by table."""
-
-    told: str
-    reconciled: dict[str, Reconciled] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -108,17 +100,17 @@ def captured(root: Path, date: dt.date) -> list[Run]:
     return sorted(found, key=lambda run: run.manifests[0]["first"] if run.manifests else 0)
 
 
-def hand_over(lake: Lake, date: dt.date, name: str | None = None) -> HandedOver:
+def hand_over(lake: Lake, date: dt.date, name: str | None = None) -> str:
     """Make landing files of the date's latest complete run, or of the one that is named, unless that was done before.
 
-    Refused says which runs there are and why none is taken; CaptureError names a file that is not what was written.
+    What became of it, in a sentence. Refused says which runs there are and why none is taken; CaptureError names a file that is not
+    what was written.
     """
     target = Landing(lake.root / "landing", lake.config).captured(date)
     target.parent.mkdir(parents=True, exist_ok=True)
     with (target.parent / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        told = _hand_over(lake, date, name, target)
-    return HandedOver(told, reconcile(lake, date))
+        return _hand_over(lake, date, name, target)
 
 
 def _hand_over(lake: Lake, date: dt.date, name: str | None, target: Path) -> str:

@@ -14,6 +14,7 @@ from spymaster_live.messages import BadMessage
 
 Mappings = Mapping[str, Sequence[Interval]]  # symbol -> its numbers, each for one UTC day
 MOST_BYTES = 256 << 20  # of a date's symbology, unpacked
+MOST_LETTERS = 70  # of a symbol in a DBN file
 
 
 def packed(symbology: Mapping[str, Mappings]) -> bytes:
@@ -31,6 +32,10 @@ def unpacked(data: bytes) -> dict[str, dict[str, list[Interval]]]:
         return {}
     try:
         plain = orjson.loads(zstandard.ZstdDecompressor().decompress(data, max_output_size=MOST_BYTES))
+        if odd := [
+            symbol for mappings in plain.values() for symbol in mappings if not symbol.isascii() or len(symbol) > MOST_LETTERS
+        ]:
+            raise ValueError(f"{odd[0]!r} is no symbol")
         return {
             channel: {
                 symbol: [Interval(day := dt.date.fromisoformat(told), day + DAY, int(number)) for told, number in numbers]

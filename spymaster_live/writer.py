@@ -38,19 +38,29 @@ class Line:
     def __init__(self, root: Path, stream: Stream, batch: Market | Levels) -> None:
         self.root, self.stream, self.batch = root, stream, batch
         self.trouble: str | None = None
-        self.since = 0.0  # when the batch's first message that is kept was read, of the monotonic clock
         self.batches = self.dead = self.lost = 0
-        self._after: dict[Path, int] = {}  # last sequence of a run's latest batch
+        self._since = 0.0  # when the batch's first message that is kept was read, of the monotonic clock
+        self._age = 0.0  # seconds that the message read last had been in the stream
+        self._runs: dict[str, tuple[Path, int]] = {}  # where each run is captured, and the last sequence of its latest batch
 
     @property
     def waiting(self) -> float:
-        """Seconds for which the oldest message has not been on disk."""
-        return time.monotonic() - self.since if self.batch.filled and self.batch.run else 0.0
+        """Seconds for which the batch's oldest message has been in memory."""
+        return time.monotonic() - self._since if self.batch.filled and self.batch.run else 0.0
+
+    @property
+    def behind(self) -> float:
+        """Seconds that the disk is behind the stream."""
+        return self._age + self.waiting
 
     @property
     def due(self) -> bool:
         live = self.batch.config.live
         return self.waiting >= live.capture_seconds or (self.waiting > 0 and self.batch.size >= live.capture_bytes)
+
+    def caught_up(self) -> None:
+        """There is nothing more in the stream now."""
+        self._age = 0.0
 
     async def take(self, sequence: int, message: Msg) -> None:
         """The next message; the batch is written before it where it begins another run, behind it where it is due."""
@@ -59,7 +69,8 @@ class Line:
         filled = self.batch.filled
         self.batch.take(sequence, message.subject, message.headers, message.data)
         if not filled:
-            self.since = time.monotonic()
+            self._since = time.monotonic()
+        self._age = max(0.0, time.time() - message.metadata.timestamp.timestamp())
         if self.due:
             await self.write()
 
@@ -85,12 +96,16 @@ class Line:
         return True
 
     def _publish(self, run: str) -> None:
-        folder = capture.folder_of(self.root, run, self.stream)
-        if folder not in self._after:
-            self._after[folder] = max((capture.span(path)[1] for path in capture.manifests(folder, self.stream.name)), default=0)
-        facts = {"after": self._after[folder], **self.batch.facts()}
-        capture.publish(folder, self.stream, (self.batch.first, self.batch.last), self.batch.files(), facts)
-        self._after[folder] = self.batch.last
+        if run not in self._runs:
+            folder = capture.folder_of(self.root, run, self.stream)
+            self._runs[run] = (
+                folder,
+                max((capture.span(path)[1] for path in capture.manifests(folder, self.stream.name)), default=0),
+            )
+        folder, after = self._runs[run]
+        first, last = self.batch.first, self.batch.last
+        capture.publish(folder, self.stream, (first, last), self.batch.files(), {"after": after, **self.batch.facts()})
+        self._runs[run] = folder, last
 
     def _tell(self, batch: Batch) -> None:
         self.batches += 1
@@ -162,15 +177,19 @@ class Writer:
         await self._end(line)
         try:
             while not (until_done and self._done):
-                for sequence, message in await reader.read(READ_SECONDS):
+                found = await reader.read(READ_SECONDS)
+                for sequence, message in found:
                     await line.take(sequence, message)
                     self._listen(message)
                     await self._end(line)
+                if not found:
+                    line.caught_up()
                 if line.due:
                     await line.write()
                 if reader.restarts != consumers:
                     consumers = reader.restarts
                     if await self._stream(line.stream.name) != line.stream:
+                        await line.write()
                         return
         finally:
             line.attempt()
@@ -201,7 +220,7 @@ class Writer:
     async def _hand_over(self, run: str) -> None:
         async with self._turn:
             try:
-                self.handed[run] = (await asyncio.to_thread(hand_over, self.lake, date_of(run), run)).told
+                self.handed[run] = await asyncio.to_thread(hand_over, self.lake, date_of(run), run)
             except (Refused, CaptureError, OSError) as error:
                 self.handed[run] = str(error)
         log.warning("run %s: %s", run, self.handed[run])
@@ -211,7 +230,7 @@ class Writer:
         late = self.lake.config.live.capture_behind_seconds
         why = [line.trouble for line in self.lines.values() if line.trouble]
         why += [
-            f"{name}: {line.waiting:.0f} s behind" for name, line in self.lines.items() if not line.trouble and line.waiting > late
+            f"{name}: {line.behind:.0f} s behind" for name, line in self.lines.items() if not line.trouble and line.behind > late
         ]
         return {
             "ok": bool(self.lines) and not why,
@@ -219,7 +238,7 @@ class Writer:
             "streams": {
                 name: {
                     "run": line.batch.run, "sequence": line.batch.last, "on_disk": line.batch.first - 1,
-                    "seconds_behind": round(line.waiting, 1), "batches": line.batches, "dead": line.dead, "lost": line.lost,
+                    "seconds_behind": round(line.behind, 1), "batches": line.batches, "dead": line.dead, "lost": line.lost,
                 }
                 for name, line in self.lines.items()
             },

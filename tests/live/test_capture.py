@@ -219,11 +219,11 @@ def test_of_several_runs_one_is_handed_over_once(five: tuple[Path, dict[str, Any
     assert "was handed over by run 2025-06-03.4" in state["handed_over"]["2025-06-03.5"]
     folder = Landing(root / "landing", CONFIG).captured(DATE)
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
-    assert "was handed over before, by run 2025-06-03.4" in hand_over(Lake(root, CONFIG), DATE).told
+    assert "was handed over before, by run 2025-06-03.4" in hand_over(Lake(root, CONFIG), DATE)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
     assert {path.name for path in folder.parent.iterdir()} == {str(DATE), ".lock"}
     shutil.rmtree(folder)
-    assert "is handed over by run 2025-06-03.5" in hand_over(Lake(root, CONFIG), DATE).told
+    assert "is handed over by run 2025-06-03.5" in hand_over(Lake(root, CONFIG), DATE)
     assert {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "run.json"} == {
         name: content for name, content in before.items() if name not in ("run.json", "clock.parquet")
     } | {"clock.parquet": (folder / "clock.parquet").read_bytes()}

@@ -30,7 +30,7 @@ from spymaster_live import bus, capture, messages
 from spymaster_live.__main__ import main
 from spymaster_live.batches import CLOCK_COLUMNS
 from spymaster_live.feed import NS, plan
-from spymaster_live.handover import Reconciled, Refused, hand_over
+from spymaster_live.handover import Reconciled, Refused, hand_over, reconcile
 from spymaster_live.messages import CHANNELS, ROWS, Message
 from spymaster_live.parity import differences
 from tests.live.rig import Rig, make_silver, publish, rig, short, small_lake
@@ -167,10 +167,9 @@ def test_what_was_killed_left_nothing_behind(live: Rig, run: Path) -> None:
 def test_beside_the_vendors_files_the_captured_ones_are_reconciled_and_serve_nothing(live: Rig, lake: Path) -> None:
     """The writer has handed the date over itself; again it says so, and that both hold the same records."""
     own = lake_at(live.lake)
-    done = hand_over(own, DATE)
-    assert done.told == f"{DATE} was handed over before, by run {live.run()}"
+    assert hand_over(own, DATE) == f"{DATE} was handed over before, by run {live.run()}"
     rows = {table.name: vendors.rows for table in BRONZE if (vendors := lake_at(lake).manifest(table, DATE))}
-    assert done.reconciled == {name: Reconciled(count, 0, 0, 0) for name, count in rows.items()}
+    assert reconcile(own, DATE) == {name: Reconciled(count, 0, 0, 0) for name, count in rows.items()}
     landing = Landing(own.root / "landing", Config())
     assert {file.origin for file in landing.scan() if not file.problem} == {"vendor", "capture"}
     intake = Intake(DATE, Lake(own.root, Config()), landing)
