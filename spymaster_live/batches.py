@@ -214,9 +214,10 @@ class Levels(Batch):
         date_of(run)
         try:
             if subject == messages.LEVELS_ROWS:
-                for table in ROWS:
-                    if len(rows := unpack(ROWS, headers.get("Rows", ""), data)[table.name]):
-                        self._rows[table.name].append(_batch(table, sequence, rows))
+                rows = unpack(ROWS, headers.get("Rows", ""), data)
+                made = {table.name: _batch(table, sequence, rows[table.name]) for table in ROWS if len(rows[table.name])}
+                for name, part in made.items():
+                    self._rows[name].append(part)
             else:
                 self._signals += [(sequence, _snap(line), line.decode()) for line in data.splitlines()]
         except ValueError as error:

@@ -32,9 +32,8 @@ def unpacked(data: bytes) -> dict[str, dict[str, list[Interval]]]:
         return {}
     try:
         plain = orjson.loads(zstandard.ZstdDecompressor().decompress(data, max_output_size=MOST_BYTES))
-        if odd := [
-            symbol for mappings in plain.values() for symbol in mappings if not symbol.isascii() or len(symbol) > MOST_LETTERS
-        ]:
+        symbols = [symbol for mappings in plain.values() for symbol in mappings]
+        if odd := [symbol for symbol in symbols if not symbol.isascii() or len(symbol) > MOST_LETTERS]:
             raise ValueError(f"{odd[0]!r} is no symbol")
         return {
             channel: {

@@ -98,10 +98,8 @@ class Line:
     def _publish(self, run: str) -> None:
         if run not in self._runs:
             folder = capture.folder_of(self.root, run, self.stream)
-            self._runs[run] = (
-                folder,
-                max((capture.span(path)[1] for path in capture.manifests(folder, self.stream.name)), default=0),
-            )
+            latest = capture.manifests(folder, self.stream.name)[-1:]
+            self._runs[run] = folder, capture.span(latest[0])[1] if latest else 0
         folder, after = self._runs[run]
         first, last = self.batch.first, self.batch.last
         capture.publish(folder, self.stream, (first, last), self.batch.files(), {"after": after, **self.batch.facts()})
@@ -229,9 +227,8 @@ class Writer:
         """How things stand: `ok`, and `why` not."""
         late = self.lake.config.live.capture_behind_seconds
         why = [line.trouble for line in self.lines.values() if line.trouble]
-        why += [
-            f"{name}: {line.behind:.0f} s behind" for name, line in self.lines.items() if not line.trouble and line.behind > late
-        ]
+        slow = {name: line.behind for name, line in self.lines.items() if not line.trouble and line.behind > late}
+        why += [f"{name}: {seconds:.0f} s behind" for name, seconds in slow.items()]
         return {
             "ok": bool(self.lines) and not why,
             "why": "; ".join(why) or (None if self.lines else "waiting for the streams"),

@@ -19,6 +19,7 @@ from spymaster_assets.config import Config
 from spymaster_assets.lake import Lake
 from spymaster_assets.landing import Landing
 from spymaster_assets.sessions import calendar
+from spymaster_assets.tables import LEVELS, SIGNALS
 from spymaster_live import bus, capture, messages
 from spymaster_live.capture import Stream
 from spymaster_live.feed import moment, plan
@@ -126,6 +127,60 @@ def test_killed_before_any_step_nothing_is_lost_or_doubled(stream: Stream, lake:
         assert {name for name in there if not name.startswith(stream.name.lower())} == named, points
         shutil.rmtree(root)
     assert points > 15
+
+
+# What cannot be stored
+
+
+def dead(stream: Stream, root: Path, *items: Message) -> list[str]:
+    """Why messages are dead, of a batch that was written."""
+    line = resumed(root, stream, CONFIG)
+    for message in items:
+        line.batch.take(line.batch.last + 1, message.subject, message.headers, message.data)
+    assert line.attempt()
+    [folder] = capture.runs(root)
+    return [one["reason"] for facts in capture.batches(folder, stream.name) for one in facts["dead"]]
+
+
+def test_levels_that_cannot_be_stored_are_dead_and_the_rest_is_stored(tmp_path: Path) -> None:
+    good, rows, _ = spoken(1)
+    odd = np.zeros(1, SIGNALS.dtype)
+    odd["trigger"] = 99
+    counts, data = pack(
+        ROWS, {table.name: odd if table is SIGNALS else np.zeros(int(table is LEVELS), table.dtype) for table in ROWS}
+    )
+    why = dead(
+        STREAMS[1],
+        tmp_path,
+        Message(rows.subject, {**rows.headers, "Rows": counts}, data),
+        Message(rows.subject, {**rows.headers, "Rows": "silver/levels=1"}, data),
+        Message(good.subject, good.headers, b'{"snap":1}\n{"shape":1}'),
+        Message(good.subject, good.headers, b'{"snap":1,"note":"\xff"}'),
+        Message(good.subject, {**good.headers, "Run": "../../elsewhere.1"}, good.data),
+        Message(good.subject, {**good.headers, "Version": "9"}, good.data),
+        good,
+    )
+    words = ("column trigger", "header Rows", "names no snap", "can't decode", "expected a date", "version 9")
+    assert len(why) == len(words) and all(word in reason for word, reason in zip(words, why, strict=True))
+    [folder] = capture.runs(tmp_path)
+    assert b"'snap': 0" in held(folder)["signals"] and held(folder)["rows/levels"] == b"[]"
+
+
+def test_a_session_that_tells_no_symbols_or_no_date_begins_no_run(lake: Path, tmp_path: Path) -> None:
+    items = said(lake, "2025-06-03.1")[:3]
+    facts, data = items[0].headers, items[0].data
+    wrong = data[:-5] + b"wrong"
+    why = dead(
+        STREAMS[0],
+        tmp_path,
+        Message(items[0].subject, {**facts, "Hash": messages.digest(wrong)}, wrong),
+        Message(items[0].subject, {**facts, "Run": "2025-06-07.1", "Date": "2025-06-07"}, data),
+        Message(items[0].subject, {**facts, "Run": "x/../y.1"}, data),
+        items[1],
+        *items,
+    )
+    words = ("symbology cannot be read", "2025-06-07 is a weekend", "expected a date", "no session has begun")
+    assert len(why) == len(words) and all(word in reason for word, reason in zip(words, why, strict=True))
 
 
 # With a server
