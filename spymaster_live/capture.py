@@ -149,7 +149,7 @@ def publish(folder: Path, stream: Stream, sequences: tuple[int, int], files: Map
     written: dict[str, dict[str, Any]] = {}
     for name, write in files.items():
         path = folder / name
-        _make(path.parent)
+        make(path.parent)
         temporary = path.with_name(f".{path.name}.tmp")
         try:
             write(temporary)
@@ -163,7 +163,7 @@ def publish(folder: Path, stream: Stream, sequences: tuple[int, int], files: Map
         sync(parent)
     first, last = sequences
     manifest = folder / stream.name.lower() / f"{first}-{last}.json"
-    _make(manifest.parent)
+    make(manifest.parent)
     told = {"stream": stream.name, "created": stream.created, "bus": stream.bus, "first": first, "last": last, **facts}
     try:
         write_atomic(manifest, orjson.dumps({**told, "files": written}, option=orjson.OPT_INDENT_2))
@@ -173,10 +173,10 @@ def publish(folder: Path, stream: Stream, sequences: tuple[int, int], files: Map
         raise
 
 
-def _make(folder: Path) -> None:
+def make(folder: Path) -> None:
     """Make a folder and those above it, and have their names on the disk."""
     if not folder.is_dir():
-        _make(folder.parent)
+        make(folder.parent)
         folder.mkdir(exist_ok=True)
         sync(folder.parent)
 

@@ -66,6 +66,10 @@ class Run:
     def name(self) -> str:
         return self.folder.name
 
+    def began(self) -> tuple[str, int]:
+        """Which bus it came from, by the time when that was made, and its first sequence there."""
+        return (self.manifests[0]["bus"], self.manifests[0]["first"]) if self.manifests else ("", 0)
+
     def segments(self, channel: str) -> list[tuple[Path, dict[str, Any]]]:
         """The segments of a channel in order of their records."""
         found = [(self.folder / name, its) for facts in self.manifests for name, its in facts["segments"].items()]
@@ -97,7 +101,7 @@ class Run:
 def captured(root: Path, date: dt.date) -> list[Run]:
     """The runs of a date, in the order in which they began. CaptureError if a manifest cannot be read."""
     found = [Run(folder, tuple(capture.batches(folder, MARKET))) for folder in capture.runs(root, str(date))]
-    return sorted(found, key=lambda run: run.manifests[0]["first"] if run.manifests else 0)
+    return sorted(found, key=Run.began)
 
 
 def hand_over(lake: Lake, date: dt.date, name: str | None = None) -> str:
@@ -107,7 +111,7 @@ def hand_over(lake: Lake, date: dt.date, name: str | None = None) -> str:
     what was written.
     """
     target = Landing(lake.root / "landing", lake.config).captured(date)
-    target.parent.mkdir(parents=True, exist_ok=True)
+    capture.make(target.parent)
     with (target.parent / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         return _hand_over(lake, date, name, target)

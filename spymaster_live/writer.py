@@ -96,14 +96,22 @@ class Line:
         return True
 
     def _publish(self, run: str) -> None:
+        folder, after = self._place(run)
+        first, last = self.batch.first, self.batch.last
+        capture.publish(folder, self.stream, (first, last), self.batch.files(), {"after": after, **self.batch.facts()})
+        self._runs[run] = folder, last
+
+    def _place(self, run: str) -> tuple[Path, int]:
+        """Where a run is captured, and the last sequence of its latest batch; looked up once."""
         if run not in self._runs:
             folder = capture.folder_of(self.root, run, self.stream)
             latest = capture.manifests(folder, self.stream.name)[-1:]
             self._runs[run] = folder, capture.span(latest[0])[1] if latest else 0
-        folder, after = self._runs[run]
-        first, last = self.batch.first, self.batch.last
-        capture.publish(folder, self.stream, (first, last), self.batch.files(), {"after": after, **self.batch.facts()})
-        self._runs[run] = folder, last
+        return self._runs[run]
+
+    def folder(self, run: str) -> Path:
+        """Where a run is captured."""
+        return self._place(run)[0]
 
     def _tell(self, batch: Batch) -> None:
         self.batches += 1
@@ -213,12 +221,12 @@ class Writer:
         batch = line.batch
         if isinstance(batch, Market) and batch.run is not None and batch.over and batch.run not in self._handing:
             await line.write()
-            self._handing[batch.run] = asyncio.create_task(self._hand_over(batch.run))
+            self._handing[batch.run] = asyncio.create_task(self._hand_over(batch.run, line.folder(batch.run).name))
 
-    async def _hand_over(self, run: str) -> None:
+    async def _hand_over(self, run: str, folder: str) -> None:
         async with self._turn:
             try:
-                self.handed[run] = await asyncio.to_thread(hand_over, self.lake, date_of(run), run)
+                self.handed[run] = await asyncio.to_thread(hand_over, self.lake, date_of(run), folder)
             except (Refused, CaptureError, OSError) as error:
                 self.handed[run] = str(error)
         log.warning("run %s: %s", run, self.handed[run])

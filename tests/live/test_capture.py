@@ -339,17 +339,15 @@ def test_streams_that_were_made_anew_are_captured_from_their_beginning(live: Rig
 
         return work()
 
-    def captures(writer: Writer) -> bool:
-        return len(capture.runs(tmp_path / "capture")) == 7
-
     write(live, tmp_path, handed("2025-06-03.5"))
+    shutil.rmtree(tmp_path / "landing")
     live.ask(anew)
     items = said(lake, "2025-06-03.1")
-    publish(live, items[:40])
-    publish(live, [Message(one.subject, dict(one.headers), one.data) for one in said(lake, "2025-06-03.6")[:40]])
-    write(live, tmp_path, captures)
+    publish(live, items)
+    state = write(live, tmp_path, handed("2025-06-03.1"))
     [again] = [folder for folder in capture.runs(tmp_path / "capture") if "~" in folder.name]
     assert again.name == "2025-06-03.1~1"
+    assert "is handed over by run 2025-06-03.1~1" in state["handed_over"]["2025-06-03.1"]
     whole = held(again)
-    go(tmp_path / "twin", STREAMS[0], items[:40])
+    go(tmp_path / "twin", STREAMS[0], items, every=500)
     assert whole == held(tmp_path / "twin" / str(DATE) / "2025-06-03.1")
