@@ -310,7 +310,7 @@ class Models(Group):
 
 
 class Live(Group):
-    """The bus, the feed and the engine."""
+    """The bus, the feed, the engine and the writer."""
 
     frame_ms: float = Field(20.0, gt=0)  # event time in a frame at real time; a replay's frames hold this times its speed
     frame_seconds: float = Field(60.0, gt=0)  # event time in a frame of a replay as fast as possible
@@ -322,6 +322,10 @@ class Live(Group):
     dead_bytes: int = Field(1 << 30, gt=0)
     kept_days: float = Field(3.0, gt=0)  # in every stream
     status_seconds: float = Field(1.0, gt=0)  # wall clock between two messages of levels.status
+    capture_seconds: float = Field(3.0, gt=0)  # wall clock that a message waits in the writer at most before its batch is written
+    capture_behind_seconds: float = Field(5.0, gt=0)  # age of what is not on disk from which on the writer is unwell
+    capture_bytes: int = Field(64 << 20, ge=1 << 16)  # data of a batch that is written at once
+    capture_zstd: int = Field(1, ge=1, le=22)  # level of segments and of what is handed over
 
 
 class Config(Group):

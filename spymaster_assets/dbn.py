@@ -420,8 +420,8 @@ class Writer:
 
     def close(self) -> None:
         if not self._file.closed:
-            self._zstd.flush(zstandard.FLUSH_FRAME)
-            self._file.close()
+            with self._file:  # closed even where the rest cannot be written
+                self._zstd.flush(zstandard.FLUSH_FRAME)
 
     def __enter__(self) -> Writer:
         return self

@@ -11,7 +11,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -27,16 +27,15 @@ from spymaster_assets.compute.transpose import Columns, field_places
 from spymaster_assets.config import Config
 from spymaster_assets.contract import Contract, choose
 from spymaster_assets.lake import Fingerprint, Lake, LakeError, Manifest, PartitionWriter, code_digest
-from spymaster_assets.landing import Landing, LandingFile, Source, Supply, supply
+from spymaster_assets.landing import Landing, LandingFile, Source, Supply, file_hash, supply
+from spymaster_assets.lateness import CLOCK, Lateness
 from spymaster_assets.schema import Table
-from spymaster_assets.sessions import Session, Window, calendar
+from spymaster_assets.sessions import DAY, Session, Window, calendar, utc_day
 from spymaster_assets.symbology import DAY_NS, Kind, Symbology
 from spymaster_assets.tables import BRONZE, DEFINITIONS, FUTURES_MBP10, FUTURES_TRADES, OPTION_QUOTES
 
-CODE: Final = tuple(
-    f"spymaster_assets.{module}"
-    for module in ("arrival", "contract", "dbn", "ingest", "lake", "landing", "sessions", "symbology", "compute.transpose")
-)
+_CODE: Final = "arrival contract dbn ingest lake landing lateness sessions symbology compute.transpose"
+CODE: Final = tuple(f"spymaster_assets.{module}" for module in _CODE.split())
 CONFIG_GROUPS: Final = ("instrument", "sessions", "landing", "bronze")
 NO_DATE: Final = "no trading date"
 Progress = Callable[[str, int, int], None]
@@ -135,7 +134,7 @@ class Intake:
         sources = self.supply(FUTURES_MBP10).sources
         if not sources:
             raise MissingInput(self._nothing(FUTURES_MBP10))
-        days = [source.start // DAY_NS + i for source in sources for i in range((source.end - source.start) // DAY_NS)]
+        days = [day for source in sources for day in _days(source)]
         paths = [self.landing.path(source.file) for source in sources]
         named = {entry for path in paths for day in days for entry in self.symbology.named(path, day)}
         return choose(self.date, self.lake, {symbol for symbol, kind in named if kind == "outright"}, self.config)
@@ -149,7 +148,25 @@ class Intake:
         return Fingerprint(dict(sorted(used.items())), self.config.digest(*CONFIG_GROUPS), code_digest(*CODE), schema)
 
     def _digests(self, table: Table) -> dict[str, str]:
-        return {source.file.path: source.file.digest for source in self.supply(table).sources}
+        sources = self.supply(table).sources
+        clocks = [clock for source in sources if (clock := self._clock_of(source)) is not None]
+        used = {source.file.path: source.file.digest for source in sources}
+        return used | {clock.relative_to(self.landing.root).as_posix(): file_hash(clock) for clock in clocks}
+
+    def _clock_of(self, source: Source) -> Path | None:
+        """The clock beside a captured file; None where there is none."""
+        clock = self.landing.path(source.file).with_name(CLOCK)
+        return clock if source.file.origin == "capture" and clock.exists() else None
+
+    def mappings(self, table: Table) -> dict[str, list[dbn.Interval]]:
+        """Which numbers each symbol has on the UTC days of the date, as the table's files tell."""
+        found: dict[str, dict[dbn.Interval, None]] = {}
+        for source in self.supply(table).sources:
+            for number in _days(source):
+                day = utc_day(number * DAY_NS)
+                for instrument, symbol in self.symbology.told(self.landing.path(source.file), number).items():
+                    found.setdefault(symbol, {})[dbn.Interval(day, day + DAY, instrument)] = None
+        return {symbol: list(intervals) for symbol, intervals in sorted(found.items())}
 
     def stale(self, table: Table) -> list[str]:
         """Why the published partition is not what landing would give now; empty if it is."""
@@ -207,24 +224,29 @@ class Intake:
 
     def records(self, table: Table) -> Iterator[np.ndarray]:
         """The table's records of the date as they came, in the order of Bronze. Views of buffers that are reused."""
-        return self._run(table, self.supply(table), self._accounts(self.supply(table)), Overlap())
+        found = self.supply(table)
+        return self._run(table, found, self._accounts(found), [None] * len(found.sources), Overlap())
 
     @staticmethod
     def _accounts(found: Supply) -> list[Account]:
         return [Account(source.file.path, source.file.digest, source.file.origin) for source in found.sources]
 
-    def _run(self, table: Table, found: Supply, accounts: list[Account], overlap: Overlap) -> Iterator[np.ndarray]:
+    def _run(
+        self, table: Table, found: Supply, accounts: list[Account], clocks: Sequence[Lateness | None], overlap: Overlap
+    ) -> Iterator[np.ndarray]:
         """The records of all sources, as one run."""
         runs = [
-            (max(s.start, s.file.start), min(s.end, s.file.end), self._records(table, found.schema or "", s, account))
-            for s, account in zip(found.sources, accounts, strict=True)
+            (max(s.start, s.file.start), min(s.end, s.file.end), self._records(table, found.schema or "", s, account, clock))
+            for s, account, clock in zip(found.sources, accounts, clocks, strict=True)
         ]
         return in_order(runs, overlap)
 
     def _fill(self, table: Table, found: Supply, writer: PartitionWriter) -> dict[str, Any]:
         """Write all rows; the facts of the manifest."""
         accounts, overlap = self._accounts(found), Overlap()
-        run = self._run(table, found, accounts, overlap)
+        paths = [self._clock_of(source) for source in found.sources]
+        clocks = [None if path is None else Lateness(path, table.name) for path in paths]
+        run = self._run(table, found, accounts, clocks, overlap)
         facts: dict[str, Any] = {"schema": found.schema, "coverage": found.coverage}
         if table is FUTURES_MBP10:
             self._write_wide(writer, run)
@@ -236,9 +258,11 @@ class Intake:
                 facts["volumes"] = dict(sorted(volumes.items()))
         facts["files"] = [account.facts() for account in accounts]
         facts["overlap"] = {"in_both_files": overlap.same, "in_one_file": overlap.single}
+        if any(clocks) and not (overlap.same or overlap.single):  # else a row's number tells no record of the clock's
+            facts["lateness"] = _joined(clocks, accounts)
         return facts
 
-    def _records(self, table: Table, schema: str, source: Source, account: Account) -> Iterator[np.ndarray]:
+    def _records(self, table: Table, schema: str, source: Source, account: Account, clock: Lateness | None) -> Iterator[np.ndarray]:
         """The records of one file that belong to the table and date; everything read is accounted for."""
         path, index = self.landing.path(source.file), dbn.SCHEMAS[schema].index
         for chunk in dbn.read(path, schema, on_bytes=self._bar(table, source)):
@@ -253,6 +277,8 @@ class Intake:
                 received = records["ts_recv"].view("i8")
                 clipped = (received >= source.start) & (received < source.end)
                 inside = clipped if inside is None else inside & clipped
+            if clock is not None:
+                clock.see(chunk[index].view("i8"), _kept(len(chunk), wanted, inside))
             if inside is not None:
                 account.outside += self._clock.count(times[~inside])
                 records = dbn.pick(records, inside)
@@ -390,6 +416,27 @@ class Intake:
         found = ", ".join(f"{name}: {n:,}" for name, n in seen.most_common(5)) or "no records"
         contract = facts["contract"]
         return f"{self.date}: expected MBP-10 of {contract['symbol']} (by {contract['basis']}), found {found}"
+
+
+def _kept(count: int, wanted: np.ndarray | None, inside: np.ndarray | None) -> np.ndarray:
+    """Which of `count` records stay: those wanted and, of them, those inside; None: all."""
+    kept = np.full(count, True) if wanted is None else wanted.copy()
+    if inside is not None:
+        kept[kept] = inside
+    return kept
+
+
+def _joined(clocks: Sequence[Lateness | None], accounts: Sequence[Account]) -> dict[str, Any]:
+    """What the clocks of sources that follow one another say, in rows of the table."""
+    before = np.cumsum([0, *(account.kept for account in accounts)]).tolist()
+    told = [(first, clock) for first, clock in zip(before[:-1], clocks, strict=True) if clock is not None]
+    marks = [[first + row, watermark] for first, clock in told for row, watermark in clock.marks]
+    return {"records": sum(clock.late for _, clock in told), "watermarks": marks}
+
+
+def _days(source: Source) -> range:
+    """The UTC days that a source serves, as day numbers."""
+    return range(source.start // DAY_NS, source.end // DAY_NS)
 
 
 def _signed(columns: dict[str, np.ndarray]) -> dict[str, np.ndarray | pa.Array]:

@@ -253,9 +253,9 @@ class PartitionWriter:
             self._flush(self._waiting)
         self._parquet.close()
         name = f"{self._fingerprint.key}.parquet"
-        _sync(self._temporary)
+        sync(self._temporary)
         self._temporary.replace(self._folder / name)
-        _sync(self._folder)
+        sync(self._folder)
         manifest = Manifest(
             table=f"{self._table.stage}/{self._table.name}",
             date=self._date.isoformat(),
@@ -276,7 +276,8 @@ class PartitionWriter:
         self._temporary.unlink(missing_ok=True)
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Have a file's bytes, or a folder's names, on the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -295,7 +296,7 @@ def write_atomic(path: Path, content: bytes) -> None:
     for left in path.parent.glob(f".{path.name}.*.tmp"):
         if not alive(int(left.name.split(".")[-2])):
             left.unlink(missing_ok=True)
-    _sync(path.parent)
+    sync(path.parent)
 
 
 def alive(process: int) -> bool:

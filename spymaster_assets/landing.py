@@ -114,7 +114,7 @@ def _describe(path: Path, relative: str, config: Config) -> LandingFile:
     origin: Origin = "capture" if relative.split("/")[0] == config.landing.capture_folder else "vendor"
     size, digest = path.stat().st_size, ""
     try:
-        digest = _digest(path)
+        digest = file_hash(path)
         header = dbn.read_header(path)
     except (dbn.DbnError, OSError) as error:
         return LandingFile(relative, digest, size, origin, problem=str(error))
@@ -147,6 +147,10 @@ class Landing:
 
     def path(self, file: LandingFile) -> Path:
         return self.root / file.path
+
+    def captured(self, date: dt.date) -> Path:
+        """Where our own capture of a trading date lies."""
+        return self.root / self.config.landing.capture_folder / date.isoformat()
 
     def scan(self) -> list[LandingFile]:
         """Every DBN file, by path; a copy of an earlier one carries that as its problem."""
@@ -189,7 +193,7 @@ class Landing:
         return loaded if isinstance(loaded, dict) and all(isinstance(entry, dict) for entry in loaded.values()) else {}
 
 
-def _digest(path: Path) -> str:
+def file_hash(path: Path) -> str:
     """Hash of a file's bytes."""
     digest = xxhash.xxh3_128()
     with path.open("rb") as file:
@@ -259,12 +263,12 @@ def receive(
         return Receipt(False, str(error))
     target = root / ("-".join(file.products) if file.schema != "definition" else file.products[0]) / path.name
     if target.exists():
-        same = _digest(target) == file.digest
+        same = file_hash(target) == file.digest
         return Receipt(same, "already in landing" if same else f"{target} exists with other content; rename one of them")
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{path.name}.tmp")
     shutil.copyfile(path, temporary)
-    if _digest(temporary) != file.digest:
+    if file_hash(temporary) != file.digest:
         temporary.unlink()
         return Receipt(False, "it changed while it was copied; try again when it is complete")
     temporary.replace(target)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import datetime as dt
+import hashlib
 import importlib.util
 import json
 from collections.abc import Callable, Mapping
@@ -22,13 +23,14 @@ import pyarrow as pa
 from spymaster_assets.compute.stream import NO_PRIORS, Day
 from spymaster_assets.compute.summary import priors
 from spymaster_assets.lake import Fingerprint, Lake, LakeError, Manifest, code_digest
+from spymaster_assets.lateness import Marks
 from spymaster_assets.progress import Progress
 from spymaster_assets.schema import Table
 from spymaster_assets.sessions import calendar
 from spymaster_assets.states import LEVEL_KINDS
 from spymaster_assets.tables import DAY_SUMMARY, FUTURES_MBP10, PRIORS, TOUCHES
 
-_GLUE: Final = ("spymaster_assets.maker", "spymaster_assets.expiring", "spymaster_assets.compute.stream")
+_GLUE: Final = tuple(f"spymaster_assets.{module}" for module in ("maker", "expiring", "lateness", "compute.stream"))
 
 Rows = Mapping[Table, np.ndarray]
 
@@ -131,7 +133,15 @@ class Maker:
             raise MissingTable(f"{date}: no Silver without the date's book (bronze/futures_mbp10); make Bronze first")
         if manifest is None and not table.optional:
             raise MissingTable(f"{date}: {stage.name} needs {table.stage}/{table.name}, which is not there")
-        return manifest.content if manifest else "none"
+        if manifest is None:
+            return "none"
+        moved = manifest.facts.get("lateness", {}).get("watermarks")
+        return manifest.content if not moved else f"{manifest.content} late {hashlib.sha256(str(moved).encode()).hexdigest()[:16]}"
+
+    def marks(self, table: Table) -> Marks:
+        """The watermarks that moved records of a Bronze table, and at which rows they stood."""
+        manifest = self.lake.manifest(table, self.date)
+        return manifest.facts.get("lateness", {}).get("watermarks", []) if manifest else []
 
     @property
     def summarised(self) -> list[dt.date]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
@@ -17,6 +17,7 @@ from spymaster_assets.compute.stream import Day
 from spymaster_assets.compute.transpose import Records, field_places
 from spymaster_assets.expiring import FACTS, KEPT, Contract, sorted_out
 from spymaster_assets.lake import to_numpy
+from spymaster_assets.lateness import floors
 from spymaster_assets.maker import Maker, Rows, Stage
 from spymaster_assets.schema import Table
 from spymaster_assets.sessions import calendar
@@ -63,8 +64,16 @@ def book_records(maker: Maker) -> Iterator[np.ndarray]:
 
 def _grid(maker: Maker) -> tuple[Rows, dict[str, Any]]:
     day = Day(maker.session, maker.config)
+    marks, done = deque(maker.marks(FUTURES_MBP10)), 0
     for records in book_records(maker):
-        day.take(records)
+        start = 0
+        while marks and marks[0][0] < done + len(records):  # live, this watermark stood before the row came
+            row, watermark = marks.popleft()
+            day.take(records[start : row - done])
+            day.complete(watermark)
+            start = row - done
+        day.take(records[start:])
+        done += len(records)
     day.complete(maker.session.globex.end)
     last, hidden = day.snaps[-1], day.grid.hidden[0]
     signed = day.prints.rows["side"] != ord("N")
@@ -89,6 +98,7 @@ def _option_flow(maker: Maker) -> tuple[Rows, dict[str, Any]]:
     for table, price, ask in ((OPTION_TRADES, "price", "price"), (OPTION_QUOTES, "bid_px_00", "ask_px_00")):
         names = ["ts_event", "ts_recv", price, ask, "size", "side", "symbol", *(["source"] if table is OPTION_QUOTES else [])]
         told = kept[table.name] = Counter[str]()
+        marks, done = maker.marks(table), 0
         for batch in lake.batches(table, date, list(dict.fromkeys(names))) if lake.manifest(table, date) else ():
             symbols = batch.column("symbol").dictionary.to_pylist()
             places = batch.column("symbol").indices.fill_null(len(symbols)).to_numpy()
@@ -103,6 +113,8 @@ def _option_flow(maker: Maker) -> tuple[Rows, dict[str, Any]]:
                 ("side", "side"),
             ):
                 events[field] = to_numpy(table[column], batch.column(column))
+            events["ts"] = np.maximum(events["ts"], floors(marks, done, len(events)))
+            done += len(events)
             grid.place(events, table is OPTION_QUOTES)
             grid.add(events[events["contract"] >= 0])
             for place, number in zip(*np.unique(places, return_counts=True), strict=True):
@@ -134,6 +146,7 @@ def _open_interest(maker: Maker, numbers: Mapping[str, int], grid: OptionGrid) -
         return np.zeros(0, OPEN_INTEREST.dtype)
     facts = maker.lake.arrays(OPTION_STATISTICS, maker.date, ("symbol", "ts_event", "stat_type", "update_action", "quantity"))
     numbered = np.array([numbers.get(symbol, -1) for symbol in facts["symbol"].tolist()], np.int64)
+    numbered[floors(maker.marks(OPTION_STATISTICS), 0, len(numbered)) > grid.clock.regular_start] = -1  # came after the open
     return grid.open_interest(numbered, facts["stat_type"], facts["update_action"], facts["quantity"], facts["ts_event"])
 
 

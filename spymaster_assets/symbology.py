@@ -79,6 +79,10 @@ class Symbology:
                 known[number] = (symbol, self._kind(symbol, None))
         return known
 
+    def told(self, path: Path, day: int) -> dict[int, str]:
+        """instrument_id -> symbol on a UTC day number as a file itself tells; of one that tells nothing, as definitions do."""
+        return self._mapped(path, day) or {number: symbol for number, (symbol, _) in self.instruments(path, day).items()}
+
     def named(self, path: Path, day: int) -> set[tuple[str, Kind]]:
         """(symbol, kind) of the instruments that a file itself maps on a UTC day number."""
         known = self.instruments(path, day)

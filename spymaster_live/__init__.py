@@ -9,9 +9,14 @@ payload.py   a closed snap as the JSON that a page reads                        
 bus.py       streams, publishing and reading without loss or repetition, dead letters
 feed.py      the process that publishes a date, paced and controlled
 serving.py   the process around the engine
+symbols.py   which symbol a number means, packed for the session
+batches.py   what was read of a stream and is not on disk yet
+capture.py   the capture on disk: what counts, where it goes on, whether it is sound
+handover.py  a complete run becomes landing files
+writer.py    the process that captures
 server.py    a NATS server of one's own
 parity.py    what live said beside what Dagster stored
-__main__.py  python -m spymaster_live all | feed | engine | provision | parity | control
+__main__.py  python -m spymaster_live all | feed | engine | writer | hand-over | verify | ...
 
 Nothing here imports Dagster.
 """

@@ -149,6 +149,53 @@ def engine(url: str, name: str, until_done: bool) -> None:
 
 @main.command()
 @url
+@click.option("--until-done", is_flag=True, help="End when a run's date is over, handed over, and an engine has said all of it.")
+def writer(url: str, until_done: bool) -> None:
+    """Capture everything on the bus below DATA/capture; a complete date is handed over to landing."""
+    from spymaster_live.writer import Writer
+
+    async def work() -> Writer:
+        async with bus.connected(url, "writer") as client:
+            capturing = Writer(client, _lake())
+            await capturing.run(until_done)
+            return capturing
+
+    done = _run(work)
+    for run, told in done.handed.items() if done else ():
+        click.echo(f"run {run}: {told}")
+
+
+@main.command("hand-over")
+@click.argument("date", type=click.DateTime(["%Y-%m-%d"]))
+@click.option("--run", help="The run (default: the latest that is complete).")
+def hand_over_date(date: dt.datetime, run: str | None) -> None:
+    """Make landing files of a captured DATE, and compare them with the vendor's."""
+    from spymaster_live.handover import hand_over, in_words, reconcile
+
+    try:
+        click.echo(hand_over(_lake(), date.date(), run))
+        click.echo("".join(f"{line}\n" for line in in_words(reconcile(_lake(), date.date()))), nl=False)
+    except (OSError, RuntimeError, ValueError) as error:
+        raise click.ClickException(str(error)) from error
+
+
+@main.command()
+@click.argument("date", type=click.DateTime(["%Y-%m-%d"]), required=False)
+def verify(date: dt.datetime | None) -> None:
+    """Read every captured file (of a DATE) again and compare it with what was written."""
+    from spymaster_live import capture
+
+    folders = capture.runs(data_root() / capture.FOLDER, str(date.date()) if date else "*")
+    try:
+        found = [wrong for folder in folders for wrong in capture.verify(folder)]
+    except capture.CaptureError as error:
+        raise click.ClickException(str(error)) from error
+    click.echo("\n".join([*found, f"{len(folders)} runs: {f'{len(found)} files are not what was written' if found else 'sound'}"]))
+    sys.exit(1 if found else 0)
+
+
+@main.command()
+@url
 @trading_date
 @click.option("--run", help="The run (default: the latest).")
 def parity(url: str, date: dt.datetime | None, run: str | None) -> None:
@@ -212,8 +259,9 @@ def docs(check: bool) -> None:
 @click.option("--from", "begin", metavar="HH:MM", help="New York time from which on it is paced.")
 @click.option("--port", default=4222, show_default=True, help="Of the NATS server.")
 @click.option("--until-done", is_flag=True, help="End when the date is over, and compare with Dagster's Silver if it is there.")
-def everything(date: dt.datetime | None, speed: float, begin: str | None, port: int, until_done: bool) -> None:
-    """A server of its own, streams, feed and engine in one go. Ctrl-C ends all of them."""
+@click.option("--capture", is_flag=True, help="With a writer: everything on the bus to disk.")
+def everything(date: dt.datetime | None, speed: float, begin: str | None, port: int, until_done: bool, capture: bool) -> None:
+    """A server of its own, streams, feed and engine (and a writer) in one go. Ctrl-C ends all of them."""
     from spymaster_live.together import together
 
     lake = _lake()
@@ -221,7 +269,7 @@ def everything(date: dt.datetime | None, speed: float, begin: str | None, port: 
         day = _date(lake, date)
     except (MissingInput, NotATradingDate) as error:
         raise click.ClickException(str(error)) from error
-    sys.exit(together(lake, day, speed, begin, port, until_done))
+    sys.exit(together(lake, day, speed, begin, port, until_done, capture))
 
 
 if __name__ == "__main__":

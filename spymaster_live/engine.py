@@ -44,6 +44,30 @@ def no_models(date: dt.date, model: str) -> None:
     """Without models."""
 
 
+def check(message: Frame | Clock, expected: int, end: int, config: Config) -> None:
+    """Whether a message can belong to a date that ends at `end` (ns UTC), before anything of it is used; else BadMessage.
+
+    `expected`: the number of the next record of a frame's channel.
+    """
+    if message.watermark > end:
+        raise BadMessage(f"watermark {message.watermark} lies after the end of the date, {end}")
+    if not isinstance(message, Frame):
+        return
+    if (gap := message.first - expected) > MOST_MISSING:
+        raise BadMessage(f"header First is {message.first}: {gap} records of {message.channel} would be missing")
+    if message.schema not in SCHEMAS[message.channel]:
+        allowed = ", ".join(SCHEMAS[message.channel])
+        raise BadMessage(f"schema {message.schema} on channel {message.channel}; expected {allowed}")
+    if int(message.records[dbn.SCHEMAS[message.schema].index].max()) > end:
+        raise BadMessage(f"a record lies after the end of the date, {end}")
+    if message.channel != BOOK:
+        return
+    levels, farthest = message.records["levels"], FARTHEST * config.instrument.tick
+    for prices in (message.records["price"], levels["bid_px"], levels["ask_px"]):
+        if (((prices > farthest) & (prices != dbn.UNDEF_PRICE)) | (prices < -farthest)).any():
+            raise BadMessage(f"a price lies farther than {FARTHEST} ticks from zero")
+
+
 @dataclass
 class Tally:
     """What came in, beside the result."""
@@ -77,31 +101,11 @@ class Engine:
         if self.session is None or message.run != self.session.run:
             here = f"the session is of run {self.session.run}" if self.session else "no session has begun"
             raise BadMessage(f"run {message.run}: {here}")
-        self._check(message)
+        expected = self._next[message.channel] if isinstance(message, Frame) else 0
+        check(message, expected, self.day.clock.globex_end, self.config)
         if isinstance(message, Frame):
             self._feed(message)
         return self._close(message.watermark)
-
-    def _check(self, message: Frame | Clock) -> None:
-        """Whether a message can belong to the session's date, before anything of it is used."""
-        end = self.day.clock.globex_end
-        if message.watermark > end:
-            raise BadMessage(f"watermark {message.watermark} lies after the end of the date, {end}")
-        if not isinstance(message, Frame):
-            return
-        if (gap := message.first - self._next[message.channel]) > MOST_MISSING:
-            raise BadMessage(f"header First is {message.first}: {gap} records of {message.channel} would be missing")
-        if message.schema not in SCHEMAS[message.channel]:
-            expected = ", ".join(SCHEMAS[message.channel])
-            raise BadMessage(f"schema {message.schema} on channel {message.channel}; expected {expected}")
-        if int(message.records[dbn.SCHEMAS[message.schema].index].max()) > end:
-            raise BadMessage(f"a record lies after the end of the date, {end}")
-        if message.channel != BOOK:
-            return
-        levels, farthest = message.records["levels"], FARTHEST * self.config.instrument.tick
-        for prices in (message.records["price"], levels["bid_px"], levels["ask_px"]):
-            if (((prices > farthest) & (prices != dbn.UNDEF_PRICE)) | (prices < -farthest)).any():
-                raise BadMessage(f"a price lies farther than {FARTHEST} ticks from zero")
 
     def _begin(self, session: Session) -> list[Message]:
         if self.session is not None and session.run == self.session.run:

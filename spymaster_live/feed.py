@@ -36,6 +36,7 @@ from spymaster_live import messages
 from spymaster_live.bus import MARKET, Publisher, last, last_sequence, patiently
 from spymaster_live.frames import Cutting, Source, frames
 from spymaster_live.messages import CHANNELS, Clock, Frame, Message, Session
+from spymaster_live.symbols import packed
 
 NS: Final = 1_000_000_000
 NEAR: Final = 60 * NS  # a seek within this is run through
@@ -106,6 +107,7 @@ def plan(
         run="", date=str(date), contract=f"{contract.symbol} by {contract.basis}", complete_from=start, frame_span=span,
         paced_from=begin, frame_records=most, inputs=_hash([used, start, begin, messages.digest(known.tobytes())]),
         config=config.digest(), model=Artifacts(lake).serving(date), priors=known,
+        symbology=packed({name: intake.mappings(_TABLES[name]) for name in present}),
     )  # fmt: skip
     cutting = Cutting(
         span=span, clock=round(live.clock_ms * 1_000_000), room=live.frame_bytes, most=most, begin=begin,

@@ -69,6 +69,7 @@ HEADERS: Final[Mapping[str, str]] = {
     "Frame-Records": "records in a frame at most, over all channels; 0: as many as fit",
     "Inputs": "hash of the files that the run was cut from",
     "Config": "hash of the configuration that the feed ran with",
+    "Symbology": "bytes of the data behind the priors that tell which symbols the instruments' numbers mean",
     "Model": "the champion that scores the run, and its version; empty: none is trained",
     "Snaps": "first-last snap of the message",
     "Rows": "TABLE=COUNT of the tables in the data, one after the other",
@@ -125,7 +126,10 @@ class Frame:
 
 @dataclass(frozen=True)
 class Session:
-    """The first message of a run: the date, its contract, what earlier dates tell (144 rows of priors, or none)."""
+    """The first message of a run: the date, its contract, what earlier dates tell (144 rows of priors, or none).
+
+    `symbology`: which symbol a number means on which day, as symbols.py packs it; empty where nobody told.
+    """
 
     run: str
     date: str
@@ -138,9 +142,10 @@ class Session:
     config: str
     model: str
     priors: np.ndarray
+    symbology: bytes = b""
 
     def message(self) -> Message:
-        data = self.priors.tobytes()
+        data = self.priors.tobytes() + self.symbology
         headers = {
             "Nats-Msg-Id": f"{self.run}:session",
             "Version": str(VERSION),
@@ -156,6 +161,7 @@ class Session:
             "Model": self.model,
             "Schema": f"{PRIORS.name} {PRIORS.digest}",
             "Count": str(len(self.priors)),
+            "Symbology": str(len(self.symbology)),
             "Hash": digest(data),
         }
         return Message(SESSION, headers, data)
@@ -215,12 +221,14 @@ def read(subject: str, headers: Mapping[str, str] | None, data: bytes) -> Frame 
 def _session(run: str, facts: Mapping[str, str], data: bytes) -> Session:
     if _text(facts, "Schema") != f"{PRIORS.name} {PRIORS.digest}":
         raise BadMessage(f"priors of the form {facts['Schema']}; expected {PRIORS.name} {PRIORS.digest}")
-    if len(data) != _number(facts, "Count") * PRIORS.dtype.itemsize:
-        raise BadMessage(f"{len(data)} bytes; expected {facts['Count']} rows of {PRIORS.dtype.itemsize}")
+    size, names = _number(facts, "Count") * PRIORS.dtype.itemsize, _number(facts, "Symbology")
+    if size < 0 or names < 0 or len(data) != size + names:
+        expected = f"{facts['Count']} rows of {PRIORS.dtype.itemsize} and {names} bytes of symbology"
+        raise BadMessage(f"{len(data)} bytes; expected {expected}")
     return Session(
         run, _text(facts, "Date"), _text(facts, "Contract"), _number(facts, "Complete-From"), _number(facts, "Frame-Span"),
         _number(facts, "Paced-From"), _number(facts, "Frame-Records"), _text(facts, "Inputs"), _text(facts, "Config"),
-        _text(facts, "Model"), np.frombuffer(data, PRIORS.dtype),
+        _text(facts, "Model"), np.frombuffer(data[:size], PRIORS.dtype), data[size:],
     )  # fmt: skip
 
 

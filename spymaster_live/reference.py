@@ -8,20 +8,21 @@ from spymaster_assets import dbn
 from spymaster_assets.config import Config
 from spymaster_assets.schema import Table
 from spymaster_live import bus, messages, payload
+from spymaster_live.batches import CLOCK_COLUMNS, SIGNALS
 from spymaster_live.engine import SNAPS_A_MESSAGE
 from spymaster_live.messages import CHANNELS, FLOWS, HEADERS, ROWS, SCHEMAS
 
 MARKET_HEADERS = ("Version", "Run", "Schema", "First", "Count", "Start", "End", "Watermark", "Hash", "Nats-Msg-Id")
 SESSION_HEADERS = (
     "Version", "Run", "Date", "Contract", "Complete-From", "Frame-Span", "Paced-From", "Frame-Records", "Inputs", "Config",
-    "Model", "Schema", "Count", "Hash", "Nats-Msg-Id",
+    "Model", "Schema", "Count", "Symbology", "Hash", "Nats-Msg-Id",
 )  # fmt: skip
 LEVELS_HEADERS = ("Version", "Run", "Date", "Snaps", "Rows", "Nats-Msg-Id")
 
 
 def markdown() -> str:
     """The page."""
-    return "\n".join([*_head(), *_subjects(), *_headers(), *_payload(), *_tables(), *_control(), ""])
+    return "\n".join([*_head(), *_subjects(), *_headers(), *_payload(), *_tables(), *_control(), *_capture(), ""])
 
 
 def _head() -> list[str]:
@@ -48,7 +49,7 @@ def _subjects() -> list[str]:
             f"| `{subject}` | {bus.MARKET} | records of the bronze table `{channel}`: {_schemas(channel)} |"
             for channel, subject in CHANNELS.items()
         ),
-        f"| `{messages.SESSION}` | {bus.MARKET} | the first message of a run; data: the 144 rows of silver/priors, or none |",
+        f"| `{messages.SESSION}` | {bus.MARKET} | the first message of a run; data: the 144 rows of silver/priors, or none, then the symbology: zstd-compressed JSON, by channel and symbol the pairs of UTC day and number |",
         f"| `{messages.CLOCK}` | {bus.MARKET} | a watermark alone: after {Config().live.clock_ms:.0f} ms of event time without a frame,"
         " and at the end; no data |",
         f"| `{messages.LEVELS_SIGNALS}` | {bus.LEVELS} | one line of JSON a snap, at most {SNAPS_A_MESSAGE}: every snap of the signal"
@@ -134,4 +135,28 @@ def _control() -> list[str]:
         "| `speed` | `speed` | times real time; 0: as fast as possible. Frames stay as they were cut |",
         "| `seek` | `to`: ns UTC, or HH:MM[:SS] New York time | up to a minute ahead: run through it; else a new run, at once up to there |",
         "| `state` | | nothing |",
+    ]
+
+
+def _capture() -> list[str]:
+    live = Config().live
+    return [
+        "",
+        "## Capture",
+        "",
+        f"The writer puts everything below `capture/{{date}}/{{run}}/`, at most {live.capture_seconds:.0f} s after it read it. A batch is what",
+        "it read of one stream between two moments; its files count once its manifest names them.",
+        "",
+        "| file | holds | named by |",
+        "|---|---|---|",
+        "| `session.json` | the message that began the run: headers, and data in base64 | |",
+        f"| `CHANNEL/FIRST-LAST.dbn.zst` | a segment: records of {', '.join(f'`{name}`' for name in CHANNELS)} as a DBN file | numbers of records in channel and run |",
+        f"| `clock/FIRST-LAST.parquet` | {', '.join(f'`{name}`' for name in CLOCK_COLUMNS[:2])}, and per channel how many records had come | sequences of {bus.MARKET} |",
+        f"| `signals/FIRST-LAST.parquet` | {', '.join(f'`{name}`' for name in SIGNALS.names)}: the lines of `{messages.LEVELS_SIGNALS}` | sequences of {bus.LEVELS} |",
+        f"| `rows/TABLE/FIRST-LAST.parquet` | `sequence` and the rows of `{messages.LEVELS_ROWS}`: {_named(ROWS)} | sequences of {bus.LEVELS} |",
+        "| `market/`, `levels/FIRST-LAST.json` | manifests: each file's xxh3 and bytes, and the account | sequences |",
+        "",
+        "The **account** of a batch: `segments` with the sequences they came in, `gaps` (records that never came, by channel), `lost`",
+        "(sequences that the stream no longer held), `dead` (messages that could not be read, with the reason), `repeated` (records that",
+        "had come before). Manifests of a stream follow one another without a hole in their sequences.",
     ]

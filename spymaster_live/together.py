@@ -1,4 +1,7 @@
-"""Everything on one machine: a NATS server, the streams, a feed and an engine, each a process that is started again if it dies."""
+"""Everything on one machine: a NATS server, the streams, a feed, an engine and, if asked for, a writer.
+
+Each is a process that is started again if it dies.
+"""
 
 from __future__ import annotations
 
@@ -71,13 +74,14 @@ def _part(lake: Lake, url: str, *words: str) -> Callable[[], subprocess.Popen[by
     return lambda: subprocess.Popen(command, env=os.environ.copy())
 
 
-def together(lake: Lake, date: dt.date, speed: float, begin: str | None, port: int, until_done: bool) -> int:
-    """Run everything until stopped, or until the date is over. The exit code."""
+def together(lake: Lake, date: dt.date, speed: float, begin: str | None, port: int, until_done: bool, capture: bool) -> int:
+    """Run everything until stopped, or until the date is over. `capture`: with a writer. The exit code."""
     url = f"nats://127.0.0.1:{port}"
     pacing = ("--from", begin) if begin else ()
     kept = [
         Kept("nats-server", lambda: server.start(port, lake.root / "nats"), once=False),
         Kept("engine", _part(lake, url, "engine"), once=False),
+        *([Kept("writer", _part(lake, url, "writer", *(["--until-done"] * until_done)), once=until_done)] if capture else []),
         Kept("feed", _part(lake, url, "feed", "--date", str(date), "--speed", str(speed), *pacing, "--quiet"), once=True),
     ]
     try:
@@ -105,7 +109,7 @@ async def _watch(lake: Lake, kept: list[Kept], url: str, port: int, until_done: 
         await client.subscribe(messages.LEVELS_STATUS, cb=shown.status)
         click.echo(f"bus {url}; subjects and payloads: docs/live.md; steer: python -m spymaster_live control pause --nats {url}")
         click.echo("Ctrl-C ends everything; what has come stays in the streams")
-        while not ended.is_set() and not (until_done and await _over(client, kept[-1], shown)):
+        while not ended.is_set() and not (until_done and await _over(client, kept, shown)):
             for one in kept:
                 one.look_after()
             try:
@@ -116,9 +120,9 @@ async def _watch(lake: Lake, kept: list[Kept], url: str, port: int, until_done: 
         return 0 if ended.is_set() else await _compare(lake, client, shown)
 
 
-async def _over(client: Client, feed: Kept, shown: _Shown) -> bool:
-    """Whether the feed has published its run, and the engine has worked on all of it."""
-    if feed.process is None or feed.process.poll() != 0 or not shown.done:
+async def _over(client: Client, kept: list[Kept], shown: _Shown) -> bool:
+    """Whether the feed has published its run, the engine has worked on all of it, and the writer has it."""
+    if any(one.once and (one.process is None or one.process.poll() != 0) for one in kept) or not shown.done:
         return False
     session = await bus.patiently(lambda: bus.last(client, bus.MARKET, messages.SESSION))
     return session is not None and (session.headers or {}).get("Run") == shown.status_now["run"]

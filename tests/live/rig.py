@@ -8,7 +8,7 @@ import multiprocessing
 import os
 import subprocess
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from spymaster_assets.maker import Maker
 from spymaster_assets.silver import SILVER_STAGES
 from spymaster_assets.simulator.write import simulate
 from spymaster_live import bus, messages, server
+from spymaster_live.messages import Message
 from spymaster_live.parity import Said, differences, said
 
 ROOT = Path(__file__).parents[2]
@@ -188,6 +189,18 @@ class Rig:
             if process.poll() is None:
                 process.kill()
                 process.wait()
+
+
+def publish(live: Rig, items: Iterable[Message]) -> None:
+    """As the feed does: each message names the sequence before it."""
+
+    async def work(client: Client) -> None:
+        publisher = bus.Publisher(client, bus.MARKET, base=await bus.last_sequence(client, bus.MARKET))
+        for item in items:
+            await publisher.put(item)
+        await publisher.flush()
+
+    live.ask(work)
 
 
 def short(path: Path, more: str = "") -> Path:

@@ -5,7 +5,7 @@
 
 import datetime as dt
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from spymaster_live import bus, messages
 from spymaster_live.feed import moment, plan
 from spymaster_live.messages import CHANNELS, Clock, Frame, Message, Session
 from spymaster_live.parity import differences
-from tests.live.rig import Rig, make_silver, rig, short, small_lake
+from tests.live.rig import Rig, make_silver, publish, rig, short, small_lake
 
 DATE = dt.date(2025, 6, 3)
 Item = Session | Frame | Clock
@@ -37,18 +37,6 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def live(lake: Path, tmp_path: Path) -> Iterator[Rig]:
     with rig(lake, tmp_path, {"": lake / "short.toml"}) as made:
         yield made
-
-
-def publish(live: Rig, items: Iterable[Message]) -> None:
-    """As the feed does: each message names the sequence before it."""
-
-    async def work(client: Client) -> None:
-        publisher = bus.Publisher(client, bus.MARKET, base=await bus.last_sequence(client, bus.MARKET))
-        for item in items:
-            await publisher.put(item)
-        await publisher.flush()
-
-    live.ask(work)
 
 
 def original(live: Rig) -> list[Item]:

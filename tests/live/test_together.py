@@ -41,8 +41,9 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_one_command_twice_and_what_it_says_without_and_with_silver(lake: Path) -> None:
     port, settings = str(server.free_port()), str(lake / "short.toml")
-    done = live(lake, "all", "--speed", "0", "--until-done", "--port", port, SPYMASTER_CONFIG=settings)
+    done = live(lake, "all", "--speed", "0", "--until-done", "--capture", "--port", port, SPYMASTER_CONFIG=settings)
     assert done.returncode == 0, done.stderr
+    assert f"{DATE} is handed over by run {DATE}.1" in done.stdout
     assert "has no Silver to compare with: spymaster day 2025-06-03" in done.stdout
     make_silver(lake, DATE)
     done = live(lake, "all", "--date", str(DATE), "--speed", "0", "--until-done", "--port", port, SPYMASTER_CONFIG=settings)

@@ -2,7 +2,8 @@
 
 import spymaster_live.__main__
 import spymaster_live.feed
-import spymaster_live.serving  # noqa: F401
+import spymaster_live.serving
+import spymaster_live.writer  # noqa: F401
 from spymaster_assets.config import Config
 from spymaster_live.rehearsal import rehearse
 
