@@ -182,7 +182,7 @@ class Engine:
         return said or [*self._between(), *self._flow(ks)]
 
     def _between(self) -> list[Message]:
-        """Rows of snaps about which nothing else is said, as soon as a bar closes: before the signals begin, and after their end."""
+        """Rows of snaps about which nothing else is said, as soon as a bar closes: before and after the signals."""
         _, k = self._after(BARS)
         if not len(k):
             return []
@@ -199,8 +199,8 @@ class Engine:
 
     def _of(self, table: Table) -> Growing:
         return {
-            BARS: self._bars, LEVELS: self.day.levels, TOUCHES: self.day.touches, FEATURE_ROWS: self.day.features, SIGNALS: self.day.signals,
-            PREDICTIONS: self._predictions,
+            BARS: self._bars, LEVELS: self.day.levels, TOUCHES: self.day.touches, FEATURE_ROWS: self.day.features,
+            SIGNALS: self.day.signals, PREDICTIONS: self._predictions,
         }[table]  # fmt: skip
 
     def _after(self, table: Table) -> tuple[np.ndarray, np.ndarray]:

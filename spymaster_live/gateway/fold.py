@@ -75,7 +75,9 @@ class Fold:
         """The minute that is not closed yet, as far as snaps tell; None outside of the signal window."""
         return self._bar
 
-    def take(self, seq: int, subject: str, headers: Mapping[str, str], data: bytes, replay: Mapping[str, Any] | None = None) -> Said:
+    def take(
+        self, seq: int, subject: str, headers: Mapping[str, str], data: bytes, replay: Mapping[str, Any] | None = None
+    ) -> Said:
         """Fold one message of this run. `replay`: where the replay stands, told beside status. BadMessage if it cannot be read."""
         topic = SUBJECTS[subject]
         if topic == wire.SIGNALS:
@@ -142,9 +144,14 @@ class Fold:
             wire.FLOW: self._flow or b"null",
             wire.STATUS: orjson.dumps(self.status or None),
         }
-        head = {"why": why, "stream": stream, "session": self.session, "topics": [topic for topic in wire.TOPICS if topic in topics]}
+        head = {
+            "why": why,
+            "stream": stream,
+            "session": self.session,
+            "topics": [topic for topic in wire.TOPICS if topic in topics],
+        }
         told = {name: orjson.dumps(value) for name, value in head.items()}
         return wire.message("snapshot", self.seq, wire.members(told | {topic: parts[topic] for topic in head["topics"]}))
 
 
-assert UNKNOWN == SNAPS["last"].unknown, "an unknown print has one number"
+assert SNAPS["last"].unknown == UNKNOWN, "an unknown print has one number"

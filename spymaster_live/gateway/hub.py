@@ -38,7 +38,7 @@ class Metrics:
         self.sent = counter("sent", "messages sent to clients")
         self.bytes = counter("sent_bytes", "characters of the messages sent to clients")
         self.conflated = counter("conflated", "messages that a slow client missed for newer ones, by topic", "topic")
-        self.given_up = counter("given_up", "clients that were closed, by reason", "why")
+        self.given_up = counter("given_up", "clients that were closed, by close code", "code")
         self.refused = counter("refused", "requests and streams that were refused, by status", "status")
         self.unread = counter("unread", "messages of LEVELS that could not be read")
         self.age = gauge("age_seconds", "seconds since the engine spoke, and since the market's clock moved", "of")
@@ -176,7 +176,7 @@ class Hub:
         self.clients.discard(client)
         self.metrics.clients.set(len(self.clients))
         if client.ended is not None:
-            self.metrics.given_up.labels(client.ended[1]).inc()
+            self.metrics.given_up.labels(client.ended[0]).inc()
 
     async def serve(self, client: Client) -> None:
         """Send a client what is for it, for ever."""
