@@ -1,4 +1,4 @@
-"""Everything on one machine: a NATS server, the streams, a feed, an engine and a gateway, each a process that is started again if it dies."""
+"""All of live on one machine: NATS server, streams, feed, engine and gateway, processes that are started again if they die."""
 
 from __future__ import annotations
 

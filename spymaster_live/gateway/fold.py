@@ -144,14 +144,10 @@ class Fold:
             wire.FLOW: self._flow or b"null",
             wire.STATUS: orjson.dumps(self.status or None),
         }
-        head = {
-            "why": why,
-            "stream": stream,
-            "session": self.session,
-            "topics": [topic for topic in wire.TOPICS if topic in topics],
-        }
+        wanted = [topic for topic in wire.TOPICS if topic in topics]
+        head = {"why": why, "stream": stream, "session": self.session, "topics": wanted}
         told = {name: orjson.dumps(value) for name, value in head.items()}
-        return wire.message("snapshot", self.seq, wire.members(told | {topic: parts[topic] for topic in head["topics"]}))
+        return wire.message("snapshot", self.seq, wire.members(told | {topic: parts[topic] for topic in wanted}))
 
 
 assert SNAPS["last"].unknown == UNKNOWN, "an unknown print has one number"

@@ -1,7 +1,8 @@
 """The clients: what each has still to be sent, what it may miss, who is given up.
 
-The gateway itself skips nothing. A client that is slower than the market has one slot for each of signals, flow and status, in which a
-newer message takes an older one's place; rows wait until they are sent, since they are state. Whatever is sent has a growing seq.
+The gateway itself skips nothing. A client that is slower than the market has one slot for each of signals, flow and status, in
+which a newer message takes an older one's place; rows wait until they are sent, since they are state. What is sent has a growing
+seq.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """LEVELS, from the latest session on, into the fold and to the clients; and whether all is well.
 
-Started late in a session, it reads the rows of the session and the latest of everything else, which takes seconds; from there on every
-message, in order, whatever happens to the server. A stream that was made anew is begun anew.
+Started late in a session, it reads the rows of the session and the latest of everything else, which takes seconds; from there on
+every message, in order, whatever happens to the server. A stream that was made anew is begun anew.
 """
 
 from __future__ import annotations

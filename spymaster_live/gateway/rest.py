@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any, Final
 
 import nats.errors
@@ -110,7 +111,7 @@ def router(relay: Relay, lake: Lake) -> APIRouter:
         found = {name: artifacts.manifest(name, day) for name in MEMBERS} if day else {}
         return _json({
             "date": day, "champion": artifacts.champion(),
-            "models": {name: {"status": one.status, "content": one.content, "facts": one.facts} for name, one in found.items() if one},
+            "models": {name: {**asdict(one), "files": sorted(one.files)} for name, one in found.items() if one},
             "session": relay.fold.session and relay.fold.session["model"],
             "engine": relay.fold.status.get("model"), "trouble": relay.fold.status.get("model_trouble"),
         })  # fmt: skip

@@ -1,4 +1,4 @@
-"""/ws/stream: one client's connection. What it says: {"do": "ack", "seq": N} to a ping, and {"do": "subscribe", "topics": [...]}."""
+"""/ws/stream: one client's connection. It says {"do": "ack", "seq": N} to a ping, and {"do": "subscribe", "topics": [...]}."""
 
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ class Connection(WebSocketsSansIOProtocol):
     def handle_connect(self, event: Request) -> None:
         super().handle_connect(event)
         if hasattr(self, "scope"):
-            self.scope["extensions"][GIVE_UP] = self.give_up  # type: ignore[index, typeddict-unknown-key]
+            extensions: dict[str, Any] = self.scope["extensions"]  # type: ignore[assignment]
+            extensions[GIVE_UP] = self.give_up
 
     def give_up(self, code: int, reason: str) -> None:
         if self.close_sent or self.transport.is_closing():
