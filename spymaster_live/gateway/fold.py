@@ -77,8 +77,11 @@ class Fold:
 
     def take(
         self, seq: int, subject: str, headers: Mapping[str, str], data: bytes, replay: Mapping[str, Any] | None = None
-    ) -> Said:
-        """Fold one message of this run. `replay`: where the replay stands, told beside status. BadMessage if it cannot be read."""
+    ) -> Said | None:
+        """Fold one message of this run; None if it holds nothing for clients. BadMessage if it cannot be read.
+
+        `replay`: where the replay stands, told beside status.
+        """
         topic = SUBJECTS[subject]
         if topic == wire.SIGNALS:
             payloads = data.splitlines()
@@ -91,7 +94,7 @@ class Fold:
             self.status = {**orjson.loads(data), "replay": replay}
             told = orjson.dumps(self.status)
         self.seq = seq
-        return Said(topic, seq, wire.message(topic, seq, told))
+        return Said(topic, seq, wire.message(topic, seq, told)) if told != wire.NOTHING else None
 
     def _take_rows(self, rows: Mapping[str, np.ndarray]) -> bytes:
         told = {}

@@ -60,6 +60,7 @@ class Relay:
             while True:
                 for seq, message in await reader.read(LOOK_SECONDS / 4):
                     await self._take(client, seq, message)
+                    await asyncio.sleep(0)  # whoever is not slow gets every message of a burst
                 if time.monotonic() - looked >= LOOK_SECONDS:
                     looked = time.monotonic()
                     if await self._look(client) not in (None, stream):
@@ -122,7 +123,7 @@ class Relay:
             log.error("message %d on %s cannot be told: %s", seq, subject, error)
             self.hub.metrics.unread.inc()
             return
-        if tell:
+        if tell and said is not None:
             self.hub.tell(said)
         if (mark := int(self.fold.status.get("watermark") or 0)) != self._watermark:
             self._watermark, self._moved = mark, time.monotonic()

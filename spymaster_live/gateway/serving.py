@@ -61,7 +61,7 @@ class Gateway:
         settings = uvicorn.Config(
             application(self.relay, lake, secret, (host,)), host=host, port=port, ws=stream.Connection,
             ws_per_message_deflate=False, ws_max_size=MOST_BYTES, ws_ping_interval=None, proxy_headers=False, server_header=False,
-            access_log=False, log_config=None, timeout_graceful_shutdown=2, lifespan="off",
+            access_log=False, log_config=None, log_level="warning", timeout_graceful_shutdown=2, lifespan="off",
             ssl_certfile=cert, ssl_keyfile=key, ssl_context_factory=_tls if cert else None,
         )  # fmt: skip
         self._server = uvicorn.Server(settings)

@@ -17,6 +17,7 @@ ROWS: Final = "rows"
 FLOW: Final = "flow"
 STATUS: Final = "status"
 TOPICS: Final = (SIGNALS, ROWS, FLOW, STATUS)
+NOTHING: Final = b"{}"
 LATEST: Final = (SIGNALS, FLOW, STATUS)  # a client that is slow gets the latest of these; of rows it gets all
 
 
