@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
 import orjson
+from websockets.frames import Frame, Opcode
 
 from spymaster_assets.compute.clock import NS
 from spymaster_assets.compute.grid import UNKNOWN
@@ -34,11 +36,15 @@ _FACTS: Final = {
 
 @dataclass(frozen=True)
 class Said:
-    """A message for clients: its topic, its place in LEVELS, its text."""
+    """A message for clients: its topic, its place in LEVELS, its text; `frame`: as it is written to every client."""
 
     topic: str
     seq: int
-    text: str
+    text: bytes
+
+    @cached_property
+    def frame(self) -> bytes:
+        return Frame(Opcode.TEXT, self.text).serialize(mask=False)
 
 
 class Fold:
@@ -139,7 +145,7 @@ class Fold:
         if bar["volume"] is not None and before is not None:
             bar["volume"] += lots - before[1]
 
-    def snapshot(self, why: str, topics: Collection[str], stream: str) -> str:
+    def snapshot(self, why: str, topics: Collection[str], stream: str) -> bytes:
         """Everything so far of the topics, as a message. `why`: begin, resync, session or subscribe; `stream`: which LEVELS."""
         parts = {
             wire.SIGNALS: b"[%b]" % (self.payload or b""),

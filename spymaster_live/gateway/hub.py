@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
@@ -37,7 +37,7 @@ class Metrics:
         self.clients = gauge("clients", "clients that are connected")
         self.messages = counter("messages", "messages of LEVELS that were told, by topic", "topic")
         self.sent = counter("sent", "messages sent to clients")
-        self.bytes = counter("sent_bytes", "characters of the messages sent to clients")
+        self.bytes = counter("sent_bytes", "bytes of the messages sent to clients")
         self.conflated = counter("conflated", "messages that a slow client missed for newer ones, by topic", "topic")
         self.given_up = counter("given_up", "clients that were closed, by close code", "code")
         self.refused = counter("refused", "requests and streams that were refused, by status", "status")
@@ -46,12 +46,26 @@ class Metrics:
         self.ready = gauge("ready", "1: as /readyz says")
 
 
+class Line(Protocol):
+    """What leads to a client."""
+
+    @property
+    def free(self) -> bool:
+        """Whether a frame can be written at once."""
+
+    def write(self, frame: bytes) -> None:
+        """Write a frame, behind those that were written before."""
+
+    async def drain(self) -> None:
+        """Wait until it is free; an exception if it is broken."""
+
+
 @dataclass(eq=False)
 class Client:
-    """A client's end of the gateway. `send`: sends a text; `ended`: close code and reason, once it is to go."""
+    """A client's end of the gateway. `ended`: close code and reason, once it is to go."""
 
     address: str
-    send: Callable[[str], Awaitable[None]]
+    line: Line
     topics: frozenset[str]
     queue: deque[Said] = field(default_factory=deque)
     slots: dict[str, Said] = field(default_factory=dict)
@@ -73,6 +87,11 @@ class Client:
             self.queue.append(said)
         self.wake.set()
         return conflated
+
+    @property
+    def idle(self) -> bool:
+        """Whether everything was sent that was for it, and more can be."""
+        return self.sending is None and not self.queue and not self.slots and self.line.free
 
     def restart(self, snapshot: Said) -> None:
         """Begin anew with a snapshot: nothing older is sent any more."""
@@ -122,8 +141,20 @@ class Hub:
             gone = self._kept.popleft()
             self._size -= len(gone.text)
             self._since = gone.seq
+        at_once = 0
         for client in self.clients:
-            self._offer(client, said)
+            if said.topic not in client.topics:
+                continue
+            if client.idle:
+                client.line.write(said.frame)
+                client.sent, at_once = said.seq, at_once + 1
+            elif client.offer(said):
+                self.metrics.conflated.labels(said.topic).inc()
+        self._count(said, at_once)
+
+    def _count(self, said: Said, times: int) -> None:
+        self.metrics.sent.inc(times)
+        self.metrics.bytes.inc(times * len(said.frame))
 
     def restart(self, why: str) -> None:
         """The fold began anew: everybody gets a snapshot, and nobody can go on from before."""
@@ -138,10 +169,6 @@ class Hub:
         if (key := (why, topics)) not in self._snapshots:
             self._snapshots[key] = Said("snapshot", self.fold.seq, self.fold.snapshot(why, topics, self.stream))
         return self._snapshots[key]
-
-    def _offer(self, client: Client, said: Said) -> None:
-        if said.topic in client.topics and client.offer(said):
-            self.metrics.conflated.labels(said.topic).inc()
 
     # ---- who comes and goes ----
 
@@ -161,7 +188,7 @@ class Hub:
             client.offer(self.snapshot("begin", client.topics))
         elif stream == self.stream and self._since <= after <= self.fold.seq:
             client.sent = after
-            client.offer(Said("resumed", after, f'{{"type":"resumed","seq":{after}}}'))
+            client.offer(Said("resumed", after, b'{"type":"resumed","seq":%d}' % after))
             for said in self._kept:
                 if said.seq > after and said.topic in client.topics:
                     client.offer(said)
@@ -180,7 +207,7 @@ class Hub:
             self.metrics.given_up.labels(client.ended[0]).inc()
 
     async def serve(self, client: Client) -> None:
-        """Send a client what is for it, for ever."""
+        """Send a client what waits for it, for ever."""
         loop = asyncio.get_running_loop()
         while True:
             said = client.take()
@@ -189,10 +216,10 @@ class Hub:
                 await client.wake.wait()
                 continue
             client.sending = loop.time()
-            await client.send(said.text)
+            await client.line.drain()
+            client.line.write(said.frame)
             client.sending, client.sent = None, max(client.sent, said.seq)
-            self.metrics.sent.inc()
-            self.metrics.bytes.inc(len(said.text))
+            self._count(said, 1)
 
     def look_after(self, now: float) -> None:
         """Ask whether clients live; those who do not take what they are sent, or do not answer, are given up."""
@@ -205,5 +232,5 @@ class Hub:
                 client.pinged = now
                 client.asked = now if client.asked is None else client.asked
                 seq = max(client.sent, client.queue[-1].seq if client.queue else -1)
-                client.queue.append(Said("ping", seq, f'{{"type":"ping","seq":{max(seq, 0)}}}'))
+                client.queue.append(Said("ping", seq, b'{"type":"ping","seq":%d}' % max(seq, 0)))
                 client.wake.set()

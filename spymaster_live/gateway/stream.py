@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
 from typing import Any, Final
 
 import orjson
 from starlette.responses import JSONResponse
 from starlette.websockets import WebSocket, WebSocketDisconnect
 from uvicorn._types import ASGISendEvent
+from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.http11 import Request
 
@@ -18,29 +18,43 @@ from spymaster_live.gateway import wire
 from spymaster_live.gateway.guard import HEADERS, PROTOCOL, Rate
 from spymaster_live.gateway.hub import Client, Hub
 
-GIVE_UP: Final = "spymaster.give_up"  # an extension of ASGI: close with code and reason, at once, whatever waits to be sent
+CONNECTION: Final = "spymaster.connection"  # an extension of ASGI: the connection itself
 GRACE_SECONDS: Final = 5.0  # for a client that is given up to read that it is
 POLICY: Final = 1008  # close code: it said what it may not
 
 
 class Connection(WebSocketsSansIOProtocol):
-    """uvicorn's connection, which can also let go of a client that takes nothing more.
+    """uvicorn's connection, which also writes frames that are encoded already, and can let go of a client that takes nothing more.
 
-    uvicorn itself waits with the close frame until the client has taken what was sent before, for ever.
+    uvicorn itself encodes each message for each client, and waits for ever until one that it closes has taken what was sent before.
     """
 
     def handle_connect(self, event: Request) -> None:
         super().handle_connect(event)
         if hasattr(self, "scope"):
             extensions: dict[str, Any] = self.scope["extensions"]
-            extensions[GIVE_UP] = self.give_up
+            extensions[CONNECTION] = self
 
     async def send(self, message: ASGISendEvent) -> None:
         await super().send(message)
         if message["type"] == "websocket.http.response.body" and self.close_sent:
             self.handshake_complete = True  # else a refusal would be logged as an error of ours
 
+    @property
+    def free(self) -> bool:
+        return self.writable.is_set() and self.handshake_complete and not self.close_sent
+
+    def write(self, frame: bytes) -> None:
+        if not self.close_sent and not self.transport.is_closing():
+            self.transport.write(frame)
+
+    async def drain(self) -> None:
+        await self.writable.wait()
+        if self.disconnected:
+            raise ClientDisconnected
+
     def give_up(self, code: int, reason: str) -> None:
+        """Close, with a code and a reason, whatever waits to be sent."""
         if self.close_sent or self.transport.is_closing():
             return
         self.conn.send_close(code, reason)
@@ -71,7 +85,8 @@ async def serve(websocket: WebSocket, hub: Hub) -> None:
     if (why := hub.full(address)) is not None:
         await _refuse(websocket, hub, 503, why)
         return
-    client = Client(address, websocket.send_text, topics, pinged=asyncio.get_running_loop().time())
+    connection: Connection = websocket.scope["extensions"][CONNECTION]
+    client = Client(address, connection, topics, pinged=asyncio.get_running_loop().time())
     hub.join(client, after, query.get("stream"))
     tasks = []
     try:
@@ -84,8 +99,7 @@ async def serve(websocket: WebSocket, hub: Hub) -> None:
         await asyncio.gather(*tasks, return_exceptions=True)
         hub.leave(client)
     if client.ended is not None:
-        give_up: Callable[[int, str], None] = websocket.scope["extensions"][GIVE_UP]
-        give_up(*client.ended)
+        connection.give_up(*client.ended)
 
 
 async def _refuse(websocket: WebSocket, hub: Hub, status: int, why: str) -> None:

@@ -72,6 +72,6 @@ def members(of: dict[str, bytes]) -> bytes:
     return b"{%b}" % b",".join(b'"%b":%b' % (name.encode(), value) for name, value in of.items())
 
 
-def message(kind: str, seq: int, data: bytes) -> str:
-    """A message for clients as text."""
-    return (b'{"type":"%b","seq":%d,"data":%b}' % (kind.encode(), seq, data)).decode()
+def message(kind: str, seq: int, data: bytes) -> bytes:
+    """A message for clients."""
+    return b'{"type":"%b","seq":%d,"data":%b}' % (kind.encode(), seq, data)

@@ -385,7 +385,9 @@ def test_messages(name):
 def test_bars_are_told_as_they_close():
     """Before and after the signals too: what is known of a bar at its close is said then, not at the end of the date."""
     said = Said(cut(0, "1 s", window=Window(S.globex.start, S.globex.start + 300 * NS)))
-    assert [message.headers["Snaps"] for message in said.messages] == [f"{240 * n + 1 if n else 0}-{240 * n + 240}" for n in range(5)]
+    assert [message.headers["Snaps"] for message in said.messages] == [
+        f"{240 * n + 1 if n else 0}-{240 * n + 240}" for n in range(5)
+    ]
     assert said.rows()["bars"][["minutes", "k"]].tolist() == [(1, 240), (1, 480), (2, 480), (1, 720), (1, 960), (2, 960), (1, 1200)]
 
 

@@ -167,7 +167,9 @@ def test_the_minute_that_is_not_closed_comes_out_as_its_bar(live: Rig, gateway: 
             if fold.forming["from"] == fold.forming["k"] - 239:
                 formed[fold.forming["k"]] = dict(fold.forming)
     bars = {row["k"]: row for row in table(json.loads(wire.encoded(BARS, folded(live).rows(BARS)))) if row["minutes"] == 1}
-    whole = {k: one for k, one in list(formed.items())[1:] if one["ts"] == bars.get(k, {}).get("ts")}  # of the first none knew the lots
+    whole = {
+        k: one for k, one in list(formed.items())[1:] if one["ts"] == bars.get(k, {}).get("ts")
+    }  # of the first none knew the lots
     names = ("high", "low", "close", "volume", "ts")
     assert len(whole) >= 5 and sum(one["volume"] for one in whole.values()) > 0
     assert [[one[name] for name in names] for one in whole.values()] == [[bars[k][name] for name in names] for k in whole]
@@ -253,7 +255,13 @@ def test_trouble_of_requests_is_one_sentence(gateway: Any) -> None:
         ("/api/nothing", 404, "Not Found"),
     ):
         assert gateway.ask(path)[0] == status and words in gateway.ask(path)[1]["error"]
-    for body, status in ((b"{", 400), (b"[]", 400), (b'{"do":"fly"}', 400), (b"x" * 5000, 413), (b'{"do":"speed","speed":-1}', 400)):
+    for body, status in (
+        (b"{", 400),
+        (b"[]", 400),
+        (b'{"do":"fly"}', 400),
+        (b"x" * 5000, 413),
+        (b'{"do":"speed","speed":-1}', 400),
+    ):
         assert gateway.ask("/api/replay", body=body)[0] == status
 
 

@@ -1,4 +1,4 @@
-"""Who is let in, and what becomes of a client that is slow, silent or loud: a real gateway, with messages that the test publishes."""
+"""Who is let in, and what becomes of a client that is slow, silent or loud: a real gateway, with messages of the test."""
 
 import asyncio
 import dataclasses
@@ -77,7 +77,9 @@ COUNT = iter(range(10**9))
 
 def message(subject: str, data: bytes, **headers: str) -> Message:
     number = next(COUNT)
-    return Message(subject, {"Nats-Msg-Id": f"test {number}", "Run": RUN, "Date": DATE, "Snaps": f"{number}-{number}", **headers}, data)
+    return Message(
+        subject, {"Nats-Msg-Id": f"test {number}", "Run": RUN, "Date": DATE, "Snaps": f"{number}-{number}", **headers}, data
+    )
 
 
 def status(number: int, state: str = "running") -> Message:
@@ -103,7 +105,9 @@ def bar_numbers(told: list[dict[str, Any]]) -> list[int]:
 # ---- who is let in ----
 
 
-@pytest.mark.parametrize("path", ["/api/levels", "/api/bars", "/api/tables", "/api/models", "/api/dates", "/metrics", "/api/nothing"])
+@pytest.mark.parametrize(
+    "path", ["/api/levels", "/api/bars", "/api/tables", "/api/models", "/api/dates", "/metrics", "/api/nothing"]
+)
 def test_without_the_token_nothing_is_told(gateway: Asked, path: str) -> None:
     assert path.startswith(GUARDED)
     for wrong in ({"Authorization": ""}, {"Authorization": "Bearer x"}, {"Authorization": f"Basic {TOKEN}"}):
@@ -295,7 +299,10 @@ def test_the_token_is_in_no_log(live: Rig) -> None:
 # ---- beyond this machine ----
 
 
-@pytest.mark.parametrize(("host", "secret", "encrypted"), [("0.0.0.0", None, True), ("0.0.0.0", "x", False), ("::", None, False), ("10.0.0.1", "x", False), ("desk", "x", False)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("host", "secret", "encrypted"),
+    [("0.0.0.0", None, True), ("0.0.0.0", "x", False), ("::", None, False), ("10.0.0.1", "x", False), ("desk", "x", False)],
+)
 def test_beyond_this_machine_only_with_token_and_tls(host: str, secret: str | None, encrypted: bool) -> None:
     with pytest.raises(ValueError, match=f"^{host} can be reached from other machines"):
         check_binding(host, secret, encrypted)
@@ -341,17 +348,21 @@ def test_a_rate() -> None:
     assert [rate.allows("a", 100.0) for _ in range(5)] == [True] * 4 + [False]
 
 
-async def _nothing(text: str) -> None: ...
+class Slow:
+    """A line that is never free."""
+
+    free = False
 
 
 def test_a_slow_client_misses_only_what_has_a_newer_one() -> None:
     hub = Hub(Limits(), Fold(250_000_000))
-    client = Client("here", _nothing, frozenset(("signals", "rows", "status")))
+    client = Client("here", Slow(), frozenset(("signals", "rows", "status")))
     hub.join(client, None, None)
     for seq, topic in enumerate(["signals", "rows", "flow", "signals", "rows", "status", "signals", "rows"], 1):
-        hub.tell(Said(topic, seq, ""))
+        hub.tell(Said(topic, seq, b""))
     found = iter(client.take, None)
-    assert [(one.topic, one.seq) for one in found] == [("snapshot", 0), ("rows", 2), ("rows", 5), ("status", 6), ("signals", 7), ("rows", 8)]  # fmt: skip
+    expected = [("snapshot", 0), ("rows", 2), ("rows", 5), ("status", 6), ("signals", 7), ("rows", 8)]
+    assert [(one.topic, one.seq) for one in found] == expected
     assert hub.metrics.conflated.labels("signals")._value.get() == 2
 
 
@@ -361,11 +372,9 @@ def test_who_comes_back_gets_all_rows_since_or_a_snapshot(after: int | None, exp
     hub = Hub(Limits(kept_messages=3), fold)
     hub.stream = "this"
     for seq, topic in ((2, "rows"), (3, "rows"), (4, "rows"), (5, "flow"), (6, "rows")):
-        hub.tell(Said(topic, seq, ""))
+        hub.tell(Said(topic, seq, b""))
     fold.seq = 6
-    client = Client("here", _nothing, frozenset(("rows",)))
+    client = Client("here", Slow(), frozenset(("rows",)))
     hub.join(client, after, "this")
     told = [(one.topic, one.seq) for one in iter(client.take, None)]
     assert told == ([("snapshot", 6)] if expected is None else [("resumed", after), *(("rows", seq) for seq in expected)])
-
-
