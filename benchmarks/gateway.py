@@ -14,6 +14,7 @@ import contextlib
 import itertools
 import json
 import os
+import socket
 import statistics
 import subprocess
 import sys
@@ -105,21 +106,24 @@ class Heard:
     ms: list[float] = field(default_factory=list)
 
 
-class Reader(asyncio.Protocol):
-    """A client that reads frames; `stalled`: it asks for the stream and reads nothing."""
+def request(port: int) -> bytes:
+    """What a client asks for."""
+    key = base64.b64encode(os.urandom(16)).decode()
+    return (
+        f"GET /ws/stream?topics=signals HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n"
+    ).encode()
 
-    def __init__(self, heard: Heard, port: int, stalled: bool) -> None:
-        self._heard, self._port, self._stalled = heard, port, stalled
+
+class Reader(asyncio.Protocol):
+    """A client that reads frames."""
+
+    def __init__(self, heard: Heard, port: int) -> None:
+        self._heard, self._port = heard, port
         self._data, self._open = bytearray(), False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        key = base64.b64encode(os.urandom(16)).decode()
-        transport.write(
-            f"GET /ws/stream?topics=signals HTTP/1.1\r\nHost: 127.0.0.1:{self._port}\r\n"
-            f"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
-        )
-        if self._stalled:
-            transport.pause_reading()
+        transport.write(request(self._port))
 
     def data_received(self, data: bytes) -> None:
         now = time.monotonic_ns()
@@ -143,15 +147,20 @@ class Reader(asyncio.Protocol):
 async def listen(port: int, clients: int, stalled: int, seconds: float) -> list[float]:
     """Latencies of what `clients` heard in some seconds, after one second more in which they got used to it."""
     loop, heard = asyncio.get_running_loop(), Heard()
-    held = [
-        await loop.create_connection(lambda stalls=number < stalled: Reader(heard, port, stalls), "127.0.0.1", port)
-        for number in range(clients + stalled)
-    ]
+    deaf = []
+    for _ in range(stalled):
+        one = socket.create_connection(("127.0.0.1", port))
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)  # a small buffer, which is full at once
+        one.sendall(request(port))
+        deaf.append(one)
+    held = [await loop.create_connection(lambda: Reader(heard, port), "127.0.0.1", port) for _ in range(clients)]
     await asyncio.sleep(1 if not stalled else 10)  # until the buffers of those who stall are full
     heard.ms.clear()
     await asyncio.sleep(seconds)
     for transport, _ in held:
         transport.abort()
+    for one in deaf:
+        one.close()
     return heard.ms
 
 

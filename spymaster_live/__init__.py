@@ -10,8 +10,10 @@ bus.py       streams, publishing and reading without loss or repetition, dead le
 feed.py      the process that publishes a date, paced and controlled
 serving.py   the process around the engine
 server.py    a NATS server of one's own
+gateway/     what the engine says, for browsers
+client.py    a client of the gateway
 parity.py    what live said beside what Dagster stored
-__main__.py  python -m spymaster_live all | feed | engine | provision | parity | control
+__main__.py  python -m spymaster_live all | feed | engine | gateway | watch | provision | parity | control
 
 Nothing here imports Dagster.
 """

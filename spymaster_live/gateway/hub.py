@@ -97,6 +97,7 @@ class Client:
         """Begin anew with a snapshot: nothing older is sent any more."""
         self.queue.clear()
         self.slots.clear()
+        self.asked = None  # the question may have been among them
         self.offer(snapshot)
 
     def end(self, code: int, why: str) -> None:
@@ -141,15 +142,16 @@ class Hub:
             gone = self._kept.popleft()
             self._size -= len(gone.text)
             self._since = gone.seq
-        at_once = 0
+        at_once, behind = 0, []
         for client in self.clients:
             if said.topic not in client.topics:
                 continue
             if client.idle:
                 client.line.write(said.frame)
                 client.sent, at_once = said.seq, at_once + 1
-            elif client.offer(said):
-                self.metrics.conflated.labels(said.topic).inc()
+            else:
+                behind.append(client)
+        self.metrics.conflated.labels(said.topic).inc(sum([client.offer(said) for client in behind]))
         self._count(said, at_once)
 
     def _count(self, said: Said, times: int) -> None:

@@ -16,7 +16,7 @@ import orjson
 from fastapi import APIRouter, HTTPException, Request, Response
 from prometheus_client import generate_latest
 
-from spymaster_assets.lake import Lake, LakeError
+from spymaster_assets.lake import Lake
 from spymaster_assets.models.artifacts import Artifacts
 from spymaster_assets.schema import TEXT, Column, Table
 from spymaster_assets.sessions import NotATradingDate, calendar
@@ -168,14 +168,11 @@ def _date(relay: Relay, lake: Lake, said: str | None) -> tuple[dt.date, bool]:
 
 def _read(lake: Lake, table: Table, day: dt.date) -> np.ndarray:
     """The rows of a partition. HTTPException if there is none, or it has other columns."""
-    try:
-        if lake.manifest(table, day) is None:
-            raise HTTPException(404, f"the lake has no {table.name} of {day}: spymaster day {day}")
-        if not lake.readable(table, day):
-            raise HTTPException(409, f"{table.name} of {day} have other columns than now: spymaster day {day}")
-        return lake.rows(table, day)
-    except (LakeError, OSError) as error:
-        raise HTTPException(500, f"{table.name} of {day} cannot be read: spymaster doctor says more") from error
+    if lake.manifest(table, day) is None:
+        raise HTTPException(404, f"the lake has no {table.name} of {day}: spymaster day {day}")
+    if not lake.readable(table, day):
+        raise HTTPException(409, f"{table.name} of {day} have other columns than now: spymaster day {day}")
+    return lake.rows(table, day)
 
 
 def _content(lake: Lake, table: Table, day: dt.date) -> str:

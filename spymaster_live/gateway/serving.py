@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import ssl
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +17,7 @@ from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.websockets import WebSocket
 
-from spymaster_assets.lake import Lake
+from spymaster_assets.lake import Lake, LakeError
 from spymaster_live.gateway import stream
 from spymaster_live.gateway.guard import Guard, check_binding, token
 from spymaster_live.gateway.relay import Relay, look_after
@@ -24,6 +25,7 @@ from spymaster_live.gateway.rest import ENDPOINTS, router
 
 PAGE: Final = Path(__file__).parents[1] / "page"
 MOST_BYTES: Final = 4096  # of a message from a client
+log = logging.getLogger("spymaster.live")
 
 
 def application(relay: Relay, lake: Lake, secret: str | None, hosts: tuple[str, ...] = ()) -> FastAPI:
@@ -38,6 +40,11 @@ def application(relay: Relay, lake: Lake, secret: str | None, hosts: tuple[str, 
     @app.exception_handler(StarletteHTTPException)
     async def refused(request: Request, error: HTTPException) -> Response:
         return JSONResponse({"error": error.detail}, error.status_code, error.headers)
+
+    @app.exception_handler(LakeError)
+    async def unreadable(request: Request, error: LakeError) -> Response:
+        log.error("%s", error)
+        return JSONResponse({"error": "the lake cannot be read there: spymaster doctor says more"}, 500)
 
     if PAGE.is_dir():
         app.mount("/", StaticFiles(directory=PAGE, html=True))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from typing import Any, Final
 
@@ -21,6 +22,7 @@ from spymaster_live.gateway.hub import Client, Hub
 CONNECTION: Final = "spymaster.connection"  # an extension of ASGI: the connection itself
 GRACE_SECONDS: Final = 5.0  # for a client that is given up to read that it is
 POLICY: Final = 1008  # close code: it said what it may not
+log = logging.getLogger("spymaster.live")
 
 
 class Connection(WebSocketsSansIOProtocol):
@@ -96,7 +98,9 @@ async def serve(websocket: WebSocket, hub: Hub) -> None:
     finally:
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        for trouble in await asyncio.gather(*tasks, return_exceptions=True):
+            if isinstance(trouble, Exception) and not isinstance(trouble, ClientDisconnected):
+                log.error("a client's stream broke: %r", trouble)
         hub.leave(client)
     if client.ended is not None:
         connection.give_up(*client.ended)

@@ -265,6 +265,15 @@ def test_trouble_of_requests_is_one_sentence(gateway: Any) -> None:
         assert gateway.ask("/api/replay", body=body)[0] == status
 
 
+def test_a_broken_manifest_is_told_and_nothing_of_the_disk(live: Rig, gateway: Any, lake: Path) -> None:
+    broken = lake / "silver" / "bars" / "date=2025-06-05" / "manifest.json"
+    broken.parent.mkdir()
+    broken.write_text("{")
+    status, told, _ = gateway.ask("/api/bars?date=2025-06-05")
+    broken.unlink()
+    assert status == 500 and told == {"error": "the lake cannot be read there: spymaster doctor says more"}
+
+
 def test_names_and_units(gateway: Any) -> None:
     told = gateway.get("/api/tables")
     assert list(told["tables"]) == list(TABLES)

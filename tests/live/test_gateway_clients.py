@@ -3,6 +3,9 @@
 import asyncio
 import dataclasses
 import json
+import shutil
+import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -12,8 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection
+from websockets.typing import Subprotocol
 
 from spymaster_assets.config import Gateway as Limits
 from spymaster_assets.tables import BARS
@@ -296,6 +301,55 @@ def test_the_token_is_in_no_log(live: Rig) -> None:
         assert TOKEN not in path.read_text()
 
 
+MANY = """
+[live.gateway]
+clients = 1000
+clients_per_address = 1000
+connects_per_second = 5000.0
+patience_seconds = 60.0
+"""
+
+
+@pytest.mark.slow
+def test_a_thousand_clients_at_once(live: Rig) -> None:
+    """They come all at the same time, each gets every row in order, the next one is refused, and all go well."""
+    count, messages_told = 1000, 20
+    live.configs["many"] = short(live.folder / "many.toml", MANY)
+    asked = start(live, "many")
+    say(live, [status(1)])
+    asked.until(lambda told: bool(told.get("ok")))
+
+    async def client(ready: asyncio.Semaphore) -> list[int]:
+        protocols, found = [Subprotocol(PROTOCOL), Subprotocol(f"token.{TOKEN}")], []
+        where = f"ws://127.0.0.1:{asked.port}/ws/stream?topics=rows"
+        async with connect(where, subprotocols=protocols, compression=None, open_timeout=60, ping_interval=None) as stream:
+            async for text in stream:
+                told = json.loads(text)
+                if told["type"] == "snapshot":
+                    ready.release()
+                elif told["type"] == "rows":
+                    found.append(told["data"]["bars"]["rows"][0][1])
+                    if len(found) == messages_told:
+                        return found
+        raise AssertionError("the stream ended")
+
+    async def work() -> list[list[int]]:
+        ready, started = asyncio.Semaphore(0), time.monotonic()
+        clients = [asyncio.ensure_future(client(ready)) for _ in range(count)]
+        for _ in range(count):
+            await ready.acquire()
+        print(f"{count} clients have their snapshot after {time.monotonic() - started:.1f} s")
+        assert (await asyncio.to_thread(refused, asked))[0] == 503
+        told = [rows(10**6 + number) for number in range(messages_told)]
+        await asyncio.to_thread(say, live, told)
+        return await asyncio.gather(*clients)
+
+    for found in asyncio.run(asyncio.wait_for(work(), 240)):
+        assert found == [10**6 + number for number in range(messages_told)]
+    asked.until(lambda told: told["clients"] == 0)
+    live.kill("many")
+
+
 # ---- beyond this machine ----
 
 
@@ -318,6 +372,29 @@ def test_the_command_refuses_in_one_sentence(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "spymaster_live", "--data", str(tmp_path), "gateway", "--host", "0.0.0.0"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert done.returncode == 1 and "0.0.0.0 can be reached from other machines" in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl makes the certificate")
+def test_encrypted(live: Rig, gateway: Asked, tmp_path: Path) -> None:
+    """With TLS 1.3 and no less."""
+    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    making = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost"
+    named = ("-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(cert))
+    subprocess.run([*making.split(), *named], check=True, capture_output=True)
+    asked = start(live, "encrypted", "--tls-cert", str(cert), "--tls-key", str(key))
+
+    async def first(tls: ssl.SSLContext) -> str:
+        async with Stream(f"wss://127.0.0.1:{asked.port}", TOKEN, tls=tls) as stream:
+            async for message in stream:
+                return str(message["type"])
+        raise AssertionError("the stream ended")
+
+    tls = ssl.create_default_context(cafile=cert)
+    assert asyncio.run(asyncio.wait_for(first(tls), 10)) == "snapshot"
+    tls.maximum_version = ssl.TLSVersion.TLSv1_2
+    with pytest.raises(ssl.SSLError), socket.create_connection(("127.0.0.1", asked.port)) as plain:
+        tls.wrap_socket(plain, server_hostname="127.0.0.1")
+    live.kill("encrypted")
 
 
 def test_tokens(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
