@@ -1,7 +1,7 @@
 # make demo   everything set up, simulated dates from landing to the last stage that exists, a summary
 # make test   the test suite            make check  lint, types, import contract
 # make dev    the Dagster UI            make bench  the table of stages
-# make live   a replay over the bus, with the engine
+# make live   a replay over the bus, with engine and gateway
 PYTHON ?= python3
 BIN := .venv/bin
 export SPYMASTER_DATA ?= $(CURDIR)/data
@@ -71,7 +71,7 @@ dev: .venv/base
 	mkdir -p $(DAGSTER_HOME) && cp dagster.yaml $(DAGSTER_HOME)/
 	$(BIN)/dagster dev -w workspace.yaml -p 3000
 
-# The latest date in landing, replayed over a NATS server of its own; Ctrl-C ends it.
+# The latest date in landing, replayed over a NATS server of its own, told at http://127.0.0.1:8000; Ctrl-C ends it.
 live: .venv/base
 	$(BIN)/python -m spymaster_live all --speed $(LIVE_SPEED) --from $(LIVE_FROM)
 

@@ -309,8 +309,26 @@ class Models(Group):
     veto_minutes_to_end: float = Field(5.0, ge=0)  # before signals end: no trade
 
 
+class Gateway(Group):
+    """Whom the gateway lets in, how much of it, and how long it waits."""
+
+    hosts: tuple[str, ...] = ()  # names by which it is asked for, beside localhost and the address that it is bound to
+    origins: tuple[str, ...] = ()  # pages of other servers that may ask, e.g. "https://desk.example"
+    clients: int = Field(1000, ge=1)  # streams at once
+    clients_per_address: int = Field(100, ge=1)
+    connects_per_second: float = Field(20.0, gt=0)  # new streams of an address, after as many at once as in two seconds
+    requests_per_second: float = Field(50.0, gt=0)  # the same, of everything that is asked for once
+    messages_per_second: float = Field(10.0, gt=0)  # the same, what a client says in its stream
+    heartbeat_seconds: float = Field(5.0, gt=0)  # between two questions whether a client lives
+    patience_seconds: float = Field(15.0, gt=0)  # without an answer
+    send_seconds: float = Field(5.0, gt=0)  # for one message to one client
+    stale_seconds: float = Field(5.0, gt=0)  # without a word of the engine, or of the market, after which it is not ready
+    kept_messages: int = Field(4096, ge=1)  # for clients that come back
+    kept_bytes: int = Field(64 << 20, ge=1 << 20)
+
+
 class Live(Group):
-    """The bus, the feed, the engine and the writer."""
+    """The bus, the feed, the engine, the writer and the gateway."""
 
     frame_ms: float = Field(20.0, gt=0)  # event time in a frame at real time; a replay's frames hold this times its speed
     frame_seconds: float = Field(60.0, gt=0)  # event time in a frame of a replay as fast as possible
@@ -326,6 +344,7 @@ class Live(Group):
     capture_behind_seconds: float = Field(5.0, gt=0)  # age of what is not on disk from which on the writer is unwell
     capture_bytes: int = Field(64 << 20, ge=1 << 16)  # data of a batch that is written at once
     capture_zstd: int = Field(1, ge=1, le=22)  # level of segments and of what is handed over
+    gateway: Gateway = Gateway()
 
 
 class Config(Group):

@@ -15,8 +15,10 @@ capture.py   the capture on disk: what counts, where it goes on, whether it is s
 handover.py  a complete run becomes landing files
 writer.py    the process that captures
 server.py    a NATS server of one's own
+gateway/     what the engine says, for browsers
+client.py    a client of the gateway
 parity.py    what live said beside what Dagster stored
-__main__.py  python -m spymaster_live all | feed | engine | writer | hand-over | verify | ...
+__main__.py  python -m spymaster_live all | feed | engine | writer | hand-over | verify | gateway | watch | provision | parity | ...
 
 Nothing here imports Dagster.
 """

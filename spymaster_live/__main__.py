@@ -57,8 +57,8 @@ def _date(lake: Lake, said: dt.datetime | None) -> dt.date:
     return max(found)
 
 
-def _run(work: Callable[[], Awaitable[Any]]) -> Any:
-    """Run until done; SIGTERM is as Ctrl-C. Trouble with files and dates is one sentence."""
+def _run(work: Callable[[], Awaitable[Any]], loop: Callable[[], asyncio.AbstractEventLoop] | None = None) -> Any:
+    """Run until done; SIGTERM is as Ctrl-C. Trouble with files and dates is one sentence. `loop`: makes another event loop."""
 
     async def whole() -> Any:
         task = asyncio.ensure_future(work())
@@ -70,7 +70,8 @@ def _run(work: Callable[[], Awaitable[Any]]) -> Any:
             return None
 
     try:
-        return asyncio.run(whole())
+        with asyncio.Runner(loop_factory=loop) as runner:
+            return runner.run(whole())
     except nats.errors.NoRespondersError as error:
         raise click.ClickException("no replay is running on that bus") from error
     except (MissingInput, DbnError, LakeError, NotATradingDate, bus.Fenced, RuntimeError, ValueError) as error:
@@ -196,6 +197,45 @@ def verify(date: dt.datetime | None) -> None:
 
 @main.command()
 @url
+@click.option("--host", default="127.0.0.1", show_default=True, help="Beyond this machine only with token and TLS.")
+@click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="0: any that is free.")
+@click.option("--tls-cert", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Certificate (PEM).")
+@click.option("--tls-key", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Its key (PEM).")
+def gateway(url: str, host: str, port: int, tls_cert: Path | None, tls_key: Path | None) -> None:
+    """Tell browsers what the engine says: WebSocket, REST, metrics. Token: SPYMASTER_GATEWAY_TOKEN_FILE."""
+    import uvloop
+
+    from spymaster_live.gateway.serving import Gateway
+
+    async def work() -> None:
+        if (tls_cert is None) != (tls_key is None):
+            raise ValueError("--tls-cert and --tls-key belong together")
+        await Gateway(url, _lake(), host, port, tls_cert, tls_key).run()
+
+    _run(work, uvloop.new_event_loop)
+
+
+@main.command()
+@click.argument("address", default="ws://127.0.0.1:8000")
+def watch(address: str) -> None:
+    """Print the latest levels, a line a second of the market's clock. Token as of the gateway."""
+    from spymaster_live.client import Stream, line
+    from spymaster_live.gateway.guard import token
+
+    async def work() -> None:
+        second = 0
+        async with Stream(address, token(), ["signals"]) as stream:
+            async for message in stream:
+                data = message["data"]["signals"] if message["type"] == "snapshot" else message["data"]
+                if data and data[-1]["ts"] // 1_000_000_000 != second:
+                    second = data[-1]["ts"] // 1_000_000_000
+                    click.echo(line(data[-1]))
+
+    _run(work)
+
+
+@main.command()
+@url
 @trading_date
 @click.option("--run", help="The run (default: the latest).")
 def parity(url: str, date: dt.datetime | None, run: str | None) -> None:
@@ -260,8 +300,11 @@ def docs(check: bool) -> None:
 @click.option("--port", default=4222, show_default=True, help="Of the NATS server.")
 @click.option("--until-done", is_flag=True, help="End when the date is over, and compare with Dagster's Silver if it is there.")
 @click.option("--capture", is_flag=True, help="With a writer: everything on the bus to disk.")
-def everything(date: dt.datetime | None, speed: float, begin: str | None, port: int, until_done: bool, capture: bool) -> None:
-    """A server of its own, streams, feed and engine (and a writer) in one go. Ctrl-C ends all of them."""
+@click.option("--gateway-port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="0: no gateway.")
+def everything(
+    date: dt.datetime | None, speed: float, begin: str | None, port: int, until_done: bool, capture: bool, gateway_port: int
+) -> None:  # fmt: skip
+    """A server of its own, streams, feed, engine, gateway (and a writer) in one go. Ctrl-C ends all of them."""
     from spymaster_live.together import together
 
     lake = _lake()
@@ -269,7 +312,7 @@ def everything(date: dt.datetime | None, speed: float, begin: str | None, port: 
         day = _date(lake, date)
     except (MissingInput, NotATradingDate) as error:
         raise click.ClickException(str(error)) from error
-    sys.exit(together(lake, day, speed, begin, port, until_done, capture))
+    sys.exit(together(lake, day, speed, begin, port, until_done, capture, gateway_port))
 
 
 if __name__ == "__main__":

@@ -128,6 +128,31 @@ async def last_sequence(client: Client, stream: str) -> int:
     return (await client.jsm().stream_info(stream)).state.last_seq
 
 
+async def held(client: Client, stream: str, subject: str, since: dt.datetime, end: int) -> list[tuple[int, Msg]]:
+    """The messages of a subject that a stream holds from a moment of the server's clock on, up to sequence `end`, in order.
+
+    TimeoutError if one did not arrive.
+    """
+    consumer = api.ConsumerConfig(
+        deliver_policy=api.DeliverPolicy.BY_START_TIME, opt_start_time=since, ack_policy=api.AckPolicy.NONE,
+        filter_subject=subject, inactive_threshold=60, mem_storage=True,
+    )  # fmt: skip
+    subscription = await client.jetstream().pull_subscribe(subject, stream=stream, config=consumer)
+    found: list[tuple[int, Msg]] = []
+    try:
+        left = (await subscription.consumer_info()).num_pending or 0
+        while left:
+            for message in await subscription.fetch(1000, timeout=5):
+                place = message.metadata.sequence
+                if place.consumer != len(found) + 1:
+                    raise TimeoutError(f"{stream}: message {len(found) + 1} of {subject} did not arrive")
+                found.append((place.stream, message))
+                left = 0 if place.stream >= end else message.metadata.num_pending or 0
+    finally:
+        await subscription.unsubscribe()
+    return [(sequence, message) for sequence, message in found if sequence <= end]
+
+
 async def patiently(ask: Callable[[], Awaitable[Answer]]) -> Answer:
     """Ask until there is an answer: a server that is away is waited for."""
     while True:

@@ -23,7 +23,7 @@ from spymaster_assets.config import Config
 from spymaster_assets.lake import LakeError
 from spymaster_assets.schema import Table
 from spymaster_assets.sessions import calendar
-from spymaster_assets.tables import FEATURE_ROWS, FLOW, FUTURES_MBP10, LEVELS, PREDICTIONS, SIGNALS, SNAPS, TOUCHES
+from spymaster_assets.tables import BARS, FEATURE_ROWS, FLOW, FUTURES_MBP10, LEVELS, PREDICTIONS, SIGNALS, SNAPS, TOUCHES
 from spymaster_live import messages
 from spymaster_live.messages import FLOWS, ROWS, SCHEMAS, VERSION, BadMessage, Clock, Frame, Message, Session, pack
 from spymaster_live.options import OptionRecords
@@ -130,8 +130,9 @@ class Engine:
         except (LakeError, OSError, ValueError) as error:  # it goes on without, and says so
             self.model_trouble = str(error)
         self._predictions = Growing(PREDICTIONS.dtype, 64)
+        self._bars = Growing(BARS.dtype)  # of every length, in order of their close
         self._next: Counter[str] = Counter()
-        self._told = self._flowed = -1  # the last snap that was told about, and the last whose flow was
+        self._told = self._flowed = self._barred = -1  # the last snap that was told about, whose flow was, whose bars are there
         self._seconds = np.zeros(0, np.int64)  # last snaps of seconds that are told about and not complete
         self._seen = dict.fromkeys((table.name for table in ROWS), 0)
         self._partial = session.complete_from > day.clock.open
@@ -162,9 +163,10 @@ class Engine:
         before = self.day.features.count
         self.day.step(_NOTHING, watermark)
         if self.served and self.day.features.count > before:
-            found = self.served.predictions(self.day, self.day.features.rows[before:])
-            self._predictions.reserve(len(found))[self._predictions.count : self._predictions.count + len(found)] = found
-            self._predictions.count += len(found)
+            _append(self._predictions, self.served.predictions(self.day, self.day.features.rows[before:]))
+        fresh = np.concatenate([bars.rows[bars.rows["k"] > self._barred] for bars in self.day.bars.values()])
+        _append(self._bars, fresh[np.lexsort([fresh["minutes"], fresh["k"]])])
+        self._barred = self.day.closed
         told = self._tell()
         return [*told, *self._rest()] if self.done else told
 
@@ -181,18 +183,28 @@ class Engine:
             said += self._messages(ks[start : start + SNAPS_A_MESSAGE], self._new(int(ks[start : start + SNAPS_A_MESSAGE][-1])))
         if len(ks):
             self._see(int(ks[-1]))
-        return said or self._flow(ks)
+        return said or [*self._between(), *self._flow(ks)]
+
+    def _between(self) -> list[Message]:
+        """Rows of snaps about which nothing else is said, as soon as a bar closes: before and after the signals."""
+        _, k = self._after(BARS)
+        if not len(k):
+            return []
+        first, last = self._told + 1, self.day.closed
+        rows = self._new(last)
+        self._see(last)
+        return self._rows(rows, f"{first}-{last}")
 
     def _rest(self) -> list[Message]:
-        """What came after the last snap that was told about: levels of the afternoon."""
+        """What came after the last snap that was told about."""
         rows = self._new(self.day.closed)
         self._see(self.day.closed)
         return self._rows(rows, "end")
 
     def _of(self, table: Table) -> Growing:
         return {
-            LEVELS: self.day.levels, TOUCHES: self.day.touches, FEATURE_ROWS: self.day.features, SIGNALS: self.day.signals,
-            PREDICTIONS: self._predictions,
+            BARS: self._bars, LEVELS: self.day.levels, TOUCHES: self.day.touches, FEATURE_ROWS: self.day.features,
+            SIGNALS: self.day.signals, PREDICTIONS: self._predictions,
         }[table]  # fmt: skip
 
     def _after(self, table: Table) -> tuple[np.ndarray, np.ndarray]:
@@ -273,6 +285,11 @@ class Engine:
             "partial": self._partial, "same_config": self.session.config == self.config.digest(),
             "model": f"{self.served.name} {self.served.version}" if self.served else None, "model_trouble": self.model_trouble,
         }  # fmt: skip
+
+
+def _append(rows: Growing, more: np.ndarray) -> None:
+    rows.reserve(len(more))[rows.count : rows.count + len(more)] = more
+    rows.count += len(more)
 
 
 _NOTHING: Final = np.zeros(0, dbn.MBP10)

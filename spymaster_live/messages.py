@@ -17,7 +17,7 @@ import xxhash
 
 from spymaster_assets import dbn
 from spymaster_assets.schema import Table
-from spymaster_assets.tables import FEATURE_ROWS, FLOW, LEVELS, PREDICTIONS, PRIORS, SIGNALS, SNAPS, TOUCHES
+from spymaster_assets.tables import BARS, FEATURE_ROWS, FLOW, LEVELS, PREDICTIONS, PRIORS, SIGNALS, SNAPS, TOUCHES
 
 VERSION: Final = 1  # of headers and payloads
 
@@ -47,7 +47,7 @@ LEVELS_STATUS: Final = "levels.status"
 CONTROL: Final = "control.replay"
 DEAD: Final = "dlq"  # dlq.{subject}: what could not be read
 
-ROWS: Final = (LEVELS, TOUCHES, FEATURE_ROWS, SIGNALS, PREDICTIONS)  # of levels.rows, in this order
+ROWS: Final = (BARS, LEVELS, TOUCHES, FEATURE_ROWS, SIGNALS, PREDICTIONS)  # of levels.rows, in this order
 FLOWS: Final = (SNAPS, FLOW)  # of levels.flow
 
 HEADERS: Final[Mapping[str, str]] = {

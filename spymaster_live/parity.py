@@ -19,8 +19,8 @@ from spymaster_live.bus import LEVELS, Reader
 from spymaster_live.messages import ROWS, unpack
 
 KEYS: Final[Mapping[str, tuple[str, ...]]] = {
-    "levels": ("valid_from", "kind"), "touches": ("touch",), "features": ("touch", "elapsed"), "signals": ("touch", "k"),
-    "predictions": ("touch", "elapsed"),
+    "bars": ("minutes", "k"), "levels": ("valid_from", "kind"), "touches": ("touch",), "features": ("touch", "elapsed"),
+    "signals": ("touch", "k"), "predictions": ("touch", "elapsed"),
 }  # fmt: skip
 
 

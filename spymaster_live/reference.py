@@ -10,6 +10,10 @@ from spymaster_assets.schema import Table
 from spymaster_live import bus, messages, payload
 from spymaster_live.batches import CLOCK_COLUMNS, SIGNALS
 from spymaster_live.engine import SNAPS_A_MESSAGE
+from spymaster_live.gateway.fold import KEPT
+from spymaster_live.gateway.guard import PROTOCOL, TOKEN
+from spymaster_live.gateway.rest import ENDPOINTS
+from spymaster_live.gateway.wire import LATEST, TOPICS
 from spymaster_live.messages import CHANNELS, FLOWS, HEADERS, ROWS, SCHEMAS
 
 MARKET_HEADERS = ("Version", "Run", "Schema", "First", "Count", "Start", "End", "Watermark", "Hash", "Nats-Msg-Id")
@@ -22,7 +26,7 @@ LEVELS_HEADERS = ("Version", "Run", "Date", "Snaps", "Rows", "Nats-Msg-Id")
 
 def markdown() -> str:
     """The page."""
-    return "\n".join([*_head(), *_subjects(), *_headers(), *_payload(), *_tables(), *_control(), *_capture(), ""])
+    return "\n".join([*_head(), *_subjects(), *_headers(), *_payload(), *_tables(), *_control(), *_capture(), *_gateway(), ""])
 
 
 def _head() -> list[str]:
@@ -54,7 +58,8 @@ def _subjects() -> list[str]:
         " and at the end; no data |",
         f"| `{messages.LEVELS_SIGNALS}` | {bus.LEVELS} | one line of JSON a snap, at most {SNAPS_A_MESSAGE}: every snap of the signal"
         " window, and those of touches still scored after it |",
-        f"| `{messages.LEVELS_ROWS}` | {bus.LEVELS} | new rows of {_named(ROWS)}, if there are any |",
+        f"| `{messages.LEVELS_ROWS}` | {bus.LEVELS} | new rows of {_named(ROWS)}, if there are any:"
+        " with the signals, before and after their window as bars close |",
         f"| `{messages.LEVELS_FLOW}` | {bus.LEVELS} | {_named(FLOWS)} of the whole seconds that signals were told about |",
         f"| `{messages.LEVELS_STATUS}` | {bus.LEVELS} | JSON, every second: where the engine stands, what it misses, what troubles it |",
         f"| `{messages.DEAD}.SUBJECT` | {bus.DLQ} | a message that could not be read, as it came, with `Reason` and `Stream-Sequence` |",
@@ -159,4 +164,56 @@ def _capture() -> list[str]:
         "The **account** of a batch: `segments` with the sequences they came in, `gaps` (records that never came, by channel), `lost`",
         "(sequences that the stream no longer held), `dead` (messages that could not be read, with the reason), `repeated` (records that",
         "had come before). Manifests of a stream follow one another without a hole in their sequences.",
+        "",
+    ]
+
+
+def _gateway() -> list[str]:
+    kept, latest = ", ".join(f"`{table.name}`" for table in KEPT), ", ".join(f"`{topic}`" for topic in LATEST)
+    return [
+        "## The gateway",
+        "",
+        "`python -m spymaster_live gateway` tells browsers what stands in LEVELS. A token (environment) is wanted as `Authorization: Bearer`,",
+        'of a stream as a subprotocol. Trouble is `{"error": a sentence}`. A table is `{"columns": [...], "rows": [[...], ...]}` with the names and',
+        "units of [tables](tables.md), categories as words, what is unknown as null.",
+        "",
+        "| path | what |",
+        "|---|---|",
+        *(f"| `{path}` | {meaning} |" for path, meaning in ENDPOINTS.items()),
+        "",
+        "### /ws/stream",
+        "",
+        f"    wscat -c 'ws://127.0.0.1:8000/ws/stream?topics=signals,rows' -s {PROTOCOL} -s {TOKEN}$SPYMASTER_GATEWAY_TOKEN",
+        "",
+        f"Topics: {', '.join(f'`{topic}`' for topic in TOPICS)}; all of them without `topics`. Every message is JSON text with `type`, `seq` and, but for the",
+        "last two, `data`. `seq` grows; it is the sequence in LEVELS, so the same for every gateway.",
+        "",
+        "| type | data |",
+        "|---|---|",
+        "| `snapshot` | everything so far, to begin with or anew. `why`: `begin`; `resync`, what came since is not kept any more; `session`, another run has begun;"
+        " `subscribe`. `stream`: which LEVELS. `session`: run, date, contract, complete_from, model, config; null before the first. `topics`, and each of"
+        " them as below, rows from the session's first on, of the others the latest |",
+        "| `signals` | list of payloads, a snap each, as above |",
+        f"| `rows` | new rows by table, of {kept} |",
+        "| `flow` | `snaps` and `flow` as tables, an array as one column; `bar`: the minute that is not closed yet, in ticks, from its snap `from` on; until it"
+        " closes its `open` is the last print of its first interval that has one, and `volume` is null if its first snap was not seen |",
+        "| `status` | levels.status, and as `replay` where the replay stands (null: none answers) |",
+        "| `resumed` | none: what follows comes behind the message that the client named |",
+        "| `ping` | none: to be answered, else the client is closed with 1013 |",
+        "",
+        f"A client that is slower than the market gets of {latest} the latest only; of `rows` it gets all. One that takes nothing, or does not answer, is",
+        "closed with 1013 and may come again with `?after=SEQ&stream=STREAM`; one that says what it may not, or too often, with 1008.",
+        "",
+        "| a client says | effect |",
+        "|---|---|",
+        '| `{"do": "ack", "seq": N}` | answers a ping |',
+        '| `{"do": "subscribe", "topics": [...]}` | other topics from now on, beginning with a snapshot |',
+        "",
+        "In Python, across restarts on either side (`python -m spymaster_live watch` prints its levels):",
+        "",
+        "    from spymaster_live.client import Stream",
+        "",
+        '    async with Stream("ws://127.0.0.1:8000", token, ["signals"]) as stream:',
+        "        async for message in stream:",
+        "            ...",
     ]

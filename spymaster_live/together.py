@@ -1,4 +1,4 @@
-"""Everything on one machine: a NATS server, the streams, a feed, an engine and, if asked for, a writer.
+"""Everything on one machine: a NATS server, the streams, a feed, an engine, a gateway and, if asked for, a writer.
 
 Each is a process that is started again if it dies.
 """
@@ -74,14 +74,20 @@ def _part(lake: Lake, url: str, *words: str) -> Callable[[], subprocess.Popen[by
     return lambda: subprocess.Popen(command, env=os.environ.copy())
 
 
-def together(lake: Lake, date: dt.date, speed: float, begin: str | None, port: int, until_done: bool, capture: bool) -> int:
-    """Run everything until stopped, or until the date is over. `capture`: with a writer. The exit code."""
+def together(
+    lake: Lake, date: dt.date, speed: float, begin: str | None, port: int, until_done: bool, capture: bool, gateway_port: int
+) -> int:  # fmt: skip
+    """Run everything until stopped, or until the date is over. `capture`: with a writer; `gateway_port`: 0 for no gateway.
+
+    The exit code.
+    """
     url = f"nats://127.0.0.1:{port}"
     pacing = ("--from", begin) if begin else ()
     kept = [
         Kept("nats-server", lambda: server.start(port, lake.root / "nats"), once=False),
         Kept("engine", _part(lake, url, "engine"), once=False),
         *([Kept("writer", _part(lake, url, "writer", *(["--until-done"] * until_done)), once=until_done)] if capture else []),
+        *([Kept("gateway", _part(lake, url, "gateway", "--port", str(gateway_port)), once=False)] if gateway_port else []),
         Kept("feed", _part(lake, url, "feed", "--date", str(date), "--speed", str(speed), *pacing, "--quiet"), once=True),
     ]
     try:

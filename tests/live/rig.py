@@ -82,6 +82,7 @@ class Rig:
         self.processes: dict[str, subprocess.Popen[bytes] | Part] = {}
         self.words: dict[str, tuple[str, ...]] = {}
         self.kills = 0
+        self.staying: set[str] = set()  # processes that do not end by themselves
         folder.mkdir(parents=True, exist_ok=True)
 
     def config(self, name: str = "") -> Config:
@@ -121,7 +122,7 @@ class Rig:
     def finish(self, seconds: float = 180, meanwhile: Callable[[], None] | None = None) -> None:
         """Wait until every feed and engine ended well; AssertionError with its log if one did not."""
         end = time.monotonic() + seconds
-        waiting = {name for name in self.processes if name != "nats-server"}
+        waiting = {name for name in self.processes if name not in ("nats-server", *self.staying)}
         while waiting:
             if meanwhile is not None:
                 meanwhile()

@@ -20,7 +20,7 @@ from spymaster_assets.compute.growing import Growing
 from spymaster_assets.compute.stream import NO_PRIORS, Day
 from spymaster_assets.sessions import Window, calendar
 from spymaster_assets.states import FUEL_UNKNOWN
-from spymaster_assets.tables import FEATURE_ROWS, FLOW, LEVELS, SIGNALS, SNAPS, TOUCHES
+from spymaster_assets.tables import BARS, FEATURE_ROWS, FLOW, LEVELS, SIGNALS, SNAPS, TOUCHES
 from spymaster_live import engine as live
 from spymaster_live.engine import SNAPS_A_MESSAGE, Engine
 from spymaster_live.frames import Cutting, Source, frames
@@ -192,8 +192,9 @@ def said_to_part():
 def batch(name="simulated"):
     """The rows of the day in one piece, by table."""
     finished = day(name)
-    rows = finished.levels.rows, finished.touches.rows, finished.features.rows, finished.signals.rows
-    return dict(zip((LEVELS, TOUCHES, FEATURE_ROWS, SIGNALS), rows, strict=True))
+    bars = np.concatenate([bars.rows for bars in finished.bars.values()])
+    rows = bars, finished.levels.rows, finished.touches.rows, finished.features.rows, finished.signals.rows
+    return dict(zip((BARS, LEVELS, TOUCHES, FEATURE_ROWS, SIGNALS), rows, strict=True))
 
 
 @pytest.mark.parametrize(("most", "span", "until"), [(64, "1 s", "09:50"), (512, "60 s", "10:50"), (0, "250 ms", "09:45")])
@@ -316,7 +317,8 @@ def test_nothing_waits():
     said, told = Said([]), 0
     for message in part():
         for one in said.take(message):
-            told = max(told, int(one.headers["Snaps"].split("-")[-1]))
+            if one.subject == "levels.signals":
+                told = max(told, int(one.headers["Snaps"].split("-")[-1]))
         closed = (message.watermark - S.globex.start) // (NS // 4)
         assert told == (min(closed, last) if closed >= first else 0), f"watermark {message.watermark}"
 
@@ -369,16 +371,24 @@ def test_messages(name):
     for message in said.of("levels.flow"):
         ks = unpack(FLOWS, message.headers["Rows"], message.data)["snaps"]["k"]
         assert message.headers["Snaps"] == f"{ks[0]}-{ks[-1]}"
-    *told, end = said.of("levels.rows")
-    assert {message.headers["Snaps"] for message in told} <= {span for span, _ in spans} and end.headers["Snaps"] == "end"
     before = -1
-    for message in told:
+    for message in said.of("levels.rows"):
         rows = unpack(ROWS, message.headers["Rows"], message.data)
         levels = (rows["levels"]["valid_from"] - S.globex.start) // (NS // 4)
-        ks = np.concatenate([levels, *(rows[name]["k"] for name in ("touches", "features", "signals"))])
+        ks = np.concatenate([levels, *(rows[name]["k"] for name in ("bars", "touches", "features", "signals"))])
         last = int(message.headers["Snaps"].split("-")[1])
         assert len(ks) and before < ks.min() and ks.max() <= last
+        assert message.headers["Snaps"] in {span for span, _ in spans} or len(rows["bars"])  # between signals, as bars close
         before = last
+
+
+def test_bars_are_told_as_they_close():
+    """Before and after the signals too: what is known of a bar at its close is said then, not at the end of the date."""
+    said = Said(cut(0, "1 s", window=Window(S.globex.start, S.globex.start + 300 * NS)))
+    assert [message.headers["Snaps"] for message in said.messages] == [
+        f"{240 * n + 1 if n else 0}-{240 * n + 240}" for n in range(5)
+    ]
+    assert said.rows()["bars"][["minutes", "k"]].tolist() == [(1, 240), (1, 480), (2, 480), (1, 720), (1, 960), (2, 960), (1, 1200)]
 
 
 @pytest.mark.parametrize("name", test_chunks.DAYS)

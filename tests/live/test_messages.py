@@ -263,7 +263,7 @@ def rows_of(tables, counts):
 
 @pytest.mark.parametrize(
     "tables, counts",
-    [(ROWS, (3, 1, 2, 7, 2)), (ROWS, (0, 0, 0, 0, 0)), (ROWS, (0, 4, 0, 1, 0)), (FLOWS, (128, 9)), (FLOWS, (1, 0))],
+    [(ROWS, (5, 3, 1, 2, 7, 2)), (ROWS, (0, 0, 0, 0, 0, 0)), (ROWS, (1, 0, 4, 0, 1, 0)), (FLOWS, (128, 9)), (FLOWS, (1, 0))],
 )
 def test_rows_there_and_back(tables, counts):
     rows = rows_of(tables, counts)

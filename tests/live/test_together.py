@@ -40,17 +40,20 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_one_command_twice_and_what_it_says_without_and_with_silver(lake: Path) -> None:
-    port, settings = str(server.free_port()), str(lake / "short.toml")
-    done = live(lake, "all", "--speed", "0", "--until-done", "--capture", "--port", port, SPYMASTER_CONFIG=settings)
+    port, other, settings = str(server.free_port()), str(server.free_port()), str(lake / "short.toml")
+    ports = ("--port", port, "--gateway-port", other)
+    done = live(lake, "all", "--speed", "0", "--until-done", "--capture", *ports, SPYMASTER_CONFIG=settings)
     assert done.returncode == 0, done.stderr
+    assert f"gateway http://127.0.0.1:{other}" in done.stdout
     assert f"{DATE} is handed over by run {DATE}.1" in done.stdout
     assert "has no Silver to compare with: spymaster day 2025-06-03" in done.stdout
     make_silver(lake, DATE)
-    done = live(lake, "all", "--date", str(DATE), "--speed", "0", "--until-done", "--port", port, SPYMASTER_CONFIG=settings)
+    alone = ("--until-done", "--port", port, "--gateway-port", "0")
+    done = live(lake, "all", "--date", str(DATE), "--speed", "0", *alone, SPYMASTER_CONFIG=settings)
     assert done.returncode == 0, done.stderr
     assert "the same bytes as Dagster's Silver" in done.stdout
     planted = short(lake / "planted.toml", "[tape]\ntape_band = 2.0\n")
-    done = live(lake, "all", "--speed", "0", "--until-done", "--port", port, SPYMASTER_CONFIG=str(planted))
+    done = live(lake, "all", "--speed", "0", *alone, SPYMASTER_CONFIG=str(planted))
     assert done.returncode == 1 and "DIFFERENT from" in done.stdout and "silver/signals row" in done.stdout
 
 
@@ -68,7 +71,7 @@ def test_trouble_is_one_sentence(lake: Path, words: tuple[str, ...], told: str) 
 
 
 def test_trouble_of_a_part_ends_all_of_it(lake: Path) -> None:
-    done = live(lake, "all", "--date", "2025-06-10")
+    done = live(lake, "all", "--date", "2025-06-10", "--port", str(server.free_port()), "--gateway-port", "0")
     assert done.returncode == 1 and "no futures_mbp10" in done.stderr and "Traceback" not in done.stderr
 
 

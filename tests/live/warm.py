@@ -2,6 +2,7 @@
 
 import spymaster_live.__main__
 import spymaster_live.feed
+import spymaster_live.gateway.serving
 import spymaster_live.serving
 import spymaster_live.writer  # noqa: F401
 from spymaster_assets.config import Config

@@ -1,0 +1,100 @@
+"""A client of the gateway's stream: what it says as dicts, one after the other, across its restarts and one's own.
+
+    async with Stream("ws://127.0.0.1:8000", token, ["signals"]) as stream:
+        async for message in stream:
+            ...
+
+The first message is a snapshot; after trouble it goes on behind the last one, or with a new snapshot if the gateway knows no more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Final
+from urllib.parse import urlencode
+
+import orjson
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
+
+PROTOCOL: Final = "spymaster.v1"
+AGAIN_SECONDS: Final = 0.5  # between two attempts
+HOPELESS: Final = (400, 401, 403)  # statuses of a request that will be refused again
+log = logging.getLogger("spymaster.live")
+
+
+class Refused(RuntimeError):
+    """The gateway will not have us: its status and its reason."""
+
+
+class Stream(AbstractAsyncContextManager["Stream"]):
+    """One stream. `url`: ws://HOST:PORT or wss://; `topics`: all if none; `tls`: how a server's certificate is checked."""
+
+    def __init__(self, url: str, token: str | None = None, topics: Sequence[str] = (), tls: ssl.SSLContext | None = None) -> None:
+        self._url, self._topics, self._tls = url.rstrip("/"), topics, tls
+        self._protocols = [PROTOCOL, *([f"token.{token}"] if token else [])]
+        self._connection: ClientConnection | None = None
+        self._place: dict[str, Any] = {}  # the last message, and the stream it stands in
+        self.connections = 0
+
+    async def __aexit__(self, *trouble: object) -> None:
+        if self._connection is not None:
+            await self._connection.close()
+
+    async def __aiter__(self) -> AsyncIterator[dict[str, Any]]:
+        """Messages for ever: snapshot, signals, rows, flow, status. Raises Refused if it is no use to try again."""
+        while True:
+            try:
+                self._connection = await self._connect()
+                async for text in self._connection:
+                    message = orjson.loads(text)
+                    if message["type"] == "ping":
+                        await self._connection.send(orjson.dumps({"do": "ack", "seq": message["seq"]}), text=True)
+                        continue
+                    self._place["after"] = message["seq"]
+                    if message["type"] == "snapshot":
+                        self._place["stream"] = message["data"]["stream"]
+                    if message["type"] != "resumed":
+                        yield message
+            except (OSError, TimeoutError, InvalidHandshake, ConnectionClosed) as error:
+                log.info("%s: %s", self._url, error or type(error).__name__)
+            await asyncio.sleep(AGAIN_SECONDS)
+
+    async def _connect(self) -> ClientConnection:
+        query = {**({"topics": ",".join(self._topics)} if self._topics else {}), **self._place}
+        address = f"{self._url}/ws/stream?{urlencode(query)}"
+        try:
+            made = await connect(address, subprotocols=self._protocols, compression=None, max_size=None, ssl=self._tls)  # type: ignore[arg-type]
+        except InvalidStatus as error:
+            if error.response.status_code in HOPELESS:
+                raise Refused(f"{self._url}: {error.response.status_code}: {_reason(error.response.body)}") from error
+            raise
+        self.connections += 1
+        return made
+
+
+def _reason(body: bytes | bytearray | None) -> str:
+    try:
+        return str(orjson.loads(body or b"")["error"])
+    except (ValueError, KeyError, TypeError):
+        return "no reason given"
+
+
+def line(payload: dict[str, Any]) -> str:
+    """The levels of a snap as one line: time, price, and each level with its distance, score and odds."""
+    seconds = payload["ts"] // 1_000_000_000 % 86_400
+    told = [f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02} UTC {_number(payload['es']['spot'], 9, 2)}"]
+    for level in sorted(payload["levels"], key=lambda one: -one["price"]):
+        model = level["model"] or {}
+        odds = f" {_number(model['break'], 4, 2)}" if model.get("break") is not None else ""
+        score = f" {_number(level['break_score_smooth'], 3, 0)}{odds}" if level["touch"] else ""
+        told.append(f"{level['id']} {level['price']:.2f}{score}")
+    return " | ".join(told)
+
+
+def _number(value: float | None, width: int, digits: int) -> str:
+    return f"{'-' if value is None else format(value, f'.{digits}f'):>{width}}"

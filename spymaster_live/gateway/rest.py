@@ -1,0 +1,214 @@
+"""Everything that is asked for once. The running date comes from the stream, every other one from the lake, which is only read.
+
+A table is as on /ws/stream: columns and rows with the names and units of /api/tables. Trouble is {"error": a sentence}.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any, Final
+
+import nats.errors
+import numpy as np
+import orjson
+from fastapi import APIRouter, HTTPException, Request, Response
+from prometheus_client import generate_latest
+
+from spymaster_assets.lake import Lake
+from spymaster_assets.models.artifacts import Artifacts
+from spymaster_assets.schema import TEXT, Column, Table
+from spymaster_assets.sessions import NotATradingDate, calendar
+from spymaster_assets.tables import BARS, LABELS, LEVELS, PREDICTIONS, TABLES, TOUCHES
+from spymaster_assets.tables.predictions import MEMBERS
+from spymaster_live.bus import TROUBLE
+from spymaster_live.gateway import wire
+from spymaster_live.gateway.relay import Relay
+from spymaster_live.payload import described
+
+OF_A_TOUCH: Final = (LEVELS, TOUCHES, PREDICTIONS)
+ORDERS: Final = ("start", "pause", "step", "seek", "speed", "state")
+MOST_BYTES: Final = 4096  # of an order
+ENDPOINTS: Final[Mapping[str, str]] = {
+    "/ws/stream": "WebSocket: a snapshot, then what is new; `topics`, `after` and `stream` in the query",
+    "/api/dates": "the running date, and those of the lake",
+    "/api/levels": "the latest payload of levels.signals",
+    "/api/bars": "`date` (the running one), `minutes` (1): bars, and the one that is not closed yet",
+    "/api/touches": "`date`: levels, touches, predictions; of a date that does not run labels too",
+    "/api/models": "`date`: the champion, the models of the date, and which scores the running session",
+    "/api/tables": "names, units and meanings of everything that is told",
+    "/api/replay": "POST: an order to the replay, as on control.replay",
+    "/healthz": "200 while the process lives",
+    "/readyz": "200 if all is well, else 503 and why not",
+    "/metrics": "Prometheus",
+}
+
+
+def router(relay: Relay, lake: Lake) -> APIRouter:
+    """The routes, but for /ws/stream."""
+    routes = APIRouter()
+
+    @routes.get("/healthz")
+    async def healthz() -> Response:
+        return _json({"ok": True})
+
+    @routes.get("/readyz")
+    async def readyz() -> Response:
+        state = relay.state()
+        return _json(state, 200 if state["ok"] else 503)
+
+    @routes.get("/metrics")
+    async def metrics() -> Response:
+        told = relay.hub.metrics
+        for of, seconds in relay.ages.items():
+            told.age.labels(of).set(seconds)
+        told.ready.set(not relay.reasons())
+        return Response(generate_latest(told.registry), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    @routes.get("/api/levels")
+    async def levels(request: Request) -> Response:
+        if relay.fold.payload is None:
+            raise HTTPException(404, "nothing was said about a snap yet: signals begin after the opening range")
+        return _tagged(request, f"{relay.hub.stream}.{relay.fold.seq}", relay.fold.payload)
+
+    @routes.get("/api/dates")
+    def dates() -> Response:
+        running = relay.fold.session["date"] if relay.fold.session else None
+        return _json({"running": running, "dates": [date.isoformat() for date in lake.dates(BARS)]})
+
+    @routes.get("/api/bars")
+    def bars(request: Request, date: str | None = None, minutes: str = "1") -> Response:
+        lengths = [str(one) for one in lake.config.levels.bar_minutes]
+        if minutes not in lengths:
+            raise HTTPException(422, f"minutes {minutes!r}: expected {' or '.join(lengths)}")
+        day, running = _date(relay, lake, date)
+        if running:
+            rows, tag, forming = relay.fold.rows(BARS), f"{relay.hub.stream}.{relay.fold.seq}", relay.fold.forming
+        else:
+            rows, tag, forming = _read(lake, BARS, day), _content(lake, BARS, day), None
+        told = {"bars": wire.encoded(BARS, rows[rows["minutes"] == int(minutes)])}
+        if running and minutes == "1":
+            told["forming"] = orjson.dumps(forming)
+        return _tagged(request, f"{tag}.{minutes}", _told(day, running, told))
+
+    @routes.get("/api/touches")
+    def touches(request: Request, date: str | None = None) -> Response:
+        day, running = _date(relay, lake, date)
+        if running:
+            told = {table.name: wire.encoded(table, relay.fold.rows(table)) for table in OF_A_TOUCH}
+            return _tagged(request, f"{relay.hub.stream}.{relay.fold.seq}", _told(day, running, told))
+        there = [table for table in (*OF_A_TOUCH, LABELS) if lake.manifest(table, day) is not None]
+        if TOUCHES not in there:
+            raise HTTPException(404, f"the lake has no touches of {day}: spymaster day {day}")
+        told = {table.name: wire.encoded(table, _read(lake, table, day)) for table in there}
+        return _tagged(request, ".".join(_content(lake, table, day) for table in there), _told(day, running, told))
+
+    @routes.get("/api/models")
+    def models(date: str | None = None) -> Response:
+        named = date is not None or relay.fold.session is not None
+        day, artifacts = (_date(relay, lake, date)[0] if named else None), Artifacts(lake)
+        found = {name: artifacts.manifest(name, day) for name in MEMBERS} if day else {}
+        return _json({
+            "date": day, "champion": artifacts.champion(),
+            "models": {name: {**asdict(one), "files": sorted(one.files)} for name, one in found.items() if one},
+            "session": relay.fold.session and relay.fold.session["model"],
+            "engine": relay.fold.status.get("model"), "trouble": relay.fold.status.get("model_trouble"),
+        })  # fmt: skip
+
+    @routes.get("/api/tables")
+    async def tables(request: Request) -> Response:
+        return _tagged(request, "tables", _TABLES)
+
+    @routes.post("/api/replay")
+    async def replay(request: Request) -> Response:
+        wanted = await _order(request)
+        try:
+            answer = await relay.order(wanted)
+        except nats.errors.NoRespondersError as error:
+            raise HTTPException(409, "no replay is running") from error
+        except TROUBLE as error:
+            raise HTTPException(504, "the replay did not answer") from error
+        return _json(answer, 400 if "error" in answer else 200)
+
+    return routes
+
+
+async def _order(request: Request) -> dict[str, Any]:
+    """An order to the replay; HTTPException says what is wrong with it."""
+    body = b""
+    async for part in request.stream():
+        body += part
+        if len(body) > MOST_BYTES:
+            raise HTTPException(413, f"an order has at most {MOST_BYTES} bytes")
+    try:
+        wanted = orjson.loads(body)
+    except ValueError as error:
+        raise HTTPException(400, f"expected JSON: {error}") from error
+    if not isinstance(wanted, dict) or wanted.get("do") not in ORDERS:
+        raise HTTPException(400, f"do: expected {', '.join(ORDERS)}")
+    return wanted
+
+
+def _date(relay: Relay, lake: Lake, said: str | None) -> tuple[dt.date, bool]:
+    """A trading date, the running one if none is said, and whether it is that one. HTTPException says what is wrong with it."""
+    running = dt.date.fromisoformat(relay.fold.session["date"]) if relay.fold.session else None
+    if said is None:
+        if running is None:
+            raise HTTPException(404, "no session has begun: name a date")
+        return running, True
+    try:
+        day = calendar(lake.config).require(dt.datetime.strptime(said, "%Y-%m-%d").date())
+    except NotATradingDate as error:
+        raise HTTPException(404, str(error)) from error
+    except ValueError as error:
+        raise HTTPException(422, f"date {said!r}: expected YYYY-MM-DD") from error
+    return day, day == running
+
+
+def _read(lake: Lake, table: Table, day: dt.date) -> np.ndarray:
+    """The rows of a partition. HTTPException if there is none, or it has other columns."""
+    if lake.manifest(table, day) is None:
+        raise HTTPException(404, f"the lake has no {table.name} of {day}: spymaster day {day}")
+    if not lake.readable(table, day):
+        raise HTTPException(409, f"{table.name} of {day} have other columns than now: spymaster day {day}")
+    return lake.rows(table, day)
+
+
+def _content(lake: Lake, table: Table, day: dt.date) -> str:
+    manifest = lake.manifest(table, day)
+    return manifest.content if manifest else ""
+
+
+def _told(day: dt.date, running: bool, tables: Mapping[str, bytes]) -> bytes:
+    head = {"date": orjson.dumps(day), "running": orjson.dumps(running)}
+    return wire.members(head | dict(tables))
+
+
+def _json(value: Any, status: int = 200) -> Response:
+    return Response(orjson.dumps(value), status, {"Cache-Control": "no-store"}, "application/json")
+
+
+def _tagged(request: Request, tag: str, body: bytes) -> Response:
+    """JSON with an ETag; nothing but the tag if the asker has it already."""
+    headers = {"ETag": f'"{tag}"', "Cache-Control": "private, no-cache"}
+    if request.headers.get("if-none-match") == headers["ETag"]:
+        return Response(status_code=304, headers=headers)
+    return Response(body, 200, headers, "application/json")
+
+
+def _column(column: Column) -> dict[str, Any]:
+    return {
+        "name": column.name, "type": "text" if column.is_text else column.dtype, "unit": column.unit, "meaning": column.meaning,
+        "null": column.null, "words": column.categories or dict(column.codes or {}) or None,
+        "array": column.part_of, "told": column.dtype != TEXT,
+    }  # fmt: skip
+
+
+_TABLES: Final = orjson.dumps({
+    "tables": {
+        name: {"meaning": table.meaning, "order": table.grain, "columns": [_column(column) for column in table.columns]}
+        for name, table in TABLES.items()
+    },
+    "levels.signals": [{"name": name, "unit": unit, "meaning": meaning} for name, unit, meaning in described()],
+})  # fmt: skip

@@ -1,0 +1,105 @@
+"""The gateway as a process: FastAPI on uvicorn, with the relay beside it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import click
+import uvicorn
+from fastapi import FastAPI, HTTPException, Request, Response
+from fastapi.responses import JSONResponse, PlainTextResponse
+from fastapi.staticfiles import StaticFiles
+from starlette.exceptions import HTTPException as StarletteHTTPException
+from starlette.websockets import WebSocket
+
+from spymaster_assets.lake import Lake, LakeError
+from spymaster_live.gateway import stream
+from spymaster_live.gateway.guard import Guard, check_binding, token
+from spymaster_live.gateway.relay import Relay, look_after
+from spymaster_live.gateway.rest import ENDPOINTS, router
+
+PAGE: Final = Path(__file__).parents[1] / "page"
+MOST_BYTES: Final = 4096  # of a message from a client
+log = logging.getLogger("spymaster.live")
+
+
+def application(relay: Relay, lake: Lake, secret: str | None, hosts: tuple[str, ...] = ()) -> FastAPI:
+    """Everything that answers. `hosts`: names by which it is asked for, beside this machine's own."""
+    app = FastAPI(title="Spymaster", openapi_url=None)
+    app.include_router(router(relay, lake))
+
+    @app.websocket("/ws/stream")
+    async def live(websocket: WebSocket) -> None:
+        await stream.serve(websocket, relay.hub)
+
+    @app.exception_handler(StarletteHTTPException)
+    async def refused(request: Request, error: HTTPException) -> Response:
+        return JSONResponse({"error": error.detail}, error.status_code, error.headers)
+
+    @app.exception_handler(LakeError)
+    async def unreadable(request: Request, error: LakeError) -> Response:
+        log.error("%s", error)
+        return JSONResponse({"error": "the lake cannot be read there: spymaster doctor says more"}, 500)
+
+    if PAGE.is_dir():
+        app.mount("/", StaticFiles(directory=PAGE, html=True))
+    else:
+
+        @app.get("/")
+        async def endpoints() -> Response:
+            return PlainTextResponse("".join(f"{path:<14}{meaning}\n" for path, meaning in ENDPOINTS.items()))
+
+    app.add_middleware(Guard, limits=relay.hub.limits, hosts=hosts, secret=secret, refused=relay.hub.metrics.refused)
+    return app
+
+
+class Gateway:
+    """One gateway. ValueError if it may not be bound so; RuntimeError if the port is taken."""
+
+    def __init__(self, url: str, lake: Lake, host: str, port: int, cert: Path | None = None, key: Path | None = None) -> None:
+        secret = token()
+        check_binding(host, secret, cert is not None)
+        self.relay = Relay(url, lake.config)
+        settings = uvicorn.Config(
+            application(self.relay, lake, secret, (host,)), host=host, port=port, ws=stream.Connection,
+            ws_per_message_deflate=False, ws_max_size=MOST_BYTES, ws_ping_interval=None, proxy_headers=False, server_header=False,
+            access_log=False, log_config=None, log_level="warning", timeout_graceful_shutdown=2, lifespan="off",
+            ssl_certfile=cert, ssl_keyfile=key, ssl_context_factory=_tls if cert else None,
+        )  # fmt: skip
+        self._server = uvicorn.Server(settings)
+        try:
+            self._socket = settings.bind_socket()
+        except SystemExit as error:  # uvicorn logs why and would end the process
+            raise RuntimeError(f"port {port} of {host} cannot be had: choose another with --port") from error
+        self.address = f"{'https' if cert else 'http'}://{host}:{self._socket.getsockname()[1]}"
+
+    async def run(self) -> None:
+        """Serve until stopped."""
+        click.echo(f"gateway {self.address}")
+        beside = [asyncio.ensure_future(one) for one in (self.relay.run(), look_after(self.relay.hub))]
+        serving = asyncio.ensure_future(self._server.serve([self._socket]))
+        try:
+            await asyncio.wait([serving, *beside], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            self._server.should_exit = True
+            for task in beside:
+                task.cancel()
+            await asyncio.gather(serving, *beside, return_exceptions=True)
+        for task in beside:
+            if not task.cancelled() and (error := task.exception()):
+                raise error
+
+    def state(self) -> dict[str, Any]:
+        """How things stand, as /readyz says it: `ok`, and `why` not."""
+        return self.relay.state()
+
+
+def _tls(config: uvicorn.Config, make: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
+    context = make()
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    return context

@@ -1,0 +1,457 @@
+"""Who is let in, and what becomes of a client that is slow, silent or loud: a real gateway, with messages of the test."""
+
+import asyncio
+import dataclasses
+import json
+import shutil
+import socket
+import ssl
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import ClientConnection
+from websockets.typing import Subprotocol
+
+from spymaster_assets.config import Gateway as Limits
+from spymaster_assets.tables import BARS
+from spymaster_live import bus, messages
+from spymaster_live.client import Refused, Stream
+from spymaster_live.gateway.fold import Fold, Said
+from spymaster_live.gateway.guard import GUARDED, HEADERS, PROTOCOL, Rate, check_binding, token
+from spymaster_live.gateway.hub import Client, Hub
+from spymaster_live.messages import ROWS, Message, pack
+from tests.live.asking import TOKEN, Asked, heard, heard_until, start
+from tests.live.rig import ROOT, Rig, rig, short
+from tests.live.test_faults import publish
+from tests.live.test_messages import noise
+
+RUN, DATE = "2025-06-03.1", "2025-06-03"
+SMALL = """
+[live.gateway]
+clients = 12
+clients_per_address = 10
+requests_per_second = 200.0
+connects_per_second = 200.0
+messages_per_second = 10.0
+heartbeat_seconds = 0.3
+patience_seconds = 4.0
+send_seconds = 1.0
+"""
+
+
+@pytest.fixture(scope="module")
+def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+    """A server that knows a session, without feed and engine."""
+    folder = tmp_path_factory.mktemp("live")
+    configs = {"": short(folder / "small.toml", SMALL), "rare": short(folder / "rare.toml", SMALL.replace("200.0", "2.0"))}
+    with pytest.MonkeyPatch.context() as patch, rig(folder / "lake", folder, configs) as made:
+        patch.setenv("SPYMASTER_GATEWAY_TOKEN", TOKEN)
+        facts = {"Nats-Msg-Id": "session", "Version": "1", "Run": RUN, "Date": DATE, "Contract": "ESM5 by volume"}
+        publish(made, [Message(messages.SESSION, facts, b"")])
+        yield made
+
+
+@pytest.fixture(scope="module")
+def gateway(live: Rig) -> Asked:
+    asked = start(live)
+    say(live, [status(0)])
+    asked.until(lambda told: bool(told.get("ok")))
+    return asked
+
+
+def say(live: Rig, said: list[Message]) -> None:
+    async def work(client: Any) -> None:
+        publisher = bus.Publisher(client, bus.LEVELS)
+        for one in said:
+            await publisher.put(one)
+        await publisher.flush()
+
+    live.ask(work)
+
+
+COUNT = iter(range(10**9))
+
+
+def message(subject: str, data: bytes, **headers: str) -> Message:
+    number = next(COUNT)
+    return Message(
+        subject, {"Nats-Msg-Id": f"test {number}", "Run": RUN, "Date": DATE, "Snaps": f"{number}-{number}", **headers}, data
+    )
+
+
+def status(number: int, state: str = "running") -> Message:
+    return message(messages.LEVELS_STATUS, json.dumps({"run": RUN, "state": state, "watermark": number}).encode())
+
+
+def signals(number: int, size: int = 1000) -> Message:
+    return message(messages.LEVELS_SIGNALS, json.dumps({"snap": number, "ts": number, "room": "x" * size}).encode() + b"\n")
+
+
+def rows(number: int) -> Message:
+    found = {table.name: noise(table.dtype, 0) for table in ROWS}
+    found["bars"] = noise(BARS.dtype, 1)
+    found["bars"]["minutes"], found["bars"]["k"] = 1, number
+    counts, data = pack(ROWS, found)
+    return message(messages.LEVELS_ROWS, data, Rows=counts)
+
+
+def bar_numbers(told: list[dict[str, Any]]) -> list[int]:
+    return [row[1] for one in told if one["type"] == "rows" for row in one["data"]["bars"]["rows"]]
+
+
+# ---- who is let in ----
+
+
+@pytest.mark.parametrize(
+    "path", ["/api/levels", "/api/bars", "/api/tables", "/api/models", "/api/dates", "/metrics", "/api/nothing"]
+)
+def test_without_the_token_nothing_is_told(gateway: Asked, path: str) -> None:
+    assert path.startswith(GUARDED)
+    for wrong in ({"Authorization": ""}, {"Authorization": "Bearer x"}, {"Authorization": f"Basic {TOKEN}"}):
+        code, told, headers = gateway.ask(path, wrong)
+        assert (code, told, headers["www-authenticate"]) == (401, {"error": "the token is missing or wrong"}, "Bearer")
+    assert gateway.ask(f"{path}?token={TOKEN}", {"Authorization": ""})[0] == 401  # it is never in an address
+
+
+def test_orders_need_the_token_too(gateway: Asked) -> None:
+    assert gateway.ask("/api/replay", {"Authorization": "Bearer no"}, b'{"do":"pause"}')[0] == 401
+
+
+def test_whoever_has_no_token_learns_whether_all_is_well(gateway: Asked) -> None:
+    for path in ("/healthz", "/readyz", "/"):
+        code, _, headers = gateway.ask(path, {"Authorization": ""})
+        assert code in (200, 503) and all(headers[name.lower()] == value for name, value in HEADERS.items())
+
+
+def refused(gateway: Asked, query: str = "", **settings: Any) -> tuple[int, str]:
+    """Status and reason with which a stream is refused."""
+    with pytest.raises(InvalidStatus) as caught:
+        gateway.stream(query, **settings)
+    return caught.value.response.status_code, json.loads(caught.value.response.body)["error"]
+
+
+@pytest.mark.parametrize("said", [[PROTOCOL], [PROTOCOL, "token.wrong-wrong-wrong"], [f"token.{TOKEN}", "token.x"], [TOKEN], None])
+def test_streams_without_the_token(gateway: Asked, said: list[str] | None) -> None:
+    assert refused(gateway, f"?token={TOKEN}", subprotocols=said) == (401, "the token is missing or wrong")
+
+
+def test_pages_and_names_of_others(gateway: Asked) -> None:
+    for origin in ("http://evil.example", "null", f"https://127.0.0.1:{gateway.port}", "http://127.0.0.1:1"):
+        assert refused(gateway, origin=origin)[0] == gateway.ask("/api/tables", {"Origin": origin})[0] == 403
+    for host in ("evil.example", f"evil.example:{gateway.port}", "127.0.0.1.evil.example", "", "[::1", "localhost@evil"):
+        assert gateway.ask("/api/tables", {"Host": host})[0] == 400, host
+    for host in ("localhost", f"127.0.0.1:{gateway.port}", "[::1]:80", "LOCALHOST"):
+        assert gateway.ask("/api/tables", {"Host": host})[0] == 200, host
+    own = f"http://127.0.0.1:{gateway.port}"
+    assert gateway.ask("/api/tables", {"Origin": own})[0] == 200
+    with gateway.stream(origin=own) as stream:
+        assert stream.subprotocol == PROTOCOL and heard(stream)["type"] == "snapshot"
+
+
+def test_topics_and_places_that_are_none(gateway: Asked) -> None:
+    assert refused(gateway, "?topics=news") == (400, "topics: expected some of signals, rows, flow, status")
+    assert refused(gateway, "?after=x")[0] == 400
+
+
+def test_the_client_of_the_package_is_told_why(gateway: Asked) -> None:
+    async def listen() -> None:
+        async with Stream(f"ws://127.0.0.1:{gateway.port}", "another-token-that-is-wrong") as stream:
+            async for _ in stream:
+                raise AssertionError("it was let in")
+
+    with pytest.raises(Refused, match="401: the token is missing or wrong"):
+        asyncio.run(asyncio.wait_for(listen(), 10))
+
+
+# ---- clients that are loud, silent, slow or many ----
+
+
+def closed(stream: ClientConnection, seconds: float = 15) -> tuple[int, str]:
+    """Code and reason with which a stream is closed."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        try:
+            stream.recv(1)
+        except TimeoutError:
+            continue
+        except ConnectionClosed as error:
+            assert error.rcvd is not None, "the connection broke without a word"
+            return error.rcvd.code, error.rcvd.reason
+    raise AssertionError(f"open after {seconds} s")
+
+
+@pytest.mark.parametrize(
+    ("said", "code", "why"),
+    [
+        ("x" * 5000, 1009, ""),
+        ("{", 1008, ""),
+        ("[]", 1008, 'expected {"do"'),
+        ('{"do":"subscribe","topics":["news"]}', 1008, "topics: expected"),
+        ('{"do":"subscribe","topics":{}}', 1008, "topics: expected"),
+        (b"\x00\x01", 1008, "expected text"),
+    ],
+)
+def test_what_a_client_may_not_say(gateway: Asked, said: str | bytes, code: int, why: str) -> None:
+    with gateway.stream() as stream:
+        stream.send(said)
+        told = closed(stream)
+        assert told[0] == code and told[1].startswith(why)
+
+
+def test_too_many_messages(gateway: Asked) -> None:
+    with gateway.stream() as stream:
+        for _ in range(40):
+            stream.send('{"do":"ack","seq":1}')
+        assert closed(stream) == (1008, "too many messages")
+
+
+def test_a_client_that_does_not_answer_is_closed_and_may_come_again(gateway: Asked) -> None:
+    with gateway.stream() as mute, gateway.stream() as lively:
+        heard(lively)
+        end = time.monotonic() + 5
+        while time.monotonic() < end:
+            told = json.loads(lively.recv(3))
+            if told["type"] == "ping":
+                lively.send(json.dumps({"do": "ack", "seq": told["seq"]}))
+        assert closed(mute) == (1013, "no answer to the heartbeat")
+        lively.ping().wait(3)
+
+
+def test_a_client_that_takes_nothing_is_let_go_and_the_others_get_all(live: Rig, gateway: Asked) -> None:
+    """Its buffers fill up; the others do not notice."""
+    count = 300
+    with gateway.stream(max_queue=1) as stalled:
+        with gateway.stream() as stream:
+            begun = heard(stream)
+            say(live, [one for number in range(1, count + 1) for one in (signals(number, 60_000), rows(number))])
+            told = heard_until(stream, lambda one: one["type"] == "rows" and bar_numbers([one]) == [count], 30)
+        assert bar_numbers(told) == list(range(1, count + 1))
+        assert [one["seq"] for one in told] == sorted({one["seq"] for one in told}) and told[0]["seq"] > begun["seq"]
+        while gateway.ask("/readyz")[1]["clients"]:
+            stalled.send('{"do":"ack","seq":0}')  # it says that it lives, but reads nothing
+            time.sleep(0.25)
+        assert closed(stalled) == (1013, "too slow: a message could not be sent in time")
+
+
+def test_too_many_clients(gateway: Asked) -> None:
+    gateway.until(lambda told: told["clients"] == 0)
+    with ExitStack() as streams:
+        for _ in range(10):
+            streams.enter_context(gateway.stream())
+        assert refused(gateway) == (503, "10 clients of this address are connected, which is the limit")
+        gateway.until(lambda told: told["clients"] == 10)
+    gateway.until(lambda told: told["clients"] == 0)
+    with gateway.stream() as stream:
+        assert heard(stream)["type"] == "snapshot"
+
+
+def test_too_often(live: Rig, gateway: Asked) -> None:
+    """Four at once, then two a second: requests, and streams beside them."""
+    asked = start(live, "rare")
+    assert [asked.ask("/healthz")[0] for _ in range(8)] == [200] * 4 + [429] * 4
+    with ExitStack() as streams:
+        for _ in range(4):
+            streams.enter_context(asked.stream())
+        assert refused(asked) == (429, "too often")
+        time.sleep(0.6)
+        streams.enter_context(asked.stream())
+    live.kill("rare")
+
+
+def test_a_message_that_cannot_be_read_is_counted_and_passed_over(live: Rig, gateway: Asked) -> None:
+    bad = [message(messages.LEVELS_ROWS, b"xy", Rows="bars=1"), message(messages.LEVELS_FLOW, b""), message("levels.news", b"")]
+    with gateway.stream() as stream:
+        heard(stream)
+        say(live, [*bad, signals(7777)])
+        told = heard_until(stream, lambda one: one["type"] == "signals" and one["data"][0]["snap"] == 7777)
+    assert [one["type"] for one in told] == ["signals"]
+    assert "spymaster_gateway_unread_total 2.0" in gateway.ask("/metrics")[1]
+
+
+def test_a_run_that_is_over_is_passed_over(live: Rig, gateway: Asked) -> None:
+    old = dataclasses.replace(signals(5), headers={**signals(5).headers, "Run": "2025-06-02.1"})
+    with gateway.stream() as stream:
+        heard(stream)
+        say(live, [old, signals(8888)])
+        told = heard_until(stream, lambda one: one["type"] == "signals")
+    assert told[-1]["data"][0]["snap"] == 8888
+
+
+def test_a_graceful_stop_is_soon_and_is_told(live: Rig, gateway: Asked) -> None:
+    asked = start(live, "stopped")
+    with asked.stream() as stream:
+        heard(stream)
+        started = time.monotonic()
+        live.processes["stopped"]._process.terminate()
+        assert closed(stream)[0] == 1012
+        live.processes["stopped"].wait()
+    assert time.monotonic() - started < 5 and live.processes["stopped"].poll() == 0
+
+
+def test_the_token_is_in_no_log(live: Rig) -> None:
+    for path in live.folder.glob("*.log"):
+        assert TOKEN not in path.read_text()
+
+
+MANY = """
+[live.gateway]
+clients = 1000
+clients_per_address = 1000
+connects_per_second = 5000.0
+patience_seconds = 60.0
+"""
+
+
+@pytest.mark.slow
+def test_a_thousand_clients_at_once(live: Rig) -> None:
+    """They come all at the same time, each gets every row in order, the next one is refused, and all go well."""
+    count, messages_told = 1000, 20
+    live.configs["many"] = short(live.folder / "many.toml", MANY)
+    asked = start(live, "many")
+    say(live, [status(1)])
+    asked.until(lambda told: bool(told.get("ok")))
+
+    async def client(ready: asyncio.Semaphore) -> list[int]:
+        protocols, found = [Subprotocol(PROTOCOL), Subprotocol(f"token.{TOKEN}")], []
+        where = f"ws://127.0.0.1:{asked.port}/ws/stream?topics=rows"
+        async with connect(where, subprotocols=protocols, compression=None, open_timeout=60, ping_interval=None) as stream:
+            async for text in stream:
+                told = json.loads(text)
+                if told["type"] == "snapshot":
+                    ready.release()
+                elif told["type"] == "rows":
+                    found.append(told["data"]["bars"]["rows"][0][1])
+                    if len(found) == messages_told:
+                        return found
+        raise AssertionError("the stream ended")
+
+    async def work() -> list[list[int]]:
+        ready, started = asyncio.Semaphore(0), time.monotonic()
+        clients = [asyncio.ensure_future(client(ready)) for _ in range(count)]
+        for _ in range(count):
+            await ready.acquire()
+        print(f"{count} clients have their snapshot after {time.monotonic() - started:.1f} s")
+        assert (await asyncio.to_thread(refused, asked))[0] == 503
+        told = [rows(10**6 + number) for number in range(messages_told)]
+        await asyncio.to_thread(say, live, told)
+        return await asyncio.gather(*clients)
+
+    for found in asyncio.run(asyncio.wait_for(work(), 240)):
+        assert found == [10**6 + number for number in range(messages_told)]
+    asked.until(lambda told: told["clients"] == 0)
+    live.kill("many")
+
+
+# ---- beyond this machine ----
+
+
+@pytest.mark.parametrize(
+    ("host", "secret", "encrypted"),
+    [("0.0.0.0", None, True), ("0.0.0.0", "x", False), ("::", None, False), ("10.0.0.1", "x", False), ("desk", "x", False)],
+)
+def test_beyond_this_machine_only_with_token_and_tls(host: str, secret: str | None, encrypted: bool) -> None:
+    with pytest.raises(ValueError, match=f"^{host} can be reached from other machines"):
+        check_binding(host, secret, encrypted)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9", "::1", "localhost"])
+def test_this_machine_alone_needs_neither(host: str) -> None:
+    check_binding(host, None, False)
+    check_binding("0.0.0.0", "x", True)
+
+
+def test_the_command_refuses_in_one_sentence(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "spymaster_live", "--data", str(tmp_path), "gateway", "--host", "0.0.0.0"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1 and "0.0.0.0 can be reached from other machines" in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl makes the certificate")
+def test_encrypted(live: Rig, gateway: Asked, tmp_path: Path) -> None:
+    """With TLS 1.3 and no less."""
+    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    making = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost"
+    named = ("-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(cert))
+    subprocess.run([*making.split(), *named], check=True, capture_output=True)
+    asked = start(live, "encrypted", "--tls-cert", str(cert), "--tls-key", str(key))
+
+    async def first(tls: ssl.SSLContext) -> str:
+        async with Stream(f"wss://127.0.0.1:{asked.port}", TOKEN, tls=tls) as stream:
+            async for message in stream:
+                return str(message["type"])
+        raise AssertionError("the stream ended")
+
+    tls = ssl.create_default_context(cafile=cert)
+    assert asyncio.run(asyncio.wait_for(first(tls), 10)) == "snapshot"
+    tls.maximum_version = ssl.TLSVersion.TLSv1_2
+    with pytest.raises(ssl.SSLError), socket.create_connection(("127.0.0.1", asked.port)) as plain:
+        tls.wrap_socket(plain, server_hostname="127.0.0.1")
+    live.kill("encrypted")
+
+
+def test_tokens(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("SPYMASTER_GATEWAY_TOKEN", raising=False)
+    monkeypatch.delenv("SPYMASTER_GATEWAY_TOKEN_FILE", raising=False)
+    assert token() is None
+    monkeypatch.setenv("SPYMASTER_GATEWAY_TOKEN", TOKEN)
+    assert token() == TOKEN
+    (tmp_path / "token").write_text("from-a-file-of-its-own\n")
+    monkeypatch.setenv("SPYMASTER_GATEWAY_TOKEN_FILE", str(tmp_path / "token"))
+    assert token() == "from-a-file-of-its-own"
+    for wrong in ("short", "with a space in it", "with/slashes/in/it/at", ""):
+        (tmp_path / "token").write_text(wrong)
+        with pytest.raises(ValueError, match="expected 16 to 256"):
+            token()
+    monkeypatch.setenv("SPYMASTER_GATEWAY_TOKEN_FILE", str(tmp_path / "none"))
+    with pytest.raises(ValueError, match="No such file"):
+        token()
+
+
+# ---- the hub and the rate, by themselves ----
+
+
+def test_a_rate() -> None:
+    rate = Rate(2.0)
+    assert [rate.allows("a", 0.0) for _ in range(5)] == [True] * 4 + [False]
+    assert rate.allows("b", 0.0) and not rate.allows("a", 0.4) and rate.allows("a", 0.5) and not rate.allows("a", 0.6)
+    assert [rate.allows("a", 100.0) for _ in range(5)] == [True] * 4 + [False]
+
+
+class Slow:
+    """A line that is never free."""
+
+    free = False
+
+
+def test_a_slow_client_misses_only_what_has_a_newer_one() -> None:
+    hub = Hub(Limits(), Fold(250_000_000))
+    client = Client("here", Slow(), frozenset(("signals", "rows", "status")))
+    hub.join(client, None, None)
+    for seq, topic in enumerate(["signals", "rows", "flow", "signals", "rows", "status", "signals", "rows"], 1):
+        hub.tell(Said(topic, seq, b""))
+    found = iter(client.take, None)
+    expected = [("snapshot", 0), ("rows", 2), ("rows", 5), ("status", 6), ("signals", 7), ("rows", 8)]
+    assert [(one.topic, one.seq) for one in found] == expected
+    assert hub.metrics.conflated.labels("signals")._value.get() == 2
+
+
+@pytest.mark.parametrize(("after", "expected"), [(2, None), (3, [4, 6]), (5, [6]), (6, []), (7, None), (None, None)])
+def test_who_comes_back_gets_all_rows_since_or_a_snapshot(after: int | None, expected: list[int] | None) -> None:
+    fold = Fold(250_000_000)
+    hub = Hub(Limits(kept_messages=3), fold)
+    hub.stream = "this"
+    for seq, topic in ((2, "rows"), (3, "rows"), (4, "rows"), (5, "flow"), (6, "rows")):
+        hub.tell(Said(topic, seq, b""))
+    fold.seq = 6
+    client = Client("here", Slow(), frozenset(("rows",)))
+    hub.join(client, after, "this")
+    told = [(one.topic, one.seq) for one in iter(client.take, None)]
+    assert told == ([("snapshot", 6)] if expected is None else [("resumed", after), *(("rows", seq) for seq in expected)])
