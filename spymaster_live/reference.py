@@ -185,6 +185,8 @@ def _gateway() -> list[str]:
         "",
         f"    wscat -c 'ws://127.0.0.1:8000/ws/stream?topics=signals,rows' -s {PROTOCOL} -s {TOKEN}$SPYMASTER_GATEWAY_TOKEN",
         "",
+        f"(wscat answers no ping, so it is closed after {Config().live.gateway.patience_seconds:.0f} s.)",
+        "",
         f"Topics: {', '.join(f'`{topic}`' for topic in TOPICS)}; all of them without `topics`. Every message is JSON text with `type`, `seq` and, but for the",
         "last two, `data`. `seq` grows; it is the sequence in LEVELS, so the same for every gateway.",
         "",
