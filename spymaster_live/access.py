@@ -40,7 +40,7 @@ def watched(bucket: str) -> tuple[str, ...]:
     """What it takes to read a key-value bucket and to be told of its changes."""
     stream = f"KV_{bucket}"
     return (
-        *read(stream), f"$JS.API.DIRECT.GET.{stream}.>", f"$JS.API.CONSUMER.CREATE.{stream}.*.>",
+        *read(stream), f"$JS.API.DIRECT.GET.{stream}.>", f"$JS.API.CONSUMER.CREATE.{stream}",
         f"$JS.API.CONSUMER.DELETE.{stream}.*", f"$JS.FC.{stream}.>",
     )  # fmt: skip
 

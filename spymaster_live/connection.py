@@ -26,6 +26,7 @@ from nkeys import NkeysError, from_seed
 NKEY: Final = "SPYMASTER_NATS_NKEY"  # environment: a file that holds our nkey's seed
 CA: Final = "SPYMASTER_NATS_CA"  # environment: the certificate that the server's is signed with
 TROUBLE: Final = (nats.errors.Error, nats.js.errors.Error, asyncio.TimeoutError, OSError)
+_NEVER: Final = ("CERTIFICATE_VERIFY_FAILED", "WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE")  # a stranger, or no TLS at all
 log = logging.getLogger("spymaster.live")
 
 
@@ -80,7 +81,7 @@ def on_this_machine(host: str) -> bool:
 def _denial(error: BaseException) -> str | None:
     """Why the server will not have us, if that is what an error says."""
     text = str(error) or type(error).__name__
-    if isinstance(error, ssl.SSLError) and not isinstance(error, (ssl.SSLEOFError, ssl.SSLZeroReturnError)):
+    if isinstance(error, ssl.SSLError) and error.reason in _NEVER:
         return f"no TLS with that server: {text}"
     if any(word in text.lower() for word in ("authorization", "authentication", "permissions violation", "secure connection")):
         return text
