@@ -38,6 +38,7 @@ def main(data: Path | None, verbose: bool) -> None:
     if data is not None:
         os.environ["SPYMASTER_DATA"] = str(data.absolute())
     logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(asctime)s %(name)s %(message)s")
+    logging.getLogger("asyncio").addFilter(lambda record: "eof_received" not in record.getMessage())  # at every close of TLS
 
 
 def _lake() -> Lake:
