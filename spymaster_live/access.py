@@ -1,7 +1,8 @@
 """Who may do what on the bus: subjects that each service may publish to and listen on, and the server's configuration of that.
 
 Everything that is not named here is refused. JetStream is asked for by publishing below $JS.API; what it may be asked for is what
-bus.Reader and bus.Publisher ask for, of the streams that the service works with.
+bus.Reader and bus.Publisher ask for, of the streams that the service works with. Nobody listens to the subjects of a stream itself:
+a consumer delivers to wherever somebody listens, and would let its maker write there (docs/decisions/0014).
 """
 
 from __future__ import annotations
@@ -62,9 +63,7 @@ MAY: Final[Mapping[str, Access]] = {
         "engine", "levels.>", f"{messages.DEAD}.>", f"$KV.{STATE}.>", f"$JS.API.STREAM.INFO.{_KV}", *read(MARKET), *read(LEVELS)
     ),
     "writer": _service("writer", *read(MARKET), *read(LEVELS)),
-    "gateway": _service(
-        "gateway", messages.CONTROL, *looked_at(MARKET), *read(LEVELS), *watched(STATE), listens=("levels.>", messages.SESSION)
-    ),
+    "gateway": _service("gateway", messages.CONTROL, *looked_at(MARKET), *read(LEVELS), *watched(STATE)),
     "provision": Access(tuple(one for stream in (MARKET, LEVELS, DLQ, _KV) for one in made(stream))),
     "control": Access((messages.CONTROL, subject("*"))),
 }
