@@ -24,7 +24,7 @@ LIVE_FROM ?= 09:25
 	touch $@
 
 .venv/dev: .venv/base
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,live]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,live,deploy]'
 	test -x /usr/bin/chromium || (apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium) || \
 	  echo "chromium is not installed: the browser test will be skipped"
 	touch $@
@@ -53,6 +53,8 @@ test: .venv/dev
 	$(BIN)/python -m pytest -n auto --dist loadfile
 
 test-slow: .venv/dev
+	ls -d /usr/lib/postgresql/*/bin > /dev/null 2>&1 || (apt-get update -qq && apt-get install -y -qq --no-install-recommends postgresql) || \
+	  echo "postgresql is not installed: the compose file's services will not be run"
 	$(BIN)/python -m pytest -m slow
 
 check: .venv/dev

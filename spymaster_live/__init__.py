@@ -6,6 +6,8 @@ frames.py    a date's records, channel by channel, cut into frames in one order 
 messages.py  what travels: headers, frames, the session, the clock; what is wrong with a message (pure)
 engine.py    frames in, rows and signals out, around compute.stream                              (pure)
 payload.py   a closed snap as the JSON that a page reads                                         (pure)
+connection.py  who we are on the bus, whom we trust
+health.py    whether a service works, told and asked
 bus.py       streams, publishing and reading without loss or repetition, dead letters
 feed.py      the process that publishes a date, paced and controlled
 serving.py   the process around the engine
@@ -18,7 +20,9 @@ server.py    a NATS server of one's own
 gateway/     what the engine says, for browsers
 client.py    a client of the gateway
 parity.py    what live said beside what Dagster stored
-__main__.py  python -m spymaster_live all | feed | engine | writer | hand-over | verify | gateway | watch | provision | parity | ...
+access.py    who may do what on the bus
+keys.py      seeds, certificates and passwords of a deployment
+__main__.py  python -m spymaster_live all | feed | engine | writer | hand-over | verify | gateway | watch | provision | keys | health | ...
 
 Nothing here imports Dagster.
 """

@@ -22,7 +22,7 @@ from spymaster_assets.ingest import MissingInput
 from spymaster_assets.lake import Lake, LakeError
 from spymaster_assets.progress import terminal
 from spymaster_assets.sessions import NotATradingDate, calendar
-from spymaster_live import bus, messages
+from spymaster_live import bus, health, messages
 
 url = click.option("--nats", "url", default=lambda: os.environ.get("NATS_URL", bus.URL), show_default=bus.URL, help="Server.")
 trading_date = click.option("--date", type=click.DateTime(["%Y-%m-%d"]), help="Trading date (default: the latest in landing).")
@@ -38,6 +38,7 @@ def main(data: Path | None, verbose: bool) -> None:
     if data is not None:
         os.environ["SPYMASTER_DATA"] = str(data.absolute())
     logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(asctime)s %(name)s %(message)s")
+    logging.getLogger("asyncio").addFilter(lambda record: "eof_received" not in record.getMessage())  # at every close of TLS
 
 
 def _lake() -> Lake:
@@ -80,15 +81,58 @@ def _run(work: Callable[[], Awaitable[Any]], loop: Callable[[], asyncio.Abstract
 
 @main.command()
 @url
-def provision(url: str) -> None:
+@click.option("--check", is_flag=True, help="Change nothing; exit code 1 if something would be.")
+def provision(url: str, check: bool) -> None:
     """Make the streams and the key-value bucket, or bring them to what the configuration says."""
 
-    async def work() -> None:
-        async with bus.connected(url, "provision") as client:
-            await bus.provision(client, load())
+    async def work() -> list[str]:
+        async with bus.connected(url, "provision", patient=not check) as client:
+            return await bus.provision(client, load(), check)
 
-    _run(work)
-    click.echo(f"{bus.MARKET}, {bus.LEVELS}, {bus.DLQ} and {bus.STATE} are there")
+    told = _run(work)
+    if told is not None:
+        click.echo("\n".join(told or [f"{bus.MARKET}, {bus.LEVELS}, {bus.DLQ} and {bus.STATE} are as they should be"]))
+        sys.exit(1 if check and told else 0)
+
+
+@main.command()
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--host", "hosts", multiple=True, help="A name or address under which the servers are reached; may be repeated.")
+@click.option("--renew", multiple=True, help="What to make anew though it is there: a service, ca, certificates, token, postgres.")
+def keys(folder: Path, hosts: tuple[str, ...], renew: tuple[str, ...]) -> None:
+    """Make the keys that FOLDER lacks, and what a secured server needs; what is there stays, unless it is renewed."""
+    from spymaster_live.keys import RENEWABLE, make
+
+    if unknown := sorted({*renew} - {*RENEWABLE}):
+        raise click.ClickException(f"--renew {unknown[0]}: expected one of {', '.join(RENEWABLE)}")
+    try:
+        written = make(folder, hosts, renew)
+    except (OSError, RuntimeError) as error:
+        raise click.ClickException(str(error)) from error
+    click.echo("\n".join(f"wrote {path}" for path in written))
+
+
+@main.command("health")
+@url
+@click.argument("name")
+@click.option("--seconds", type=click.FloatRange(0), help="Unhealthy, too, if what it is at takes longer than this.")
+@click.option("--monitor", default=health.MONITOR, show_default=True, help="Of a nats-server, on its own machine.")
+def _health(url: str, name: str, seconds: float | None, monitor: str) -> None:
+    """Ask feed, engine, writer or gateway, or nats itself, whether it works; exit code 1 if not."""
+
+    async def work() -> dict[str, Any]:
+        if name == "nats":
+            return health.of_server(monitor)
+        async with bus.connected(url, f"health of {name}", patient=False) as client:
+            return await health.ask(client, name)
+
+    state = _run(work)
+    if state is None:
+        sys.exit(1)
+    if seconds is not None and (state.get("age") or 0.0) > seconds:
+        state |= {"ok": False, "why": f"at the same work for {state['age']:.0f} s"}
+    click.echo(orjson.dumps(state).decode())
+    sys.exit(0 if state["ok"] else 1)
 
 
 @main.command()

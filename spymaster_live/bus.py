@@ -13,12 +13,10 @@ import datetime as dt
 import logging
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar
 
-import nats
 import nats.errors
 import nats.js.errors
 from nats.aio.client import Client
@@ -26,6 +24,10 @@ from nats.aio.msg import Msg
 from nats.js import JetStreamContext, api
 
 from spymaster_assets.config import Config
+from spymaster_live.connection import TROUBLE as TROUBLE
+from spymaster_live.connection import Absent as Absent
+from spymaster_live.connection import Denied as Denied
+from spymaster_live.connection import connected as connected
 from spymaster_live.messages import DEAD, Message
 
 MARKET: Final = "MARKET"
@@ -35,58 +37,24 @@ STATE: Final = "levels_state"  # key-value: the latest of each level
 URL: Final = "nats://127.0.0.1:4222"
 DAY_SECONDS: Final = 86_400.0
 ACK_SECONDS: Final = 5.0  # a message that is not acknowledged within is sent again
-TROUBLE: Final = (nats.errors.Error, nats.js.errors.Error, asyncio.TimeoutError, OSError)
+_SAID: Final = (  # what we say of a stream; the rest is the server's
+    "subjects", "discard", "max_bytes", "max_age", "max_msgs_per_subject", "duplicate_window", "allow_direct",
+)  # fmt: skip
 _FULL: Final = 10077  # JetStream's error code of a stream that has reached its limit
 
 Answer = TypeVar("Answer")
 log = logging.getLogger("spymaster.live")
 
 
-class Absent(RuntimeError):
-    """There is no server, or nobody who would answer."""
-
-
-async def _silent(error: Exception) -> None:
-    """Whoever asks is told in other words."""
-
-
 class Fenced(RuntimeError):
     """Somebody else publishes to a stream that is ours."""
 
 
-@asynccontextmanager
-async def connected(url: str, name: str, patient: bool = True) -> AsyncIterator[Client]:
-    """A connection that is kept up for ever: a server that is away is waited for. Not `patient`: Absent if there is none."""
-
-    async def trouble(error: Exception) -> None:
-        log.warning("%s: %s", name, error or type(error).__name__)
-
-    if not patient:
-        try:
-            await (
-                await nats.connect(
-                    url,
-                    allow_reconnect=False,
-                    max_reconnect_attempts=1,
-                    reconnect_time_wait=0.1,
-                    connect_timeout=3,
-                    error_cb=_silent,
-                )
-            ).close()
-        except TROUBLE as error:
-            raise Absent(f"no NATS server at {url}: start `python -m spymaster_live all`, or name another with --nats") from error
-    client = await nats.connect(
-        url, name=name, max_reconnect_attempts=-1, reconnect_time_wait=0.25, ping_interval=5, max_outstanding_pings=2,
-        drain_timeout=3, error_cb=trouble, pending_size=64 << 20,
-    )  # fmt: skip
-    try:
-        yield client
-    finally:
-        await client.close()
-
-
 def streams(config: Config) -> list[api.StreamConfig]:
-    """What `provision` makes. MARKET refuses messages when it is full: unread ones are never dropped for new ones."""
+    """What `provision` makes. MARKET refuses messages when it is full: unread ones are never dropped for new ones.
+
+    The last one is the key-value bucket: to the server it is a stream that keeps the latest message of each subject.
+    """
     live = config.live
     file: dict[str, Any] = {"storage": api.StorageType.FILE, "allow_direct": True, "max_age": live.kept_days * DAY_SECONDS}
     return [
@@ -96,23 +64,29 @@ def streams(config: Config) -> list[api.StreamConfig]:
         ),
         api.StreamConfig(name=LEVELS, subjects=["levels.>"], max_bytes=live.levels_bytes, duplicate_window=DAY_SECONDS, **file),
         api.StreamConfig(name=DLQ, subjects=[f"{DEAD}.>"], max_bytes=live.dead_bytes, duplicate_window=DAY_SECONDS, **file),
+        api.StreamConfig(
+            name=f"KV_{STATE}", subjects=[f"$KV.{STATE}.>"], discard=api.DiscardPolicy.NEW, max_bytes=-1,
+            max_msgs_per_subject=1, duplicate_window=120, deny_delete=True, allow_rollup_hdrs=True, **(file | {"max_age": 0.0}),
+        ),
     ]  # fmt: skip
 
 
-async def provision(client: Client, config: Config) -> None:
-    """Make the streams and the key-value bucket, or bring them to what the configuration says."""
-    manager = client.jsm()
+async def provision(client: Client, config: Config, check: bool = False) -> list[str]:
+    """Make the streams, or bring them to what the configuration says; what was changed, in words. `check`: what would be."""
+    manager, told = client.jsm(), []
     for wanted in streams(config):
         try:
-            await manager.stream_info(str(wanted.name))
+            found = (await manager.stream_info(str(wanted.name))).config
         except nats.js.errors.NotFoundError:
-            await manager.add_stream(wanted)
-        else:
-            await manager.update_stream(wanted)
-    try:
-        await client.jetstream().key_value(STATE)
-    except nats.js.errors.NotFoundError:
-        await client.jetstream().create_key_value(bucket=STATE, history=1, direct=True)
+            told.append(f"{wanted.name}: {'missing' if check else 'made'}")
+            if not check:
+                await manager.add_stream(wanted)
+            continue
+        changed = {name: getattr(wanted, name) for name in _SAID if getattr(found, name) != getattr(wanted, name)}
+        told += [f"{wanted.name}: {name} {getattr(found, name)} -> {value}" for name, value in changed.items()]
+        if changed and not check:
+            await manager.update_stream(replace(found, **changed))
+    return told
 
 
 async def last(client: Client, stream: str, subject: str) -> api.RawStreamMsg | None:

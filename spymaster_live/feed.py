@@ -32,7 +32,7 @@ from spymaster_assets.models.artifacts import Artifacts
 from spymaster_assets.progress import Progress
 from spymaster_assets.sessions import Window, calendar, to_datetime, wall
 from spymaster_assets.tables import BRONZE, DEFINITIONS, FUTURES_MBP10
-from spymaster_live import messages
+from spymaster_live import health, messages
 from spymaster_live.bus import MARKET, Publisher, last, last_sequence, patiently
 from spymaster_live.frames import Cutting, Source, frames
 from spymaster_live.messages import CHANNELS, Clock, Frame, Message, Session
@@ -180,9 +180,12 @@ class Replay:
     window: int
     published: int = 0
     restart: int | None = None
+    _publisher: Publisher | None = None
+    _since: float | None = None  # when the message that is under way was given to the publisher, of the monotonic clock
 
     async def run(self) -> str:
         """Publish the date; goes on with an unfinished run of the same plan. The run's id."""
+        await health.answer(self.client, "feed", self.state)
         control = await self.client.subscribe(messages.CONTROL, cb=self._control)
         try:
             run, base, done = await patiently(self._where)
@@ -195,6 +198,12 @@ class Replay:
                     run = self._new(base)
         finally:
             await control.unsubscribe()
+
+    def state(self) -> dict[str, Any]:
+        """For health.feed. `age`: seconds that the stream has not taken the message that is due."""
+        trouble = self._publisher.trouble if self._publisher else None
+        age = 0.0 if self._since is None else time.monotonic() - self._since
+        return {"ok": trouble is None, "why": trouble, "age": age, **self._where_it_stands()}
 
     def _new(self, sequence: int) -> str:
         return f"{self.plan.session.date}.{sequence + 1}"
@@ -218,7 +227,7 @@ class Replay:
 
     async def _publish(self, run: str, base: int, done: int) -> None:
         """Publish the messages of a run behind the `done` that the stream holds."""
-        publisher = Publisher(self.client, MARKET, base=base + done, window=self.window)
+        self._publisher = publisher = Publisher(self.client, MARKET, base=base + done, window=self.window)
         self.published, previous, self.pace.position = done, None, self.plan.window.start
         for number, item in enumerate(self.plan.messages(run)):
             if number < done:
@@ -237,7 +246,9 @@ class Replay:
                 self.plan = self.plan.begun_at(to)
                 self.pace.change(free=to, allowed=0)
                 raise Restart
+            self._since = time.monotonic()
             await publisher.put(item.message())
+            self._since = None
             self.published = number + 1
             if not isinstance(item, Session):
                 self.pace.position = item.watermark
@@ -278,7 +289,10 @@ class Replay:
             self._seek(moment(wanted["to"], dt.date.fromisoformat(self.plan.session.date), self.plan.intake.config))
         elif what != "state":
             raise ValueError(f"do {what!r}: expected start, pause, step, seek, speed or state")
-        zone = self.plan.intake.config.sessions.market_zone
+        return self._where_it_stands()
+
+    def _where_it_stands(self) -> dict[str, Any]:
+        pace, zone = self.pace, self.plan.intake.config.sessions.market_zone
         return {
             "date": self.plan.session.date, "position": pace.position, "of": self.plan.window.end, "speed": pace.speed,
             "new_york": to_datetime(pace.position, zone).strftime("%Y-%m-%d %H:%M:%S"),

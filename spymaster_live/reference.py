@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from spymaster_assets import dbn
 from spymaster_assets.config import Config
 from spymaster_assets.schema import Table
-from spymaster_live import bus, messages, payload
+from spymaster_live import bus, health, messages, payload
 from spymaster_live.batches import CLOCK_COLUMNS, SIGNALS
 from spymaster_live.engine import SNAPS_A_MESSAGE
 from spymaster_live.gateway.fold import KEPT
@@ -64,6 +64,8 @@ def _subjects() -> list[str]:
         f"| `{messages.LEVELS_STATUS}` | {bus.LEVELS} | JSON, every second: where the engine stands, what it misses, what troubles it |",
         f"| `{messages.DEAD}.SUBJECT` | {bus.DLQ} | a message that could not be read, as it came, with `Reason` and `Stream-Sequence` |",
         f"| `{messages.CONTROL}` | none | requests to a replay, below |",
+        f"| `{health.subject('NAME')}` | none | asked, a service answers with JSON: `ok`, `why` (text or null), `age` (seconds at the same work),"
+        " and how it stands |",
         f"| key-value `{bus.STATE}` | KV | the latest of each level, for those who connect |",
     ]
     return ["## Subjects", "", "| subject | stream | data |", "|---|---|---|", *rows, ""]

@@ -20,7 +20,7 @@ from nats.aio.msg import Msg
 
 from spymaster_assets.config import Config
 from spymaster_assets.lake import Lake, LakeError
-from spymaster_live import messages
+from spymaster_live import health, messages
 from spymaster_live.bus import DLQ, LEVELS, MARKET, STATE, TROUBLE, Publisher, Reader, bury, ids_of, last, last_sequence, patiently
 from spymaster_live.engine import Engine
 from spymaster_live.messages import VERSION, BadMessage, Message, Session, read
@@ -44,15 +44,18 @@ class Serving:
         self._known: set[str] = set()  # ids that the stream held when we started
         self._state: bytes | None = None
         self._told = self._stated = 0.0
+        self._turned = time.monotonic()  # when it last asked for messages
         self._seconds: deque[float] = deque(maxlen=10_000)  # of work per closed snap
 
     async def run(self, until_done: bool = False) -> None:
         """Serve until cancelled; `until_done`: or until the run's date is over and everything is stored."""
+        await health.answer(self.client, "engine", self.state)
         first = await patiently(self._start)
         self._reader = Reader(self.client, MARKET, first)
         await self._tell("started")
         try:
             while True:
+                self._turned = time.monotonic()
                 found = await self._reader.read(min(1.0, self.config.live.status_seconds))
                 for sequence, message in found:
                     await self._take(sequence, message)
@@ -66,6 +69,11 @@ class Serving:
             await self._reader.close()
             await self._say_state()
             await self._tell("stopped")
+
+    def state(self) -> dict[str, Any]:
+        """For health.engine. `age`: seconds since it last asked for messages."""
+        trouble = self._out.trouble or self._dead.trouble
+        return {"ok": trouble is None, "why": trouble, "age": time.monotonic() - self._turned, **self.engine.status()}
 
     async def _start(self) -> int:
         """Where to begin: with the latest session, else with whatever comes."""

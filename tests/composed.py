@@ -1,0 +1,153 @@
+"""docker-compose.yml without an engine: its services as processes, with their commands, environments and health checks.
+
+What differs from containers is translated: names of services and their ports, mounted paths, secrets. Nothing else is.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import re
+import shutil
+import subprocess
+import sys
+import time
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from spymaster_live import server
+
+ROOT = Path(__file__).parents[1]
+PORTS = ("4222", "8222", "8000", "5432", "4000", "3000")  # in containers
+NOBODY = pwd.getpwnam("nobody").pw_uid  # postgres refuses to run as root
+
+
+@cache
+def composed() -> dict[str, Any]:
+    """The file, with ${NAME:-default} as default."""
+    text = re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", (ROOT / "docker-compose.yml").read_text())
+    return dict(yaml.safe_load(text))
+
+
+def postgres_folder() -> Path | None:
+    """Where a Postgres's programs are."""
+    return max(Path("/usr/lib/postgresql").glob("*/bin"), default=None)
+
+
+class Project:
+    """The services below `folder`; `keys`: the secrets' files."""
+
+    def __init__(self, folder: Path, keys: Path) -> None:
+        self.folder, self.keys = folder, keys
+        self.ports = {port: str(server.free_port()) for port in PORTS}
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        folder.chmod(0o755)
+
+    def volume(self, name: str) -> Path:
+        made = self.folder / "volumes" / name
+        made.mkdir(parents=True, exist_ok=True)
+        return made
+
+    def here(self, service: str, text: str) -> str:
+        """A word of the file as it is on this machine."""
+        for mounted in composed()["services"][service].get("volumes", ()):
+            name, path = mounted.split(":")[:2]
+            text = text.replace(path, str(self.volume(name)))
+        text = text.replace("/run/secrets", str(self.folder / "secrets" / service))
+        text = text.replace("/app/deploy", str(self.folder / "deploy"))
+        text = re.sub(r"\b(nats|postgres|code)(?=:\d)|0\.0\.0\.0|(?<=host: )code", "127.0.0.1", text)
+        return re.sub(r"(?<![\d/])(" + "|".join(PORTS) + r")\b", lambda found: self.ports[found[0]], text)
+
+    def environment(self, service: str) -> dict[str, str]:
+        """What the file says, and what the image does."""
+        said = composed()["services"][service].get("environment", {})
+        programs = f"{Path(sys.executable).parent}:{postgres_folder()}:/usr/bin:/bin"
+        image = {"PATH": programs, "PYTHONPATH": str(ROOT), "HOME": str(self.folder)}
+        return image | {name: self.here(service, value) for name, value in said.items()}
+
+    def mount(self, service: str) -> None:
+        """Secrets and configurations where the service finds them."""
+        about, place = composed()["services"][service], self.folder / "secrets" / service
+        place.mkdir(parents=True, exist_ok=True)
+        for name in about.get("secrets", ()):
+            shutil.copy(self.keys / Path(composed()["secrets"][name]["file"]).name, place / name)
+        for one in about.get("configs", ()):
+            target = Path(self.here(service, one["target"]))
+            target.write_text(self.here(service, (ROOT / composed()["configs"][one["source"]]["file"]).read_text()))
+        workspace = self.folder / "deploy" / "workspace.yaml"
+        workspace.parent.mkdir(exist_ok=True)
+        workspace.write_text(self.here(service, (ROOT / "deploy" / "workspace.yaml").read_text()))
+
+    def command(self, service: str, words: list[str]) -> dict[str, Any]:
+        """Arguments of subprocess for words of a service."""
+        where = self.here(service, composed()["services"][service].get("working_dir", str(ROOT)))
+        return {"args": [self.here(service, word) for word in words], "env": self.environment(service), "cwd": where}
+
+    def start(self, service: str) -> None:
+        """Start a service as soon as those it depends on are healthy, or have ended well."""
+        for other in composed()["services"][service].get("depends_on", ()):
+            if other not in self.processes:
+                self.start(other)
+        self.mount(service)
+        words, settings = list(composed()["services"][service]["command"]), {}
+        if service == "postgres":
+            words += self._database()
+            settings = {"user": NOBODY, "group": NOBODY} if os.getuid() == 0 else {}
+        with self._log(service).open("ab") as log:
+            self.processes[service] = subprocess.Popen(
+                **self.command(service, words), **settings, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
+        if "healthcheck" in composed()["services"][service]:
+            self.healthy(service)
+        else:
+            assert self.processes[service].wait(60) == 0, self.log(service)
+
+    def _database(self) -> list[str]:
+        """What the image's entry point does before the server starts; the words that it adds."""
+        data, password = self.volume("postgres"), self.folder / "secrets" / "postgres" / "postgres.password"
+        said = composed()["services"]["postgres"]["environment"]
+        assert said["POSTGRES_USER"] == said["POSTGRES_DB"] == "dagster", "the database of the user's name is made by initdb's user"
+        owner = {}
+        if os.getuid() == 0:
+            owner = {"user": NOBODY, "group": NOBODY}
+            for path in (data, password):
+                os.chown(path, NOBODY, NOBODY)
+        programs = postgres_folder()
+        assert programs is not None
+        once = {"check": True, "capture_output": True, "cwd": data, **owner}
+        words = ["-D", str(data), "-U", "dagster", f"--pwfile={password}", "--auth-host=scram-sha-256", "--auth-local=trust"]
+        subprocess.run([programs / "initdb", *words], **once)
+        single = [programs / "postgres", "--single", "-D", str(data), "postgres"]
+        subprocess.run(single, input=b"create database dagster\n", **once)
+        return ["-D", str(data), "-p", self.ports["5432"], "-k", "", "-c", "listen_addresses=127.0.0.1"]
+
+    def healthy(self, service: str, seconds: float = 120) -> None:
+        """Until the file's health check passes."""
+        kind, *words = composed()["services"][service]["healthcheck"]["test"]
+        assert kind == "CMD"
+        end = time.monotonic() + seconds
+        while True:
+            assert self.processes[service].poll() is None, f"{service} ended:\n{self.log(service)}"
+            done = subprocess.run(**self.command(service, words), capture_output=True, text=True, timeout=60)
+            if done.returncode == 0:
+                return
+            assert time.monotonic() < end, f"{service} is not healthy: {done.stdout}{done.stderr}\n{self.log(service)}"
+            time.sleep(0.3)
+
+    def _log(self, service: str) -> Path:
+        return self.folder / f"{service}.log"
+
+    def log(self, service: str) -> str:
+        return self._log(service).read_text(errors="replace")[-3000:]
+
+    def stop(self) -> None:
+        for process in reversed(list(self.processes.values())):
+            process.terminate()
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
