@@ -22,7 +22,7 @@ client.py    a client of the gateway
 parity.py    what live said beside what Dagster stored
 access.py    who may do what on the bus
 keys.py      seeds, certificates and passwords of a deployment
-__main__.py  python -m spymaster_live all | feed | engine | writer | hand-over | verify | gateway | watch | provision | keys | health | ...
+__main__.py  the commands of python -m spymaster_live
 
 Nothing here imports Dagster.
 """

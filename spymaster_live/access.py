@@ -37,15 +37,6 @@ def read(stream: str) -> tuple[str, ...]:
     return *looked_at(stream), *of_consumers
 
 
-def watched(bucket: str) -> tuple[str, ...]:
-    """What it takes to read a key-value bucket and to be told of its changes."""
-    stream = f"KV_{bucket}"
-    return (
-        *read(stream), f"$JS.API.DIRECT.GET.{stream}.>", f"$JS.API.CONSUMER.CREATE.{stream}",
-        f"$JS.API.CONSUMER.DELETE.{stream}.*", f"$JS.FC.{stream}.>",
-    )  # fmt: skip
-
-
 def made(stream: str) -> tuple[str, ...]:
     """What it takes to make a stream and to change its configuration; nobody may delete or purge one."""
     return tuple(f"$JS.API.STREAM.{what}.{stream}" for what in ("INFO", "CREATE", "UPDATE"))
@@ -63,7 +54,9 @@ MAY: Final[Mapping[str, Access]] = {
         "engine", "levels.>", f"{messages.DEAD}.>", f"$KV.{STATE}.>", f"$JS.API.STREAM.INFO.{_KV}", *read(MARKET), *read(LEVELS)
     ),
     "writer": _service("writer", *read(MARKET), *read(LEVELS)),
-    "gateway": _service("gateway", messages.CONTROL, *looked_at(MARKET), *read(LEVELS), *watched(STATE)),
+    "gateway": _service(
+        "gateway", messages.CONTROL, *looked_at(MARKET), *read(LEVELS), f"$JS.API.CONSUMER.CREATE.{LEVELS}.*.{messages.LEVELS_ROWS}"
+    ),
     "provision": Access(tuple(one for stream in (MARKET, LEVELS, DLQ, _KV) for one in made(stream))),
     "control": Access((messages.CONTROL, subject("*"))),
 }

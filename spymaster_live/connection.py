@@ -21,10 +21,12 @@ import nats
 import nats.errors
 import nats.js.errors
 from nats.aio.client import Client
+from nats.aio.msg import Msg
 from nkeys import NkeysError, from_seed
 
 NKEY: Final = "SPYMASTER_NATS_NKEY"  # environment: a file that holds our nkey's seed
 CA: Final = "SPYMASTER_NATS_CA"  # environment: the certificate that the server's is signed with
+INBOX: Final = "_INBOX"  # how the subjects begin at which whoever asks waits
 TROUBLE: Final = (nats.errors.Error, nats.js.errors.Error, asyncio.TimeoutError, OSError)
 _NEVER: Final = ("CERTIFICATE_VERIFY_FAILED", "WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE")  # a stranger, or no TLS at all
 log = logging.getLogger("spymaster.live")
@@ -44,7 +46,7 @@ async def _silent(error: Exception) -> None:
 
 def inbox(public: str) -> str:
     """Where answers to a user come: below its own public key, so that no other user may listen."""
-    return f"_INBOX_{public}"
+    return f"{INBOX}_{public}"
 
 
 def credentials(url: str) -> dict[str, Any]:
@@ -68,6 +70,11 @@ def credentials(url: str) -> dict[str, Any]:
         raise Denied(f"{CA}: {authority} is no certificate that can be read ({type(error).__name__})") from error
     trusted.minimum_version = ssl.TLSVersion.TLSv1_3
     return {"nkeys_seed": seed, "tls": trusted, "tls_handshake_first": True, "inbox_prefix": inbox(public)}
+
+
+def is_request(message: Msg) -> bool:
+    """Whether somebody waits at an inbox for an answer. What a consumer delivers, to wherever its maker wants, asks nothing."""
+    return message.reply.startswith(INBOX)
 
 
 def on_this_machine(host: str) -> bool:

@@ -34,6 +34,7 @@ from spymaster_assets.sessions import Window, calendar, to_datetime, wall
 from spymaster_assets.tables import BRONZE, DEFINITIONS, FUTURES_MBP10
 from spymaster_live import health, messages
 from spymaster_live.bus import MARKET, Publisher, last, last_sequence, patiently
+from spymaster_live.connection import is_request
 from spymaster_live.frames import Cutting, Source, frames
 from spymaster_live.messages import CHANNELS, Clock, Frame, Message, Session
 from spymaster_live.symbols import packed
@@ -264,12 +265,13 @@ class Replay:
 
     async def _control(self, message: Msg) -> None:
         """Answer a request on control.replay."""
+        if not is_request(message):
+            return
         try:
             answer = self.order(orjson.loads(message.data))
         except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
             answer = {"error": str(error) or type(error).__name__}
-        if message.reply:
-            await message.respond(orjson.dumps(answer))
+        await message.respond(orjson.dumps(answer))
 
     def order(self, wanted: dict[str, Any]) -> dict[str, Any]:
         """Do what a request says; ValueError says what was expected. The state afterwards."""

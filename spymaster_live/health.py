@@ -15,6 +15,8 @@ import orjson
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
+from spymaster_live.connection import is_request
+
 MONITOR: Final = "http://127.0.0.1:8222"  # where the server's own answers are to be had, on its machine
 
 
@@ -27,7 +29,7 @@ async def answer(client: Client, name: str, state: Callable[[], dict[str, Any]])
     """Answer for a service as long as its connection is. `state`: how it stands, with `ok` and `why`."""
 
     async def reply(message: Msg) -> None:
-        if message.reply:
+        if is_request(message):
             await message.respond(orjson.dumps(state()))
 
     await client.subscribe(subject(name), cb=reply)

@@ -21,7 +21,7 @@ from nats.aio.msg import Msg
 
 from spymaster_assets.config import Config
 from spymaster_assets.lake import Lake
-from spymaster_live import capture, messages
+from spymaster_live import capture, health, messages
 from spymaster_live.batches import Batch, Levels, Market, date_of
 from spymaster_live.bus import LEVELS, MARKET, Reader, patiently
 from spymaster_live.capture import CaptureError, Stream
@@ -150,6 +150,7 @@ class Writer:
     async def run(self, until_done: bool = False) -> None:
         """Capture until cancelled; `until_done`: or until a run is over and an engine has said everything about it."""
         with capture.locked(self.root):
+            await health.answer(self.client, "writer", self.state)
             readings = [asyncio.create_task(self._read(name, until_done)) for name in (MARKET, LEVELS)]
             try:
                 await asyncio.gather(*readings)

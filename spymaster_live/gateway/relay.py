@@ -20,7 +20,7 @@ from nats.aio.msg import Msg
 
 from spymaster_assets.config import Config
 from spymaster_assets.sessions import to_datetime
-from spymaster_live import bus, messages
+from spymaster_live import bus, health, messages
 from spymaster_live.bus import LEVELS, MARKET, TROUBLE, Reader, held, last, last_sequence, patiently
 from spymaster_live.gateway.fold import SUBJECTS, Fold
 from spymaster_live.gateway.hub import Hub
@@ -49,6 +49,7 @@ class Relay:
         """Relay until cancelled. A server that is away is waited for."""
         async with bus.connected(self._url, "gateway") as client:
             self.client = client
+            await health.answer(client, "gateway", self.state)
             while True:
                 await self._follow(client)
 
