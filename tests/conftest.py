@@ -24,3 +24,8 @@ def small_date(tmp_path: Path) -> Iterator[tuple[Path, np.ndarray, np.ndarray]]:
     """(data folder, book records, trade records) of build.DATE, complete in landing."""
     book, prints = build.landing_of_a_date(tmp_path)
     yield tmp_path, book, prints
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Workers of `-n auto`: half again as many as cores, because many tests wait for processes that they started."""
+    return (os.cpu_count() or 1) * 3 // 2
