@@ -15,7 +15,7 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar
 
 import nats
@@ -26,7 +26,7 @@ from nats.aio.msg import Msg
 from nats.js import JetStreamContext, api
 
 from spymaster_assets.config import Config
-from spymaster_live.messages import DEAD, Message
+from spymaster_live.messages import DEAD, LEVELS_ROWS, LEVELS_SIGNALS, Message
 
 MARKET: Final = "MARKET"
 LEVELS: Final = "LEVELS"
@@ -106,13 +106,26 @@ async def provision(client: Client, config: Config) -> None:
         try:
             await manager.stream_info(str(wanted.name))
         except nats.js.errors.NotFoundError:
-            await manager.add_stream(wanted)
+            await manager.add_stream(replace(wanted, first_seq=await _first(client)) if wanted.name == MARKET else wanted)
         else:
             await manager.update_stream(wanted)
     try:
         await client.jetstream().key_value(STATE)
     except nats.js.errors.NotFoundError:
         await client.jetstream().create_key_value(bucket=STATE, history=1, direct=True)
+
+
+async def _first(client: Client) -> int | None:
+    """The first sequence of a MARKET made anew, so that no run takes the name of one that LEVELS knows; None: any."""
+    spoken = [await last(client, LEVELS, subject) for subject in (LEVELS_SIGNALS, LEVELS_ROWS)]
+    runs = [(one.headers or {}).get("Run", "") for one in spoken if one is not None]
+    numbers = [int(number) for run in runs if (number := run.rpartition(".")[2]).isdecimal()]
+    return max(numbers) + 1 if numbers else None
+
+
+async def made(client: Client, stream: str) -> dt.datetime | None:
+    """When a stream was made, which tells it from another of its name. TROUBLE if there is none."""
+    return (await client.jsm().stream_info(stream)).created
 
 
 async def last(client: Client, stream: str, subject: str) -> api.RawStreamMsg | None:
