@@ -55,9 +55,9 @@ def measured(live: Rig) -> dict[str, tuple[int, int]]:
     return {name: (process.memory_info().rss, process.num_fds()) for name, process in found.items()}
 
 
-async def watched(live: Rig, gateway: Asked, end: float, seen: dict[str, list[tuple[int, int]]]) -> list[str]:
-    """Measure all processes every 5 s until `end`; what was wrong with the gateway or the capture meanwhile."""
-    wrong, folder = [], live.lake / capture.FOLDER / str(DATE) / live.run()
+async def watched(live: Rig, gateway: Asked, folder: Path, end: float, seen: dict[str, list[tuple[int, int]]]) -> list[str]:
+    """Measure all processes every 5 s until `end`; what was wrong meanwhile with the gateway, or the capture in `folder`."""
+    wrong: list[str] = []
     while time.monotonic() < end:
         await asyncio.sleep(5)
         for name, one in measured(live).items():
@@ -81,12 +81,13 @@ def test_ten_minutes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with rig(lake, tmp_path / "live", {"": lake / "short.toml"}) as live:
         gateway = begin(live, DATE, "--speed", "20", "--from", "09:30")
         wait_for(live, lambda one: one.get("snap", 0) > 223_300)
+        folder = lake / capture.FOLDER / str(DATE) / live.run()
         seen: dict[str, list[tuple[int, int]]] = defaultdict(list)
 
         async def work() -> tuple[list[str], list[tuple[int, int]]]:
             end = time.monotonic() + SECONDS
             found, *visited = await asyncio.gather(
-                watched(live, gateway, end, seen), *(visits(gateway.port, seed, end - 10) for seed in range(CLIENTS))
+                watched(live, gateway, folder, end, seen), *(visits(gateway.port, seed, end - 10) for seed in range(CLIENTS))
             )
             return found, visited
 
