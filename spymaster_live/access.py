@@ -57,7 +57,7 @@ MAY: Final[Mapping[str, Access]] = {
     "gateway": _service(
         "gateway", messages.CONTROL, *looked_at(MARKET), *read(LEVELS), f"$JS.API.CONSUMER.CREATE.{LEVELS}.*.{messages.LEVELS_ROWS}"
     ),
-    "provision": Access(tuple(one for stream in (MARKET, LEVELS, DLQ, _KV) for one in made(stream))),
+    "provision": Access((*looked_at(LEVELS), *(one for stream in (MARKET, LEVELS, DLQ, _KV) for one in made(stream)))),
     "control": Access((messages.CONTROL, subject("*"))),
 }
 

@@ -28,7 +28,7 @@ from spymaster_live.connection import TROUBLE as TROUBLE
 from spymaster_live.connection import Absent as Absent
 from spymaster_live.connection import Denied as Denied
 from spymaster_live.connection import connected as connected
-from spymaster_live.messages import DEAD, Message
+from spymaster_live.messages import DEAD, LEVELS_ROWS, LEVELS_SIGNALS, Message
 
 MARKET: Final = "MARKET"
 LEVELS: Final = "LEVELS"
@@ -80,13 +80,26 @@ async def provision(client: Client, config: Config, check: bool = False) -> list
         except nats.js.errors.NotFoundError:
             told.append(f"{wanted.name}: {'missing' if check else 'made'}")
             if not check:
-                await manager.add_stream(wanted)
+                await manager.add_stream(replace(wanted, first_seq=await _first(client)) if wanted.name == MARKET else wanted)
             continue
         changed = {name: getattr(wanted, name) for name in _SAID if getattr(found, name) != getattr(wanted, name)}
         told += [f"{wanted.name}: {name} {getattr(found, name)} -> {value}" for name, value in changed.items()]
         if changed and not check:
             await manager.update_stream(replace(found, **changed))
     return told
+
+
+async def _first(client: Client) -> int | None:
+    """The first sequence of a MARKET made anew, so that no run takes the name of one that LEVELS knows; None: any."""
+    spoken = [await last(client, LEVELS, subject) for subject in (LEVELS_SIGNALS, LEVELS_ROWS)]
+    runs = [(one.headers or {}).get("Run", "") for one in spoken if one is not None]
+    numbers = [int(number) for run in runs if (number := run.rpartition(".")[2]).isdecimal()]
+    return max(numbers) + 1 if numbers else None
+
+
+async def made(client: Client, stream: str) -> dt.datetime | None:
+    """When a stream was made, which tells it from another of its name. TROUBLE if there is none."""
+    return (await client.jsm().stream_info(stream)).created
 
 
 async def last(client: Client, stream: str, subject: str) -> api.RawStreamMsg | None:

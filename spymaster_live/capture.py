@@ -43,16 +43,20 @@ class CaptureError(RuntimeError):
 
 @dataclass(frozen=True)
 class Stream:
-    """A stream as it was made: `bus` and `created` tell it from one of the same name that was made anew."""
+    """A stream as it was made: `created` tells it from one of its name that was made anew, `bus` is when MARKET was made.
+
+    `first`: the number of its first message.
+    """
 
     name: str
     created: str
     bus: str
+    first: int = 1
 
 
 @dataclass(frozen=True)
 class Where:
-    """Where a stream's capture stands: its last sequence on disk (0: none), and the manifest that says so."""
+    """Where a stream's capture stands: its last sequence on disk (none: before its first), and the manifest that says so."""
 
     last: int = 0
     folder: Path | None = None
@@ -102,7 +106,7 @@ def runs(root: Path, date: str = "*") -> list[Path]:
 
 def where(root: Path, stream: Stream) -> Where:
     """The end of what is captured of a stream."""
-    found = Where()
+    found = Where(stream.first - 1)
     for folder in runs(root):
         latest = manifests(folder, stream.name)[-1:]
         if latest and span(latest[0])[1] > found.last and _is_of(manifest := _loaded(latest[0]), stream):
@@ -111,7 +115,7 @@ def where(root: Path, stream: Stream) -> Where:
 
 
 def _is_of(manifest: Mapping[str, Any], stream: Stream) -> bool:
-    return manifest["bus"] == stream.bus and (manifest["stream"] != stream.name or manifest["created"] == stream.created)
+    return bool(manifest["created"] == stream.created if manifest["stream"] == stream.name else manifest["bus"] == stream.bus)
 
 
 def folder_of(root: Path, run: str, stream: Stream) -> Path:

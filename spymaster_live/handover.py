@@ -20,6 +20,7 @@ from typing import Any, Final
 
 import numpy as np
 import orjson
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from spymaster_assets import dbn
@@ -32,7 +33,7 @@ from spymaster_assets.schema import Table
 from spymaster_assets.sessions import calendar
 from spymaster_assets.tables import BRONZE
 from spymaster_live import capture
-from spymaster_live.batches import clock_writer, write_records
+from spymaster_live.batches import CLOCK_COLUMNS, clock_writer, write_records
 from spymaster_live.bus import MARKET
 from spymaster_live.capture import CaptureError, session_of
 from spymaster_live.messages import CHANNELS
@@ -173,11 +174,15 @@ def _build(run: Run, folder: Path, lake: Lake, date: dt.date) -> dict[str, int]:
 
 
 def _join_clock(run: Run, path: Path) -> None:
-    """The run's clock as one file."""
+    """The run's clock as one file. Rows that say nothing new are left out: the last message of a date may not be captured yet."""
     paths = [run.folder / name for facts in run.manifests for name in facts["files"] if name.startswith("clock/")]
+    before = np.full((1, len(CLOCK_COLUMNS) - 1), -1)
     with clock_writer(path, pq.read_schema(paths[0])) as writer:
         for part in paths:
-            writer.write_table(pq.read_table(part, page_checksum_verification=True))
+            clock = pq.read_table(part, page_checksum_verification=True)
+            said = np.column_stack([clock[name].to_numpy() for name in CLOCK_COLUMNS[1:]])
+            writer.write_table(clock.filter(pa.array((said != np.vstack([before, said[:-1]])).any(axis=1))))
+            before = said[-1:]
 
 
 def reconcile(lake: Lake, date: dt.date) -> dict[str, Reconciled]:

@@ -10,9 +10,11 @@ import datetime as dt
 import logging
 import time
 from collections import deque
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
+import nats.js.errors
 import numpy as np
 import orjson
 from nats.aio.client import Client
@@ -20,7 +22,7 @@ from nats.aio.msg import Msg
 
 from spymaster_assets.config import Config
 from spymaster_assets.lake import Lake, LakeError
-from spymaster_live import health, messages
+from spymaster_live import bus, health, messages
 from spymaster_live.bus import DLQ, LEVELS, MARKET, STATE, TROUBLE, Publisher, Reader, bury, ids_of, last, last_sequence, patiently
 from spymaster_live.engine import Engine
 from spymaster_live.messages import VERSION, BadMessage, Message, Session, read
@@ -50,25 +52,38 @@ class Serving:
     async def run(self, until_done: bool = False) -> None:
         """Serve until cancelled; `until_done`: or until the run's date is over and everything is stored."""
         await health.answer(self.client, "engine", self.state)
-        first = await patiently(self._start)
-        self._reader = Reader(self.client, MARKET, first)
+        try:
+            while not await self._follow(until_done):
+                log.warning("%s was made anew", MARKET)
+        finally:
+            await self._say_state()
+            await self._tell("stopped")
+
+    async def _follow(self, until_done: bool) -> bool:
+        """Serve the stream as it is now: False once it was made anew, True once everything is done."""
+        stream, first = await patiently(partial(bus.made, self.client, MARKET)), await patiently(self._start)
+        self._reader = reader = Reader(self.client, MARKET, first)
+        consumers = 0
         await self._tell("started")
         try:
-            while True:
+            while not (until_done and self.engine.done):
                 self._turned = time.monotonic()
-                found = await self._reader.read(min(1.0, self.config.live.status_seconds))
+                found = await reader.read(min(1.0, self.config.live.status_seconds))
                 for sequence, message in found:
                     await self._take(sequence, message)
                 if found:
                     await self._out.flush()
                     await self._dead.flush()
                 await self._regularly()
-                if until_done and self.engine.done:
-                    return
+                if reader.restarts != consumers:
+                    consumers = reader.restarts
+                    with suppress(*TROUBLE):
+                        if await bus.made(self.client, MARKET) != stream:
+                            return False
+            await patiently(partial(self._tell, "done", stored=True))
+            return True
         finally:
-            await self._reader.close()
-            await self._say_state()
-            await self._tell("stopped")
+            await reader.close()
 
     def state(self) -> dict[str, Any]:
         """For health.engine. `age`: seconds since it last asked for messages."""
@@ -138,23 +153,28 @@ class Serving:
         except TROUBLE as error:
             log.warning("%s: %s", STATE, error or type(error).__name__)
 
-    async def _tell(self, what: str) -> None:
-        """levels.status: nothing waits for it, and nothing depends on it."""
+    async def _tell(self, what: str, stored: bool = False) -> None:
+        """levels.status. Nothing waits for it but at the end, when the writer does: `stored` raises TROUBLE if it is not kept."""
+        payload = orjson.dumps({"version": VERSION, "engine": self.name, "what": what, **await self._status()})
+        if stored:
+            await self.client.jetstream().publish(messages.LEVELS_STATUS, payload)
+            return
         try:
-            payload = orjson.dumps({"version": VERSION, "engine": self.name, "what": what, **await self._status()})
             await self.client.publish(messages.LEVELS_STATUS, payload)
         except TROUBLE as error:
             log.warning("levels.status: %s", error or type(error).__name__)
 
     async def _status(self) -> dict[str, Any]:
         reader = self._reader
-        behind = full = None
+        behind = full = gone = None
         try:
             market = await self.client.jsm().stream_info(MARKET)
             behind = market.state.last_seq - (reader.next - 1 if reader else 0)
             full = market.state.bytes + self.config.live.frame_bytes > (market.config.max_bytes or 0)
-        except TROUBLE:
-            log.debug("the stream does not answer")
+        except nats.js.errors.NotFoundError:
+            gone = f"the stream {MARKET} is gone"
+        except TROUBLE as error:
+            gone = f"{MARKET} does not answer: {error or type(error).__name__}"
         return {
             **self.engine.status(),
             "behind": behind,
@@ -162,7 +182,7 @@ class Serving:
             "lost": reader.lost if reader else 0,
             "consumers": reader.restarts + 1 if reader else 0,
             "recovering": bool(self._known),
-            "trouble": self._out.trouble or self._dead.trouble,
+            "trouble": gone or self._out.trouble or self._dead.trouble,
             "microseconds_a_snap": _quantiles(self._seconds),
         }
 

@@ -28,6 +28,7 @@ from spymaster_live.capture import CaptureError, Stream
 from spymaster_live.handover import Refused, hand_over
 
 AGAIN_SECONDS: Final = 1.0  # between a write that failed and the next
+LATER_SECONDS: Final = 10.0  # between a hand-over that the disk did not take and the next
 READ_SECONDS: Final = 0.25
 log = logging.getLogger("spymaster.live")
 
@@ -143,6 +144,7 @@ class Writer:
         self.root = lake.root / capture.FOLDER
         self.lines: dict[str, Line] = {}
         self.handed: dict[str, str] = {}  # what became of runs that are over
+        self.trouble: str | None = None  # why a run that is over is not handed over yet
         self._handing: dict[str, asyncio.Task[None]] = {}
         self._turn = asyncio.Lock()  # one after the other, in order
         self._said: str | None = None  # the run of which an engine has said everything
@@ -163,7 +165,7 @@ class Writer:
         """A stream as it is now."""
         manager = self.client.jsm()
         its, bus = [await patiently(partial(manager.stream_info, one)) for one in (name, MARKET)]
-        return Stream(name, str(its.created), str(bus.created))
+        return Stream(name, str(its.created), str(bus.created), its.config.first_seq or 1)
 
     async def _read(self, name: str, until_done: bool) -> None:
         """Read a stream from where its capture ends; of one that was made anew, from its beginning."""
@@ -180,12 +182,16 @@ class Writer:
 
     async def _follow(self, line: Line, reader: Reader, until_done: bool) -> None:
         """Take what comes, until the stream was made anew or everything is done."""
-        consumers = 0
+        consumers, runs = 0, set[str | None]()
         await self._end(line)
         try:
             while not (until_done and self._done):
                 found = await reader.read(READ_SECONDS)
                 for sequence, message in found:
+                    run = (message.headers or {}).get("Run")
+                    if run is not None and run not in runs and await self._anew(line):
+                        return
+                    runs.add(run)
                     await line.take(sequence, message)
                     self._listen(message)
                     await self._end(line)
@@ -195,11 +201,17 @@ class Writer:
                     await line.write()
                 if reader.restarts != consumers:
                     consumers = reader.restarts
-                    if await self._stream(line.stream.name) != line.stream:
-                        await line.write()
+                    if await self._anew(line):
                         return
         finally:
             line.attempt()
+
+    async def _anew(self, line: Line) -> bool:
+        """Whether a line's stream, or MARKET beside it, was made anew; if so what there is of the old one is written."""
+        if await self._stream(line.stream.name) == line.stream:
+            return False
+        await line.write()
+        return True
 
     def _listen(self, message: Msg) -> None:
         """What an engine says of itself: whether it has said everything about a run."""
@@ -225,17 +237,24 @@ class Writer:
             self._handing[batch.run] = asyncio.create_task(self._hand_over(batch.run, line.folder(batch.run).name))
 
     async def _hand_over(self, run: str, folder: str) -> None:
+        """Hand a run over, trying until the disk takes it."""
         async with self._turn:
-            try:
-                self.handed[run] = await asyncio.to_thread(hand_over, self.lake, date_of(run), folder)
-            except (Refused, CaptureError, OSError) as error:
-                self.handed[run] = str(error)
+            while run not in self.handed:
+                try:
+                    self.handed[run] = await asyncio.to_thread(hand_over, self.lake, date_of(run), folder)
+                except (Refused, CaptureError) as error:
+                    self.handed[run] = str(error)
+                except OSError as error:
+                    self.trouble = f"run {run} is not handed over yet: {error}"
+                    log.error("%s", self.trouble)
+                    await asyncio.sleep(LATER_SECONDS)
+            self.trouble = None
         log.warning("run %s: %s", run, self.handed[run])
 
     def state(self) -> dict[str, Any]:
         """How things stand: `ok`, and `why` not."""
         late = self.lake.config.live.capture_behind_seconds
-        why = [line.trouble for line in self.lines.values() if line.trouble]
+        why = [trouble for trouble in (*(line.trouble for line in self.lines.values()), self.trouble) if trouble]
         slow = {name: line.behind for name, line in self.lines.items() if not line.trouble and line.behind > late}
         why += [f"{name}: {seconds:.0f} s behind" for name, seconds in slow.items()]
         return {

@@ -180,6 +180,8 @@ class Relay:
             who = "the replay gives no more" if self.replay else "no feed answers"
             at = f"{to_datetime(self._watermark):%H:%M:%S} UTC"
             found.append(f"the market's clock stands at {at} for {ages['market']:.0f} s: {who}")
+        if self.fold.status.get("market_full"):
+            found.append(f"{MARKET} is full: the feed waits")
         if self.fold.status.get("trouble"):
             found.append(f"the engine: {self.fold.status['trouble']}")
         return found

@@ -1,4 +1,4 @@
-"""What tests ask of a gateway: requests over HTTP, and streams."""
+"""What tests ask of a gateway: requests over HTTP, and streams; and what it ought to say."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import Any
 
 from websockets.sync.client import ClientConnection, connect
 
-from spymaster_live import server
+from spymaster_live import bus, messages, server
+from spymaster_live.gateway.fold import Fold
 from spymaster_live.gateway.guard import PROTOCOL
 from tests.live.rig import Rig
 
@@ -92,3 +93,36 @@ def heard_until(stream: ClientConnection, true: Callable[[dict[str, Any]], bool]
         if true(found[-1]):
             return found
     raise AssertionError(f"not told within {seconds} s; heard {[one['type'] for one in found]}")
+
+
+def snapshot(asked: Asked, query: str = "") -> dict[str, Any]:
+    """The data of the snapshot with which a stream begins."""
+    with asked.stream(query) as stream:
+        told = heard(stream)
+    assert told["type"] == "snapshot"
+    return dict(told["data"])
+
+
+def said(live: Rig) -> list[Any]:
+    """(sequence, subject, headers, data) of everything in LEVELS."""
+
+    async def read(client: Any) -> list[Any]:
+        state = (await client.jsm().stream_info(bus.LEVELS)).state
+        reader, found = bus.Reader(client, bus.LEVELS, max(1, state.first_seq)), []
+        while reader.next <= state.last_seq:
+            found += [(seq, one.subject, one.headers or {}, one.data) for seq, one in await reader.read()]
+        await reader.close()
+        return found
+
+    return list(live.ask(read))
+
+
+def folded(live: Rig) -> Fold:
+    """A fold of the stream, by itself."""
+    fold = Fold(live.config().grid.interval_ns)
+    session = live.ask(lambda client: bus.last(client, bus.MARKET, messages.SESSION))
+    fold.begin(session.headers)
+    for seq, subject, headers, data in said(live):
+        if subject != messages.LEVELS_STATUS and headers["Run"] == fold.run:
+            fold.take(seq, subject, headers, data)
+    return fold

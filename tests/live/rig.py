@@ -38,9 +38,17 @@ FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(["tests.live.warm"])
 
 
-def command(words: Sequence[str], environment: dict[str, str], log: Path) -> None:
-    """`python -m spymaster_live WORDS`, in a process that has its modules already."""
+def leaping(clock: Callable[[], float]) -> Callable[[], float]:
+    """A wall clock that leaps an hour ahead, and back, every second."""
+    return lambda: clock() + 3600 * (int(clock()) % 2)
+
+
+def command(words: Sequence[str], environment: dict[str, str], log: Path, leaps: bool) -> None:
+    """`python -m spymaster_live WORDS`, in a process that has its modules already. `leaps`: with a clock that does."""
     from spymaster_live.__main__ import main
+
+    if leaps:
+        time.time = leaping(time.time)
 
     said = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     for stream in (1, 2):
@@ -56,27 +64,35 @@ class Part:
     It is a process like any other, with the methods of subprocess.Popen that are needed here.
     """
 
-    def __init__(self, words: Sequence[str], environment: dict[str, str], log: Path) -> None:
+    def __init__(self, words: Sequence[str], environment: dict[str, str], log: Path, leaps: bool) -> None:
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("PYTHONPATH", str(ROOT))  # of the fork server, which starts with the first part
-            self._process = FORKS.Process(target=command, args=(words, environment, log), daemon=True)
+            self._process = FORKS.Process(target=command, args=(words, environment, log, leaps), daemon=True)
             self._process.start()
 
     def poll(self) -> int | None:
         return self._process.exitcode
 
+    @property
+    def pid(self) -> int:
+        assert self._process.pid is not None, "it was started"
+        return self._process.pid
+
+    def send_signal(self, number: int) -> None:
+        os.kill(self.pid, number)
+
     def kill(self) -> None:
         self._process.kill()
 
-    def wait(self) -> None:
-        self._process.join()
+    def wait(self, timeout: float | None = None) -> None:
+        self._process.join(timeout)
 
 
 class Rig:
-    """Processes by name. `configs`: TOML files by name of process, `""` for all others."""
+    """Processes by name. `configs`: TOML files by name of process, `""` for all others; `leaps`: their wall clocks do."""
 
-    def __init__(self, lake: Path, folder: Path, configs: dict[str, Path] | None = None) -> None:
-        self.lake, self.folder, self.configs = lake, folder, configs or {}
+    def __init__(self, lake: Path, folder: Path, configs: dict[str, Path] | None = None, leaps: bool = False) -> None:
+        self.lake, self.folder, self.configs, self.leaps = lake, folder, configs or {}, leaps
         self.port = server.free_port()
         self.url = f"nats://127.0.0.1:{self.port}"
         self.processes: dict[str, subprocess.Popen[bytes] | Part] = {}
@@ -105,7 +121,7 @@ class Rig:
             if path := self.configs.get(name, self.configs.get("")):
                 environment["SPYMASTER_CONFIG"] = str(path)
             words = ("--verbose", *self.words[name], "--nats", self.url)
-            self.processes[name] = Part(words, environment, self.folder / f"{name}.log")
+            self.processes[name] = Part(words, environment, self.folder / f"{name}.log", self.leaps)
 
     def feed(self, date: dt.date, *words: str) -> None:
         self.start("feed", "feed", "--date", str(date), *words)
@@ -118,6 +134,9 @@ class Rig:
         self.processes[name].kill()
         self.processes[name].wait()
         self.kills += 1
+
+    def signal(self, name: str, number: int) -> None:
+        self.processes[name].send_signal(number)
 
     def finish(self, seconds: float = 180, meanwhile: Callable[[], None] | None = None) -> None:
         """Wait until every feed and engine ended well; AssertionError with its log if one did not."""
@@ -227,9 +246,9 @@ def make_silver(root: Path, date: dt.date) -> None:
 
 
 @contextmanager
-def rig(lake: Path, folder: Path, configs: dict[str, Path] | None = None) -> Iterator[Rig]:
+def rig(lake: Path, folder: Path, configs: dict[str, Path] | None = None, leaps: bool = False) -> Iterator[Rig]:
     """A rig with a running server; whatever is left is killed at the end."""
-    made = Rig(lake, folder, configs)
+    made = Rig(lake, folder, configs, leaps)
     try:
         made.serve()
         yield made

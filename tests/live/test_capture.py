@@ -2,6 +2,7 @@
 
 import asyncio
 import datetime as dt
+import errno
 import os
 import shutil
 import subprocess
@@ -326,6 +327,31 @@ def test_a_full_disk_is_told_and_loses_nothing(live: Rig, small_disk: Path, five
         assert held(mine) == held(theirs)
         assert capture.verify(mine) == []
     assert not list(small_disk.rglob(".*.tmp"))
+
+
+def test_a_hand_over_that_the_disk_does_not_take_is_told_and_tried_again(
+    live: Rig, five: tuple[Path, dict[str, Any], int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The runs after it wait for it, and the first whole one is handed over as it is with room."""
+    full = [OSError(errno.ENOSPC, "No space left on device")] * 2
+    told: list[str] = []
+
+    def handing(*words: Any) -> str:
+        if full:
+            raise full.pop()
+        return hand_over(*words)
+
+    def until(writer: Writer) -> bool:
+        if writer.trouble is not None:
+            told.append(writer.state()["why"])
+        return "2025-06-03.5" in writer.handed and writer.state()["ok"]
+
+    monkeypatch.setattr("spymaster_live.writer.hand_over", handing)
+    monkeypatch.setattr("spymaster_live.writer.LATER_SECONDS", 0.2)
+    state = write(live, tmp_path, until)
+    assert "run 2025-06-03.1 is not handed over yet: [Errno 28] No space left on device" in told[0]
+    assert state["handed_over"]["2025-06-03.4"] == five[1]["handed_over"]["2025-06-03.4"]
+    assert list(state["handed_over"]) == list(five[1]["handed_over"])
 
 
 def test_streams_that_were_made_anew_are_captured_from_their_beginning(live: Rig, lake: Path, tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from spymaster_live import bus, messages
 from spymaster_live.feed import moment, plan
 from spymaster_live.messages import CHANNELS, Clock, Frame, Message, Session
 from spymaster_live.parity import differences
+from tests.live.asking import start
 from tests.live.rig import Rig, make_silver, publish, rig, short, small_lake
 
 DATE = dt.date(2025, 6, 3)
@@ -146,13 +147,20 @@ DAMAGES: list[tuple[str, Callable[[Message], Message]]] = [
 
 
 def test_frames_that_cannot_be_read_are_buried_as_they_came_and_the_stream_goes_on(live: Rig) -> None:
-    """A flipped bit, another version, a cut, an unknown schema, another run; each leaves a gap that is counted."""
+    """A flipped bit, another version, a cut, an unknown schema, another run; each leaves a gap that is counted.
+
+    So does a frame that comes after the next one of its channel: its records are missing there, and repeated when they come.
+    """
     bad: list[Message] = []
+    overtaken: list[Message] = []
 
     def spoilt(said: list[Message]) -> list[Message]:
         for (_, damage), at in zip(DAMAGES, books(said)[50::20], strict=False):
             said[at] = damage(said[at])
             bad.append(said[at])
+        early, late = books(said)[200:202]
+        overtaken.append(said[early])
+        said[early], said[late] = said[late], said[early]
         return said
 
     doctored(live, spoilt)
@@ -160,7 +168,8 @@ def test_frames_that_cannot_be_read_are_buried_as_they_came_and_the_stream_goes_
     assert [(subject, data) for subject, _, data in dead] == [(f"dlq.{one.subject}", one.data) for one in bad]
     assert all(reason in told for (reason, _), (_, told, _) in zip(DAMAGES, dead, strict=True))
     status = ended(live)
-    assert (status["dead"], status["missing"]) == (len(DAMAGES), sum(int(one.headers["Count"]) for one in bad))
+    assert (status["dead"], status["missing"]) == (len(DAMAGES), sum(int(one.headers["Count"]) for one in bad + overtaken))
+    assert status["repeated"] == int(overtaken[0].headers["Count"])
 
 
 def test_records_behind_the_watermark_are_late_and_are_worked_on(live: Rig) -> None:
@@ -184,8 +193,10 @@ def test_a_full_stream_holds_the_feed_back_and_loses_nothing(lake: Path, tmp_pat
     small = short(tmp_path / "small.toml", "[live]\nmarket_bytes = 3000000\n")
     with rig(lake, tmp_path, {"": small}) as live:
         live.engine()
+        gateway = start(live)
         live.feed(DATE, "--speed", "0")
         wait_for(live, lambda one: one.get("market_full") is True)
+        gateway.until(lambda told: "MARKET is full: the feed waits" in (told.get("why") or ""))
         assert live.processes["feed"].poll() is None
         short(small, "[live]\nmarket_bytes = 300000000\n")
         live.ask(lambda client: bus.provision(client, live.config()))

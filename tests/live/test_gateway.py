@@ -21,7 +21,7 @@ from spymaster_live import bus, messages
 from spymaster_live.client import Stream, line
 from spymaster_live.gateway import wire
 from spymaster_live.gateway.fold import KEPT, SUBJECTS, Fold
-from tests.live.asking import TOKEN, heard, heard_until, start
+from tests.live.asking import TOKEN, folded, heard, heard_until, said, snapshot, start
 from tests.live.rig import Rig, make_silver, rig, short, small_lake
 from tests.live.test_faults import DATE
 
@@ -66,31 +66,6 @@ def at(clock: str) -> int:
     return ((hours + 6) * 60 + minutes) * 240
 
 
-def said(live: Rig) -> list[Any]:
-    """(sequence, subject, headers, data) of everything in LEVELS."""
-
-    async def read(client: Any) -> list[Any]:
-        state = (await client.jsm().stream_info(bus.LEVELS)).state
-        reader, found = bus.Reader(client, bus.LEVELS, max(1, state.first_seq)), []
-        while reader.next <= state.last_seq:
-            found += [(seq, one.subject, one.headers or {}, one.data) for seq, one in await reader.read()]
-        await reader.close()
-        return found
-
-    return live.ask(read)
-
-
-def folded(live: Rig) -> Fold:
-    """A fold of the stream, by itself."""
-    fold = Fold(live.config().grid.interval_ns)
-    session = live.ask(lambda client: bus.last(client, bus.MARKET, messages.SESSION))
-    fold.begin(session.headers)
-    for seq, subject, headers, data in said(live):
-        if subject != messages.LEVELS_STATUS and headers["Run"] == fold.run:
-            fold.take(seq, subject, headers, data)
-    return fold
-
-
 def told_rows(live: Rig) -> list[int]:
     """The sequences of the messages of levels.rows that hold a row for clients."""
     found = []
@@ -99,13 +74,6 @@ def told_rows(live: Rig) -> list[int]:
         if any(int(counts.get(table.name, 0)) for table in KEPT):
             found.append(seq)
     return found
-
-
-def snapshot(asked: Any, query: str = "") -> dict[str, Any]:
-    with asked.stream(query) as stream:
-        told = heard(stream)
-    assert told["type"] == "snapshot"
-    return told["data"]
 
 
 def table(told: dict[str, Any]) -> list[dict[str, Any]]:

@@ -53,7 +53,7 @@ PUBLISHES = {  # a subject, and the only users that may publish to it
     f"{API}.STREAM.MSG.DELETE.MARKET": "",
     f"{API}.STREAM.SNAPSHOT.MARKET": "",
     f"{API}.STREAM.MSG.GET.MARKET": "feed engine writer gateway",
-    f"{API}.STREAM.MSG.GET.LEVELS": "engine writer gateway",
+    f"{API}.STREAM.MSG.GET.LEVELS": "engine writer gateway provision",
     f"{API}.STREAM.MSG.GET.DLQ": "",
     f"{API}.CONSUMER.CREATE.MARKET.x": "engine writer",
     f"{API}.CONSUMER.CREATE.LEVELS.x": "engine writer gateway",

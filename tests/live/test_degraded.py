@@ -1,0 +1,199 @@
+"""Parts that stand still, end, or have no disk: what is told meanwhile, and that nothing of it shows afterwards.
+
+One replay, with wall clocks that leap an hour and back every second; the tests stand in the order in which it is disturbed.
+"""
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from spymaster_assets.lake import Lake
+from spymaster_live import bus, capture
+from spymaster_live.engine import Engine
+from spymaster_live.feed import plan
+from spymaster_live.messages import LEVELS_SIGNALS, digest
+from tests.live.asking import TOKEN, Asked
+from tests.live.chaos import OFTEN, begin, landed, left, mirrored
+from tests.live.rig import Rig, make_silver, rig, short, small_lake
+from tests.live.test_faults import DATE, wait_for
+
+SOON = f"{OFTEN}[live.gateway]\nstale_seconds = 2.0\nrequests_per_second = 1000.0\n"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def token() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SPYMASTER_GATEWAY_TOKEN", TOKEN)
+        yield
+
+
+@pytest.fixture(scope="module")
+def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = small_lake(tmp_path_factory.mktemp("lake"), DATE, 5_000)
+    make_silver(root, DATE)
+    return root
+
+
+@pytest.fixture(scope="module")
+def live(lake: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+    folder = tmp_path_factory.mktemp("live")
+    shutil.copytree(lake, folder / "lake")
+    with rig(folder / "lake", folder, {"": short(folder / "soon.toml", SOON)}, leaps=True) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def gateway(live: Rig) -> Asked:
+    asked = paced(live, 20)
+    asked.until(lambda told: told.get("ok") is True)
+    return asked
+
+
+def paced(live: Rig, speed: float) -> Asked:
+    """All of live over the date, in frames of 20 s, from 09:31 on at a speed; the gateway."""
+    asked = begin(live, DATE, "--speed", "1000", "--from", "09:31", "--paused")
+    wait_for(live, lambda one: one.get("snap", 0) > 223_200)
+    live.control(do="speed", speed=speed)
+    live.control(do="start")
+    return asked
+
+
+def unwell(gateway: Asked, *words: str) -> None:
+    """Wait until /readyz says one of the words."""
+    gateway.until(lambda told: told.get("ok") is False and any(word in told["why"] for word in words))
+    assert gateway.ask("/readyz")[0] == 503
+
+
+def well(gateway: Asked) -> None:
+    gateway.until(lambda told: told.get("ok") is True)
+
+
+SILENT = "the engine has said nothing", "does not answer", "is not connected"
+
+
+@pytest.mark.parametrize(
+    ("name", "seconds", "words"), [("feed", 0, ("no feed answers",)), ("engine", 0, SILENT[:1]), ("nats-server", 17, SILENT)]
+)
+def test_what_stands_still_is_told(live: Rig, gateway: Asked, name: str, seconds: float, words: tuple[str, ...]) -> None:
+    """A server that answers nothing for 17 s is noticed as soon as one that is dead."""
+    live.signal(name, signal.SIGSTOP)
+    started = time.monotonic()
+    unwell(gateway, *words)
+    assert time.monotonic() - started < 12
+    time.sleep(max(0.0, started + seconds - time.monotonic()))
+    live.signal(name, signal.SIGCONT)
+    well(gateway)
+
+
+def test_who_stands_still_goes_on(live: Rig, gateway: Asked) -> None:
+    """The writer and the gateway itself: what came meanwhile is there a moment later."""
+    folder = live.lake / capture.FOLDER / str(DATE) / live.run()
+    for name in ("writer", "gateway"):
+        live.signal(name, signal.SIGSTOP)
+    time.sleep(1.5)
+    captured = len(capture.manifests(folder, bus.LEVELS))
+    for name in ("writer", "gateway"):
+        live.signal(name, signal.SIGCONT)
+    well(gateway)
+    end = time.monotonic() + 20
+    while len(capture.manifests(folder, bus.LEVELS)) == captured:
+        assert time.monotonic() < end, "the writer does not go on"
+        time.sleep(0.1)
+
+
+def test_a_second_writer_ends_at_once_and_says_why(live: Rig, gateway: Asked) -> None:
+    live.start("other", "writer")
+    live.processes["other"].wait(30)
+    assert live.processes.pop("other").poll() == 1 and "a writer is at work" in live.log("other")
+    assert live.processes["writer"].poll() is None
+
+
+@pytest.mark.parametrize("name", ["gateway", "writer", "engine", "feed", "nats-server"])
+def test_a_graceful_stop_is_soon_and_leaves_nothing(live: Rig, gateway: Asked, name: str) -> None:
+    """SIGTERM: within 5 s, with exit code 0, no temporary file and no lock; started again it goes on."""
+    process, started = live.processes[name], time.monotonic()
+    live.signal(name, signal.SIGTERM)
+    process.wait(10)
+    assert process.poll() == 0 and time.monotonic() - started < 5
+    assert [path for path in live.lake.rglob("*") if path.name.endswith(".tmp")] == []
+    live.start(name)
+    well(gateway)
+
+
+def test_nothing_of_it_shows(live: Rig, gateway: Asked, lake: Path) -> None:
+    live.control(do="speed", speed=0)
+    live.control(do="start")
+    live.finish()
+    assert min(live.compared(DATE).values()) > 0
+    gateway.until(lambda told: told.get("rest") == "the date is over")
+    assert mirrored(live, gateway) == {}
+    found, vendors = left(live, DATE), Lake(lake, live.config())
+    assert found.records == landed(vendors, DATE)
+    assert found.lines == undisturbed(vendors)
+    assert found.repeated == found.lost == found.buried == 0
+    assert {"futures_mbp10.dbn.zst", "clock.parquet", "run.json"} <= set(found.handed_over)
+
+
+def undisturbed(lake: Lake) -> str:
+    """Hash of the payloads of the date, from an engine without a bus."""
+    engine, planned = Engine(lake.config), plan(lake, DATE, 0)
+    said = [one for item in planned.messages(f"{DATE}.1") for one in engine.take(item) if one.subject == LEVELS_SIGNALS]
+    return digest(b"\n".join(line for one in said for line in one.data.splitlines()))
+
+
+def test_a_stream_that_is_gone_and_made_anew_gets_a_new_run(lake: Path, tmp_path: Path) -> None:
+    """MARKET is deleted in the midst of a run: the feed begins anew under another name, and everybody follows."""
+    shutil.copytree(lake, tmp_path / "lake")
+    with rig(tmp_path / "lake", tmp_path, {"": short(tmp_path / "soon.toml", SOON)}) as live:
+        gateway = paced(live, 60)
+        wait_for(live, lambda one: one.get("snap", 0) > 224_000)
+        first = live.run()
+        live.ask(lambda client: client.jsm().delete_stream(bus.MARKET))
+        unwell(gateway, "the stream MARKET is gone")
+        live.ask(lambda client: bus.provision(client, live.config()))
+        live.control(do="speed", speed=0)
+        live.finish()
+        second = live.run()
+        assert (first, second) == (f"{DATE}.1", f"{DATE}.2")
+        assert min(live.compared(DATE).values()) > 0
+        gateway.until(lambda told: told.get("rest") == "the date is over" and told["run"] == second)
+        assert mirrored(live, gateway) == {}
+        found = left(live, DATE)
+        assert found.records == landed(Lake(lake, live.config()), DATE)
+        assert found.repeated == found.lost == found.buried == 0
+        assert "futures_mbp10.dbn.zst" in found.handed_over
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 2 MB where the server stores."""
+    if os.geteuid():
+        pytest.skip("only root may mount")
+    disk = tmp_path / "nats"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "spymaster-test", disk], capture_output=True).returncode:
+        pytest.skip("nothing may be mounted here")
+    yield disk
+    subprocess.run(["umount", "--lazy", disk], check=True)
+
+
+def test_a_server_without_disk_is_told_and_loses_nothing(lake: Path, tmp_path: Path, small_disk: Path) -> None:
+    """It stays so until there is room and the server was started again: what it acknowledged is there, and no more."""
+    shutil.copytree(lake, tmp_path / "lake")
+    with rig(tmp_path / "lake", tmp_path, {"": short(tmp_path / "soon.toml", SOON)}) as live:
+        gateway = begin(live, DATE, "--speed", "0")
+        unwell(gateway, SILENT[0])
+        subprocess.run(["mount", "-o", "remount,size=512m", small_disk], check=True)
+        live.kill("nats-server")
+        live.start("nats-server")
+        live.finish()
+        assert min(live.compared(DATE).values()) > 0
+        found = left(live, DATE)
+        assert found.records == landed(Lake(lake, live.config()), DATE) and found.lines == undisturbed(Lake(lake, live.config()))
+        assert found.repeated == found.lost == found.buried == 0
