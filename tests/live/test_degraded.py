@@ -147,6 +147,7 @@ def undisturbed(lake: Lake) -> str:
     return digest(b"\n".join(line for one in said for line in one.data.splitlines()))
 
 
+@pytest.mark.slow
 def test_a_stream_that_is_gone_and_made_anew_gets_a_new_run(lake: Path, tmp_path: Path) -> None:
     """MARKET is deleted in the midst of a run: the feed begins anew under another name, and everybody follows."""
     shutil.copytree(lake, tmp_path / "lake")
@@ -183,6 +184,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "--lazy", disk], check=True)
 
 
+@pytest.mark.slow
 def test_a_server_without_disk_is_told_and_loses_nothing(lake: Path, tmp_path: Path, small_disk: Path) -> None:
     """It stays so until there is room and the server was started again: what it acknowledged is there, and no more."""
     shutil.copytree(lake, tmp_path / "lake")

@@ -239,6 +239,7 @@ def test_a_deleted_consumer_is_made_anew(live: Rig) -> None:
     assert ended(live)["consumers"] >= 2
 
 
+@pytest.mark.slow
 def test_a_server_that_is_away_for_17_seconds(live: Rig) -> None:
     live.engine()
     in_the_midst_of_signals(live)

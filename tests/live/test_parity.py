@@ -89,6 +89,7 @@ def test_a_date_that_knows_the_day_before(tmp_path: Path) -> None:
     assert {"PD_HIGH", "PD_LOW", "PD_CLOSE"} <= kinds
 
 
+@pytest.mark.slow
 def test_kills_do_not_show(brief: Path, tmp_path: Path) -> None:
     """Feed, engines and server are killed again and again while the date runs at 1000 times real time, with two engines."""
     with rig(brief, tmp_path / "quiet", {"": brief / "short.toml"}) as live:
