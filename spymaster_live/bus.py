@@ -50,6 +50,10 @@ class Fenced(RuntimeError):
     """Somebody else publishes to a stream that is ours."""
 
 
+class Shorter(RuntimeError):
+    """A stream no longer holds what it had acknowledged: it was made anew, or its file was damaged."""
+
+
 def streams(config: Config) -> list[api.StreamConfig]:
     """What `provision` makes. MARKET refuses messages when it is full: unread ones are never dropped for new ones.
 
@@ -178,7 +182,7 @@ class Publisher:
         self.trouble: str | None = None
 
     async def put(self, message: Message) -> None:
-        """Send a message; waits while the window is full. Raises Fenced if somebody else publishes to our stream."""
+        """Send a message; waits while the window is full. Raises Fenced if somebody else publishes to our stream, and Shorter."""
         sent = _Sent(message)
         self._waiting.append(sent)
         await self._send(sent, self._acked + len(self._waiting) - 1)
@@ -239,7 +243,9 @@ class Publisher:
     async def _catch_up(self, base: int) -> None:
         """Let the stream itself tell how many of the waiting messages it holds."""
         stored = await last_sequence(self._client, self._stream) - base
-        if not self._acked <= stored <= self._acked + len(self._waiting):
+        if stored < self._acked:
+            raise Shorter(f"{self._stream} ends at {base + stored}, {base + self._acked} was acknowledged")
+        if stored > self._acked + len(self._waiting):
             raise Fenced(f"{self._stream} holds {stored} messages of this run, {self._acked} to {self._acked + len(self._waiting)} "
                          "were published here: is another feed running?")  # fmt: skip
         self._stored(stored - self._acked)

@@ -33,7 +33,7 @@ from spymaster_assets.progress import Progress
 from spymaster_assets.sessions import Window, calendar, to_datetime, wall
 from spymaster_assets.tables import BRONZE, DEFINITIONS, FUTURES_MBP10
 from spymaster_live import health, messages
-from spymaster_live.bus import MARKET, Fenced, Publisher, last, last_sequence, made, patiently
+from spymaster_live.bus import MARKET, Publisher, Shorter, last, last_sequence, patiently
 from spymaster_live.connection import is_request
 from spymaster_live.frames import Cutting, Source, frames
 from spymaster_live.messages import CHANNELS, Clock, Frame, Message, Session
@@ -190,7 +190,6 @@ class Replay:
         control = await self.client.subscribe(messages.CONTROL, cb=self._control)
         try:
             run, base, done = await patiently(self._where)
-            stream = await patiently(lambda: made(self.client, MARKET))
             while True:
                 try:
                     await self._publish(run, base, done)
@@ -198,11 +197,9 @@ class Replay:
                 except Restart:
                     base, done = await patiently(lambda: last_sequence(self.client, MARKET)), 0
                     run = self._new(base)
-                except Fenced:
-                    if (now := await patiently(lambda: made(self.client, MARKET))) == stream:
-                        raise
-                    log.warning("%s was made anew: a new run begins", MARKET)
-                    stream, (run, base, done) = now, await patiently(self._where)
+                except Shorter as error:
+                    log.error("%s: published again from there", error)
+                    run, base, done = await patiently(self._where)
         finally:
             await control.unsubscribe()
 
