@@ -8,7 +8,7 @@ from typing import Any
 from spymaster_assets.evaluating import plain, simulated, tested, tested_dates
 from spymaster_assets.lake import Lake
 from spymaster_assets.models.artifacts import GEOMETRY, Artifacts
-from spymaster_assets.models.promotion import decide
+from spymaster_assets.models.promotion import Verdict, decide
 from spymaster_assets.tables.predictions import MEMBERS
 
 
@@ -33,7 +33,7 @@ def promote(lake: Lake, date: dt.date) -> dict[str, Any]:
         why = (
             f"{now['name']} is surely worse than geometry on {len(dates)} dates"
             if name == GEOMETRY != now["name"]
-            else f"{name} gains over {now['name']} on {len(dates)} dates"
+            else next(_gains(one, now["name"]) for one in verdicts if one.name == name)
             if name != now["name"]
             else "; ".join(f"{one.name}: {', '.join(one.reasons)}" for one in verdicts) or "nothing else to choose from"
         )
@@ -42,3 +42,9 @@ def promote(lake: Lake, date: dt.date) -> dict[str, Any]:
     decision["decided"] = date.isoformat()
     artifacts.crown(decision)
     return decision
+
+
+def _gains(verdict: Verdict, over: str) -> str:
+    """Why a challenger serves."""
+    gain = verdict.gain
+    return f"it gains {gain.mean:+.4f} nats ({gain.low:+.4f} to {gain.high:+.4f}) over {over} on {verdict.dates} dates"

@@ -39,6 +39,7 @@ class Stream(AbstractAsyncContextManager["Stream"]):
         self._protocols = [PROTOCOL, *([f"token.{token}"] if token else [])]
         self._connection: ClientConnection | None = None
         self._place: dict[str, Any] = {}  # the last message, and the stream it stands in
+        self._trouble: str | None = None  # why the last attempt failed
         self.connections = 0
 
     async def __aexit__(self, *trouble: object) -> None:
@@ -61,7 +62,9 @@ class Stream(AbstractAsyncContextManager["Stream"]):
                     if message["type"] != "resumed":
                         yield message
             except (OSError, TimeoutError, InvalidHandshake, ConnectionClosed) as error:
-                log.info("%s: %s", self._url, error or type(error).__name__)
+                why = str(error) or type(error).__name__
+                log.log(logging.INFO if why == self._trouble else logging.WARNING, "%s: %s; trying again", self._url, why)
+                self._trouble = why
             await asyncio.sleep(AGAIN_SECONDS)
 
     async def _connect(self) -> ClientConnection:
@@ -74,6 +77,7 @@ class Stream(AbstractAsyncContextManager["Stream"]):
                 raise Refused(f"{self._url}: {error.response.status_code}: {_reason(error.response.body)}") from error
             raise
         self.connections += 1
+        self._trouble = None
         return made
 
 

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import shutil
 
 import numpy as np
@@ -203,7 +204,7 @@ def test_what_gains_serves_from_the_date_on(lake):
         put(lake, PATH_TRUTH, date, np.zeros(2, PATH_TRUTH.dtype))  # planted: no skill is too good
     decision = promote(lake, TESTED[6])
     assert decision["name"] == "ensemble" == Artifacts(lake).champion()["name"]
-    assert decision["why"] == "ensemble gains over geometry on 7 dates"
+    assert re.fullmatch(r"it gains \+0\.\d{4} nats \(\+0\.\d{4} to \+0\.\d{4}\) over geometry on 7 dates", decision["why"])
     assert decision["since"] == decision["decided"] == str(TESTED[6])
     assert [one["name"] for one in decision["verdicts"]] == list(MEMBERS)
     later = promote(lake, LAST)  # none gains over it

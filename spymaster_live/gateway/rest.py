@@ -69,7 +69,7 @@ def router(relay: Relay, lake: Lake) -> APIRouter:
     @routes.get("/api/levels")
     async def levels(request: Request) -> Response:
         if relay.fold.payload is None:
-            raise HTTPException(404, "nothing was said about a snap yet: signals begin after the opening range")
+            raise HTTPException(404, "nothing was said about a snap yet: signals begin at 09:30 New York time")
         return _tagged(request, f"{relay.hub.stream}.{relay.fold.seq}", relay.fold.payload)
 
     @routes.get("/api/dates")
