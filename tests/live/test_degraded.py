@@ -170,6 +170,18 @@ def test_a_stream_that_is_gone_and_made_anew_gets_a_new_run(lake: Path, tmp_path
         recovered(live, gateway, lake)
 
 
+def test_a_feed_in_whose_stream_another_run_began_ends_and_says_why(lake: Path, tmp_path: Path) -> None:
+    with rig(lake, tmp_path, {"": lake / "short.toml"}) as live:
+        live.feed(DATE, "--speed", "1000", "--from", "09:31", "--paused")
+        live.control(do="state")
+        live.start("other", "feed", "--date", str(DATE), "--speed", "0")
+        live.processes["other"].wait(60)
+        assert live.processes["other"].poll() == 0 and live.processes["feed"].poll() is None
+        live.control(do="start")
+        live.processes["feed"].wait(60)
+        assert live.processes["feed"].poll() == 1 and "is another feed running?" in live.log("feed")
+
+
 @pytest.mark.slow
 def test_a_server_that_lost_what_it_had_acknowledged_is_given_it_again(lake: Path, tmp_path: Path) -> None:
     """A bit of MARKET's file flips while the server is away: it drops that message and all behind it. Nobody else notices."""
