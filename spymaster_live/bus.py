@@ -108,11 +108,11 @@ async def provision(client: Client, config: Config) -> None:
     manager = client.jsm()
     for wanted in streams(config):
         try:
-            await manager.stream_info(str(wanted.name))
+            found = (await manager.stream_info(str(wanted.name))).config
         except nats.js.errors.NotFoundError:
             await manager.add_stream(replace(wanted, first_seq=await _first(client)) if wanted.name == MARKET else wanted)
         else:
-            await manager.update_stream(wanted)
+            await manager.update_stream(replace(wanted, first_seq=found.first_seq))
     try:
         await client.jetstream().key_value(STATE)
     except nats.js.errors.NotFoundError:
