@@ -18,7 +18,7 @@ import fcntl
 import itertools
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TextIO
 
@@ -51,7 +51,7 @@ class Stream:
     name: str
     created: str
     bus: str
-    first: int = 1
+    first: int = field(default=1, compare=False)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,6 @@ import datetime as dt
 import logging
 import time
 from collections import deque
-from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -54,13 +53,13 @@ class Serving:
         await health.answer(self.client, "engine", self.state)
         try:
             while not await self._follow(until_done):
-                log.warning("%s was made anew", MARKET)
+                log.warning("%s may be another one: read anew", MARKET)
         finally:
             await self._say_state()
             await self._tell("stopped")
 
     async def _follow(self, until_done: bool) -> bool:
-        """Serve the stream as it is now: False once it was made anew, True once everything is done."""
+        """Serve the stream as it is now: False once it may be another one, True once everything is done."""
         stream, first = await patiently(partial(bus.made, self.client, MARKET)), await patiently(self._start)
         self._reader = reader = Reader(self.client, MARKET, first)
         consumers = 0
@@ -69,17 +68,20 @@ class Serving:
             while not (until_done and self.engine.done):
                 self._turned = time.monotonic()
                 found = await reader.read(min(1.0, self.config.live.status_seconds))
+                if reader.restarts != consumers:
+                    try:
+                        if await bus.made(self.client, MARKET) != stream:
+                            return False
+                        consumers = reader.restarts
+                    except TROUBLE:
+                        if found:  # of which stream nobody says: read again
+                            return False
                 for sequence, message in found:
                     await self._take(sequence, message)
                 if found:
                     await self._out.flush()
                     await self._dead.flush()
                 await self._regularly()
-                if reader.restarts != consumers:
-                    consumers = reader.restarts
-                    with suppress(*TROUBLE):
-                        if await bus.made(self.client, MARKET) != stream:
-                            return False
             await patiently(partial(self._tell, "done", stored=True))
             return True
         finally:
