@@ -22,9 +22,8 @@ from spymaster_assets.ingest import Intake
 from spymaster_assets.lake import Lake, to_numpy
 from spymaster_assets.landing import Landing, file_hash
 from spymaster_assets.schema import TEXT
-from spymaster_assets.sessions import calendar
 from spymaster_assets.tables import TABLES
-from spymaster_live import bus, capture, messages
+from spymaster_live import bus, capture
 from spymaster_live.gateway import wire
 from spymaster_live.messages import CHANNELS, ROWS, digest
 from tests.live import asking
@@ -49,8 +48,9 @@ class Killing:
     Each process has its turn before one is killed again.
     """
 
-    def __init__(self, live: Rig, date: dt.date, chance: random.Random, kills: int, apart: tuple[float, float]) -> None:
-        self.live, self.date, self.chance, self.left, self.apart = live, date, chance, kills, apart
+    def __init__(self, live: Rig, chance: random.Random, kills: int, apart: tuple[float, float]) -> None:
+        self.live, self.chance, self.left, self.apart = live, chance, kills, apart
+        self.names = list(NAMES)
         self.counts: Counter[str] = Counter()
         self._turns: list[str] = []
         self._due = time.monotonic() + chance.uniform(*apart)
@@ -66,29 +66,21 @@ class Killing:
         self.counts.update(dying)
         time.sleep(self.chance.uniform(0.0, 0.5))
         for name in sorted(dying, key=lambda name: name != "nats-server"):
-            self._again(name)
+            if self.live.processes[name].poll() != 0:  # else it had done its work just before
+                self.live.start(name)
         self._due = time.monotonic() + self.chance.uniform(*self.apart)
+
+    def spare(self, name: str) -> None:
+        """Kill a process no more."""
+        self.names.remove(name)
+        self._turns.clear()
 
     def _chosen(self, count: int) -> list[str]:
         """So many of those that run whose turn it is."""
         if len(self._turns) < count:
-            self._turns += self.chance.sample(NAMES, len(NAMES))
+            self._turns += self.chance.sample(self.names, len(self.names))
         chosen, self._turns = self._turns[:count], self._turns[count:]
-        return [name for name in dict.fromkeys(chosen) if name in self.live.processes and self.live.processes[name].poll() is None]
-
-    def _again(self, name: str) -> None:
-        """Start it again, unless it had done its work: a feed would begin another run."""
-        if self.live.processes[name].poll() == 0:
-            return
-        if name == "feed" and self._published():
-            del self.live.processes[name]
-            return
-        self.live.start(name)
-
-    def _published(self) -> bool:
-        clock = self.live.ask(lambda client: bus.last(client, bus.MARKET, messages.CLOCK))
-        end = calendar(self.live.config()).session(self.date).globex.end
-        return clock is not None and int(clock.headers["Watermark"]) >= end
+        return [name for name in dict.fromkeys(chosen) if self.live.processes[name].poll() is None]
 
 
 @dataclass(frozen=True)

@@ -145,7 +145,6 @@ class Rig:
         while waiting:
             if meanwhile is not None:
                 meanwhile()
-            waiting &= self.processes.keys()  # one that was taken away has done its work
             for name in sorted(waiting):
                 code = self.processes[name].poll()
                 assert code in (None, 0), f"{name} ended with {code}:\n{self.log(name)}"
