@@ -113,7 +113,7 @@ def test_every_column_is_in_it():
     remembered = golden()
     for name, rows in tables().items():
         assert sorted(rows.dtype.names) == sorted([*remembered["exact"][name], *remembered["near"].get(name, [])])
-    assert len(remembered["near"]["features"]) == 76
+    assert len(remembered["near"]["features"]) == 77
 
 
 PLANTED = [("snaps", "gap_ns"), ("features", "position"), ("features", "sigma"), ("signals", "score_tape")]

@@ -43,7 +43,7 @@ connects_per_second = 200.0
 messages_per_second = 10.0
 heartbeat_seconds = 0.3
 patience_seconds = 4.0
-send_seconds = 1.0
+send_seconds = 3.0
 """
 
 
