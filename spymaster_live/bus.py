@@ -13,7 +13,7 @@ import datetime as dt
 import logging
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar
 
@@ -36,6 +36,7 @@ DLQ: Final = "DLQ"
 STATE: Final = "levels_state"  # key-value: the latest of each level
 URL: Final = "nats://127.0.0.1:4222"
 DAY_SECONDS: Final = 86_400.0
+HELD_AT_ONCE: Final = 256  # messages that are fetched together
 ACK_SECONDS: Final = 5.0  # a message that is not acknowledged within is sent again
 _SAID: Final = (  # what we say of a stream; the rest is the server's
     "subjects", "discard", "max_bytes", "max_age", "max_msgs_per_subject", "duplicate_window", "allow_direct",
@@ -119,7 +120,7 @@ async def last_sequence(client: Client, stream: str) -> int:
     return (await client.jsm().stream_info(stream)).state.last_seq
 
 
-async def held(client: Client, stream: str, subject: str, since: dt.datetime, end: int) -> list[tuple[int, Msg]]:
+async def held(client: Client, stream: str, subject: str, since: dt.datetime, end: int) -> AsyncIterator[Msg]:
     """The messages of a subject that a stream holds from a moment of the server's clock on, up to sequence `end`, in order.
 
     TimeoutError if one did not arrive.
@@ -129,19 +130,19 @@ async def held(client: Client, stream: str, subject: str, since: dt.datetime, en
         filter_subject=subject, inactive_threshold=60, mem_storage=True,
     )  # fmt: skip
     subscription = await client.jetstream().pull_subscribe(subject, stream=stream, config=consumer)
-    found: list[tuple[int, Msg]] = []
+    seen = 0
     try:
         left = (await subscription.consumer_info()).num_pending or 0
         while left:
-            for message in await subscription.fetch(1000, timeout=5):
-                place = message.metadata.sequence
-                if place.consumer != len(found) + 1:
-                    raise TimeoutError(f"{stream}: message {len(found) + 1} of {subject} did not arrive")
-                found.append((place.stream, message))
+            for message in await subscription.fetch(HELD_AT_ONCE, timeout=5):
+                place, seen = message.metadata.sequence, seen + 1
+                if place.consumer != seen:
+                    raise TimeoutError(f"{stream}: message {seen} of {subject} did not arrive")
+                if place.stream <= end:
+                    yield message
                 left = 0 if place.stream >= end else message.metadata.num_pending or 0
     finally:
         await subscription.unsubscribe()
-    return [(sequence, message) for sequence, message in found if sequence <= end]
 
 
 async def patiently(ask: Callable[[], Awaitable[Answer]]) -> Answer:

@@ -16,6 +16,7 @@ import numpy as np
 
 from spymaster_assets import dbn
 from spymaster_assets.compute.clock import BUCKETS
+from spymaster_assets.compute.display import dealers
 from spymaster_assets.compute.grid import FARTHEST
 from spymaster_assets.compute.growing import Growing
 from spymaster_assets.compute.stream import Day
@@ -23,7 +24,19 @@ from spymaster_assets.config import Config
 from spymaster_assets.lake import LakeError
 from spymaster_assets.schema import Table
 from spymaster_assets.sessions import calendar
-from spymaster_assets.tables import BARS, FEATURE_ROWS, FLOW, FUTURES_MBP10, LEVELS, PREDICTIONS, SIGNALS, SNAPS, TOUCHES
+from spymaster_assets.tables import (
+    BARS,
+    DEALERS,
+    FEATURE_ROWS,
+    FLOW,
+    FUTURES_MBP10,
+    LEVELS,
+    PREDICTIONS,
+    SIGNALS,
+    SNAPS,
+    STRIKES,
+    TOUCHES,
+)
 from spymaster_live import messages
 from spymaster_live.messages import FLOWS, ROWS, SCHEMAS, VERSION, BadMessage, Clock, Frame, Message, Session, pack
 from spymaster_live.options import OptionRecords
@@ -245,7 +258,7 @@ class Engine:
         ]
 
     def _flow(self, ks: np.ndarray) -> list[Message]:
-        """Books and flow of the whole seconds that are told about, each once it is complete."""
+        """Books and flow of the whole seconds that are told about, each once it is complete; dealers at whole minutes."""
         day, second = self.day, self.day.clock.second
         ends = np.union1d(self._seconds, (ks + second - 1) // second * second)
         ends, self._seconds = ends[ends <= day.closed], ends[ends > day.closed]
@@ -253,9 +266,15 @@ class Engine:
         wanted = wanted[wanted > self._flowed]
         if not len(wanted):
             return []
+        minutes = [int(k) for k in ends[ends > self._flowed] if k % (60 * second) == 0]
         first, self._flowed = int(wanted[0]), int(wanted[-1])
         flow = day.flow.rows[int(day.snaps["flow_rows"][first - 1]) : int(day.snaps["flow_rows"][self._flowed])]
-        counts, data = pack(FLOWS, {SNAPS.name: day.snaps[wanted], FLOW.name: flow[np.isin(flow["k"], wanted)]})
+        held = [dealers(k, day.snaps, day.chain.options, day.physics.fuel, day.clock) for k in minutes]
+        counts, data = pack(FLOWS, {
+            SNAPS.name: day.snaps[wanted], FLOW.name: flow[np.isin(flow["k"], wanted)],
+            DEALERS.name: np.concatenate([np.zeros(0, DEALERS.dtype), *(row for row, _ in held)]),
+            STRIKES.name: np.concatenate([np.zeros(0, STRIKES.dtype), *(strikes for _, strikes in held)]),
+        })  # fmt: skip
         return [Message(messages.LEVELS_FLOW, self._headers("flow", f"{first}-{self._flowed}", counts), data)]
 
     def _rows(self, rows: dict[str, np.ndarray], span: str) -> list[Message]:

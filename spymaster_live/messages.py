@@ -17,7 +17,19 @@ import xxhash
 
 from spymaster_assets import dbn
 from spymaster_assets.schema import Table
-from spymaster_assets.tables import BARS, FEATURE_ROWS, FLOW, LEVELS, PREDICTIONS, PRIORS, SIGNALS, SNAPS, TOUCHES
+from spymaster_assets.tables import (
+    BARS,
+    DEALERS,
+    FEATURE_ROWS,
+    FLOW,
+    LEVELS,
+    PREDICTIONS,
+    PRIORS,
+    SIGNALS,
+    SNAPS,
+    STRIKES,
+    TOUCHES,
+)
 
 VERSION: Final = 1  # of headers and payloads
 
@@ -48,7 +60,7 @@ CONTROL: Final = "control.replay"
 DEAD: Final = "dlq"  # dlq.{subject}: what could not be read
 
 ROWS: Final = (BARS, LEVELS, TOUCHES, FEATURE_ROWS, SIGNALS, PREDICTIONS)  # of levels.rows, in this order
-FLOWS: Final = (SNAPS, FLOW)  # of levels.flow
+FLOWS: Final = (SNAPS, FLOW, DEALERS, STRIKES)  # of levels.flow
 
 HEADERS: Final[Mapping[str, str]] = {
     "Nats-Msg-Id": "the message's id; a repetition is not stored",

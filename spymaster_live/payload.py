@@ -18,6 +18,7 @@ from spymaster_assets.compute.stream import Day
 from spymaster_assets.features import FEATURES
 from spymaster_assets.maker import event_id
 from spymaster_assets.models.conformal import abstains
+from spymaster_assets.models.predicting import odds_of, sets_of
 from spymaster_assets.sessions import utc_day
 from spymaster_assets.states import DIRECTIONS, DOWN, KEY_KINDS, LEVEL_KINDS, NO_VETO, OUTCOMES, UP, VETOES
 from spymaster_assets.tables import SIGNALS
@@ -86,9 +87,30 @@ def opinions(served: Served, day: Day, signals: np.ndarray, predictions: np.ndar
         found[touch, k] = {
             "name": served.name, "version": served.version, "break": odds[0], "bounce": odds[1], "chop": odds[2],
             "set": [word for word, held in zip(OUTCOMES, one["set"], strict=False) if held], "abstain": abstained,
-            "veto": VETOES[one["veto"]] if one["veto"] != NO_VETO else None, **_landmark(latest),
+            "veto": _veto(one["veto"]), **_landmark(latest),
         }  # fmt: skip
     return found
+
+
+def stored_opinions(serving: str, signals: np.ndarray, predictions: np.ndarray) -> Opinions:
+    """The same from rows of gold/predictions: what was said at the latest landmark. `serving`: as Artifacts.serving names it."""
+    name, _, version = serving.partition(" ")
+    found = {}
+    for touch, k in signals[["touch", "k"]].tolist() if name else ():
+        rows = predictions[(predictions["touch"] == touch) & (predictions["k"] <= k)]
+        if not len(rows):
+            continue
+        odds, held = odds_of(rows[-1:], name)[0], sets_of(rows[-1:], name)
+        found[touch, k] = {
+            "name": name, "version": version, **dict(zip(("break", "bounce", "chop"), odds.tolist(), strict=True)),
+            "set": [word for word, there in zip(OUTCOMES, held[0].tolist(), strict=False) if there],
+            "abstain": bool(abstains(held)[0]), "veto": _veto(rows[-1]["veto"]), **_landmark(rows[-1]),
+        }  # fmt: skip
+    return found
+
+
+def _veto(code: int) -> str | None:
+    return VETOES[code] if code != NO_VETO else None
 
 
 def _landmark(row: np.void | None) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from spymaster_assets import dbn
+from spymaster_assets.compute.display import dealers
 from spymaster_assets.compute.stream import Day
 from spymaster_assets.config import Config
 from spymaster_assets.sessions import calendar
@@ -26,6 +27,7 @@ def rehearse(config: Config) -> int:
         part = records[start : start + 7]
         day.step(part, int(part["ts_event"][-1]) - 1)
     day.step(records[:0], session.signals.start + 120 * NS)
+    dealers(day.closed, day.snaps, day.chain.options, day.physics.fuel, day.clock)
     return day.touches.count
 
 

@@ -44,7 +44,7 @@ def _bands(price: int, sign: int, surface: np.ndarray, params: FuelParams, row: 
 
 
 @kernel
-def _walls(mid: float, sign: int, surface: np.ndarray, params: FuelParams) -> tuple[int, int]:
+def walls(mid: float, sign: int, surface: np.ndarray, params: FuelParams) -> tuple[int, int]:
     """The strikes that dampen most ahead of the mid and behind it: places in the surface, -1 without one."""
     reach = params.smile / params.point
     ahead = behind = -1
@@ -75,7 +75,7 @@ def walls_at(k: int, snaps: np.ndarray, options: Options, params: FuelParams, cl
     surface = surface[:count]
     if exposure(k, k, price, seconds, surface, snaps, params, clock).effect == FUEL_UNKNOWN:
         return 0, 0
-    above, below = _walls(0.5 * mid2 * params.tick, 1, surface, params)
+    above, below = walls(0.5 * mid2 * params.tick, 1, surface, params)
     return surface[above]["strike"] if above >= 0 else 0, surface[below]["strike"] if below >= 0 else 0
 
 
@@ -168,7 +168,7 @@ def dealers_at(
     _interest(price, snaps[k]["ts"] > clock.regular_start, options, surface, params, row)
     if found.effect != FUEL_UNKNOWN:
         _bands(price, sign, surface, params, row)
-        ahead, behind = _walls(mid, sign, surface, params)
+        ahead, behind = walls(mid, sign, surface, params)
         if ahead >= 0:
             one = surface[ahead]
             out["gamma_wall_ahead"] = sign * (one["points"] - mid)

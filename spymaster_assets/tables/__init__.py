@@ -22,6 +22,7 @@ from spymaster_assets.tables.bronze import (
     SYMBOL,
     UNDEF_PRICE,
 )
+from spymaster_assets.tables.display import DEALERS, DISPLAY, HEAT, STRIKES
 from spymaster_assets.tables.gold import GOLD, SCORED, SEQUENCES, TRAINING
 from spymaster_assets.tables.predictions import PREDICTIONS
 from spymaster_assets.tables.silver import (
@@ -43,10 +44,10 @@ from spymaster_assets.tables.silver import (
 )
 
 __all__ = [
-    "BARS", "BRONZE", "DAY_SUMMARY", "DEFINITIONS", "FEATURE_ROWS", "FLOW", "FUTURES_MBP10", "FUTURES_TRADES", "GOLD", "LABELS",
-    "LEVELS", "OPEN_INTEREST", "OPTION_FLOW", "OPTION_QUOTES", "OPTION_STATISTICS", "OPTION_TRADES", "PREDICTIONS", "PRINTS",
-    "PRIORS", "SCORED", "SEQUENCES", "SIGNALS", "SILVER", "SNAPS", "TABLES", "TOUCHES", "TRAINING", "UNDEF_PRICE", "describe",
-    "markdown",
+    "BARS", "BRONZE", "DAY_SUMMARY", "DEALERS", "DEFINITIONS", "DISPLAY", "FEATURE_ROWS", "FLOW", "FUTURES_MBP10",
+    "FUTURES_TRADES", "GOLD", "HEAT", "LABELS", "LEVELS", "OPEN_INTEREST", "OPTION_FLOW", "OPTION_QUOTES", "OPTION_STATISTICS",
+    "OPTION_TRADES", "PREDICTIONS", "PRINTS", "PRIORS", "SCORED", "SEQUENCES", "SIGNALS", "SILVER", "SNAPS", "STRIKES",
+    "TABLES", "TOUCHES", "TRAINING", "UNDEF_PRICE", "describe", "markdown",
 ]  # fmt: skip
 
 OPTION_FLOW_TRUTH = Table(
@@ -91,7 +92,7 @@ TOUCHES_TRUTH = Table(
 )  # fmt: skip
 TABLES: Final[Mapping[str, Table]] = {
     f"{table.stage}/{table.name}": table
-    for table in (*BRONZE, *SILVER, *GOLD, PREDICTIONS, OPTION_FLOW_TRUTH, PATH_TRUTH, TOUCHES_TRUTH)
+    for table in (*BRONZE, *SILVER, *GOLD, PREDICTIONS, *DISPLAY, OPTION_FLOW_TRUTH, PATH_TRUTH, TOUCHES_TRUTH)
 }
 
 

@@ -1,7 +1,7 @@
 """The state of a run, folded from what the engine says about it: the same whoever folds, from whatever point it joined.
 
-A message of LEVELS goes in, a message for clients comes out; `snapshot` is everything that came so far. Rows are kept for the date;
-of signals, flow and status the latest.
+A message of LEVELS goes in, a message for clients comes out; `snapshot` is everything that came so far. Rows are kept for the date,
+liquidity by minutes; of signals, flow and status the latest.
 """
 
 from __future__ import annotations
@@ -13,18 +13,21 @@ from typing import Any, Final
 
 import numpy as np
 import orjson
+from numpy.lib.recfunctions import repack_fields
 from websockets.frames import Frame, Opcode
 
 from spymaster_assets.compute.clock import NS
 from spymaster_assets.compute.grid import UNKNOWN
 from spymaster_assets.schema import Table
-from spymaster_assets.tables import BARS, LEVELS, PREDICTIONS, SNAPS, TOUCHES
+from spymaster_assets.tables import BARS, DEALERS, FEATURE_ROWS, HEAT, LEVELS, PREDICTIONS, SIGNALS, SNAPS, STRIKES, TOUCHES
 from spymaster_assets.tables import FLOW as FLOW_TABLE
 from spymaster_live import messages
 from spymaster_live.gateway import wire
+from spymaster_live.gateway.minutes import Minutes
 from spymaster_live.messages import FLOWS, unpack
 
 KEPT: Final = (BARS, LEVELS, TOUCHES, PREDICTIONS)  # of levels.rows; what the others say, signals say too
+TRACE: Final = ("touch", "k", "elapsed", "break_score_raw", "break_score_smooth", "trigger")  # of signals, for whoever asks
 SUBJECTS: Final[Mapping[str, str]] = {
     messages.LEVELS_SIGNALS: wire.SIGNALS, messages.LEVELS_ROWS: wire.ROWS, messages.LEVELS_FLOW: wire.FLOW,
     messages.LEVELS_STATUS: wire.STATUS,
@@ -62,7 +65,10 @@ class Fold:
         self._lines: dict[str, list[bytes]] = {table.name: [] for table in KEPT}
         self.payload: bytes | None = None  # the latest of levels.signals
         self.status: dict[str, Any] = {}
-        self._flow: bytes | None = None
+        self._traces = [np.zeros(0, SIGNALS.dtype)[list(TRACE)]]
+        self.features: dict[int, np.ndarray] = {}  # by touch, its first row
+        self.minutes = Minutes(self._minute)
+        self._flow: dict[str, np.ndarray] | None = None  # the latest of levels.flow, with the dealers as they were told last
         self._bar: dict[str, Any] | None = None  # the minute that is not closed yet
         self._printed = False  # whether that minute has a print
         self._closed = 0  # snap at which the latest bar of a minute closed
@@ -81,6 +87,19 @@ class Fold:
         """The minute that is not closed yet, as far as snaps tell; None outside of the signal window."""
         return self._bar
 
+    def trace(self, touch: int) -> np.ndarray:
+        """The score of a touch, snap by snap: rows of SIGNALS, of which only TRACE is there."""
+        rows = np.concatenate(self._traces)
+        self._traces = [rows]
+        return rows[rows["touch"] == touch]
+
+    def recall(self, subject: str, headers: Mapping[str, str], data: bytes) -> None:
+        """Fold one of levels.flow or levels.rows that nobody waits for any more. BadMessage if it cannot be read."""
+        if subject == messages.LEVELS_FLOW:
+            self._fold_flow(unpack(FLOWS, headers["Rows"], data))
+        else:
+            self._take_rows(unpack(messages.ROWS, headers["Rows"], data))
+
     def take(
         self, seq: int, subject: str, headers: Mapping[str, str], data: bytes, replay: Mapping[str, Any] | None = None
     ) -> Said | None:
@@ -95,7 +114,8 @@ class Fold:
         elif topic == wire.ROWS:
             told = self._take_rows(unpack(messages.ROWS, headers["Rows"], data))
         elif topic == wire.FLOW:
-            self._flow = told = self._take_flow(unpack(FLOWS, headers["Rows"], data))
+            self._fold_flow(unpack(FLOWS, headers["Rows"], data))
+            told = self._told_flow()
         else:
             self.status = {**orjson.loads(data), "replay": replay}
             told = orjson.dumps(self.status)
@@ -110,6 +130,10 @@ class Fold:
                 self._rows[table.name].append(found)
                 self._lines[table.name].append(lines)
                 told[table.name] = wire.joined(table, [lines])
+        for row in rows[FEATURE_ROWS.name]:
+            self.features.setdefault(int(row["touch"]), np.array([row]))
+        if len(rows[SIGNALS.name]):
+            self._traces.append(repack_fields(rows[SIGNALS.name][list(TRACE)]))
         minutes = rows[BARS.name][rows[BARS.name]["minutes"] == 1]
         if len(minutes):
             self._closed = int(minutes["k"][-1])
@@ -117,11 +141,21 @@ class Fold:
                 self._bar = None
         return wire.members(told)
 
-    def _take_flow(self, rows: Mapping[str, np.ndarray]) -> bytes:
+    def _fold_flow(self, rows: dict[str, np.ndarray]) -> None:
         for snap in rows[SNAPS.name]:
             self._form(snap)
-        told = {SNAPS.name: wire.encoded(SNAPS, rows[SNAPS.name]), FLOW_TABLE.name: wire.encoded(FLOW_TABLE, rows[FLOW_TABLE.name])}
-        return wire.members({**told, "bar": orjson.dumps(self._bar)})
+        self.minutes.take(rows[SNAPS.name], rows[FLOW_TABLE.name])
+        of = self._flow if self._flow is not None and not len(rows[DEALERS.name]) else rows
+        latest = of[DEALERS.name][-1:]
+        strikes = of[STRIKES.name]
+        strikes = strikes[strikes["k"] == latest["k"]] if len(latest) else strikes
+        self._flow = {**rows, DEALERS.name: latest, STRIKES.name: strikes}
+
+    def _told_flow(self) -> bytes:
+        if self._flow is None:
+            return b"null"
+        told = {table.name: wire.encoded(table, self._flow[table.name]) for table in FLOWS}
+        return wire.members({**told, HEAT.name: wire.encoded(HEAT, self.minutes.forming), "bar": orjson.dumps(self._bar)})
 
     def _form(self, snap: np.void) -> None:
         """Add a snap to the minute that it lies in."""
@@ -150,7 +184,7 @@ class Fold:
         parts = {
             wire.SIGNALS: b"[%b]" % (self.payload or b""),
             wire.ROWS: wire.members({table.name: wire.joined(table, self._lines[table.name]) for table in KEPT}),
-            wire.FLOW: self._flow or b"null",
+            wire.FLOW: self._told_flow(),
             wire.STATUS: orjson.dumps(self.status or None),
         }
         wanted = [topic for topic in wire.TOPICS if topic in topics]

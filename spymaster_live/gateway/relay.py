@@ -1,7 +1,7 @@
 """LEVELS, from the latest session on, into the fold and to the clients; and whether all is well.
 
-Started late in a session, it reads the rows of the session and the latest of everything else, which takes seconds; from there on
-every message, in order, whatever happens to the server. A stream that was made anew is begun anew.
+Started late in a session, it reads rows and flow of the session and the latest of everything else, which takes seconds; from there
+on every message, in order, whatever happens to the server. A stream that was made anew is begun anew.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ from spymaster_live.messages import BadMessage
 log = logging.getLogger("spymaster.live")
 LOOK_SECONDS = 1.0  # between two looks at the stream and the replay
 SOON_SECONDS = 0.25  # for the answer of a replay
+RECALLED = (messages.LEVELS_ROWS, messages.LEVELS_FLOW)  # of which everything since the session's beginning makes the state
+UNREADABLE = (BadMessage, KeyError, ValueError, IndexError)
 
 
 class Relay:
@@ -79,12 +81,13 @@ class Relay:
         session = await last(client, MARKET, messages.SESSION)
         facts = session.headers or {} if session else {}
         run = facts.get("Run")
-        rows = await held(client, LEVELS, messages.LEVELS_ROWS, session.time, end) if session and session.time else []
-        latest = [await last(client, LEVELS, subject) for subject in SUBJECTS if subject != messages.LEVELS_ROWS]
+        latest = [await last(client, LEVELS, subject) for subject in SUBJECTS if subject not in RECALLED]
         self.fold.begin(facts if run else None)
-        for _, message in rows:
-            if _run(message.subject, message.headers or {}, message.data) == run:
-                self._fold(end, message.subject, message.headers or {}, message.data)
+        if session is not None and session.time is not None:
+            for subject in RECALLED:
+                async for message in held(client, LEVELS, subject, session.time, end):
+                    if (message.headers or {}).get("Run") == run:
+                        self._recall(subject, message.headers or {}, message.data)
         for one in latest:
             if one is not None and one.subject and run and _run(one.subject, one.headers or {}, one.data or b"") == run:
                 self._fold(end, one.subject, one.headers or {}, one.data or b"")
@@ -117,10 +120,17 @@ class Relay:
         self.fold.seq = seq
         self.hub.restart("session")
 
+    def _recall(self, subject: str, headers: Mapping[str, str], data: bytes) -> None:
+        try:
+            self.fold.recall(subject, headers, data)
+        except UNREADABLE as error:
+            log.error("a message on %s cannot be told: %s", subject, error)
+            self.hub.metrics.unread.inc()
+
     def _fold(self, seq: int, subject: str, headers: Mapping[str, str], data: bytes, tell: bool = False) -> None:
         try:
             said = self.fold.take(seq, subject, headers, data, self.replay)
-        except (BadMessage, KeyError, ValueError, IndexError) as error:
+        except UNREADABLE as error:
             log.error("message %d on %s cannot be told: %s", seq, subject, error)
             self.hub.metrics.unread.inc()
             return

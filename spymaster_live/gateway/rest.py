@@ -16,28 +16,53 @@ import orjson
 from fastapi import APIRouter, HTTPException, Request, Response
 from prometheus_client import generate_latest
 
+from spymaster_assets.config import Config
 from spymaster_assets.lake import Lake
 from spymaster_assets.models.artifacts import Artifacts
+from spymaster_assets.models.examples import PRIMARY
 from spymaster_assets.schema import TEXT, Column, Table
 from spymaster_assets.sessions import NotATradingDate, calendar
-from spymaster_assets.tables import BARS, LABELS, LEVELS, PREDICTIONS, TABLES, TOUCHES
+from spymaster_assets.states import LEVEL_MEANINGS, STATE_MEANINGS
+from spymaster_assets.tables import (
+    BARS,
+    DEALERS,
+    FEATURE_ROWS,
+    FLOW,
+    HEAT,
+    LABELS,
+    LEVELS,
+    PREDICTIONS,
+    SIGNALS,
+    SNAPS,
+    STRIKES,
+    TABLES,
+    TOUCHES,
+)
 from spymaster_assets.tables.predictions import MEMBERS
 from spymaster_live.bus import TROUBLE
 from spymaster_live.gateway import wire
+from spymaster_live.gateway.fold import TRACE
+from spymaster_live.gateway.past import Past
 from spymaster_live.gateway.relay import Relay
 from spymaster_live.payload import described
 
 OF_A_TOUCH: Final = (LEVELS, TOUCHES, PREDICTIONS)
 ORDERS: Final = ("start", "pause", "step", "seek", "speed", "state")
 MOST_BYTES: Final = 4096  # of an order
+MINUTE: Final = 60 * 1_000_000_000  # ns
 ENDPOINTS: Final[Mapping[str, str]] = {
     "/ws/stream": "WebSocket: a snapshot, then what is new; `topics`, `after` and `stream` in the query",
     "/api/dates": "the running date, and those of the lake",
     "/api/levels": "the latest payload of levels.signals",
     "/api/bars": "`date` (the running one), `minutes` (1): bars, and the one that is not closed yet",
     "/api/touches": "`date`: levels, touches, predictions; of a date that does not run labels too",
+    "/api/moment": "`date` of the lake, snap `k`: its payload, book, dealers and strikes, as live says them",
+    "/api/heat": "`date`, `after` a snap (0): liquidity by minutes that are closed",
+    "/api/scores": "`date`, `touch`: the score of a touch snap by snap",
+    "/api/analogs": "`date`, `touch`: the touches of earlier dates most like it at t0, and what came of them",
+    "/api/record": "`date`: what came of the touches of earlier dates, by level and by the odds that were given",
     "/api/models": "`date`: the champion, the models of the date, and which scores the running session",
-    "/api/tables": "names, units and meanings of everything that is told",
+    "/api/tables": "names, units and meanings of everything that is told, and the rules that it follows",
     "/api/replay": "POST: an order to the replay, as on control.replay",
     "/healthz": "200 while the process lives",
     "/readyz": "200 if all is well, else 503 and why not",
@@ -47,7 +72,7 @@ ENDPOINTS: Final[Mapping[str, str]] = {
 
 def router(relay: Relay, lake: Lake) -> APIRouter:
     """The routes, but for /ws/stream."""
-    routes = APIRouter()
+    routes, past, meanings = APIRouter(), Past(lake), orjson.dumps({**_TABLES, "rules": _rules(lake.config)})
 
     @routes.get("/healthz")
     async def healthz() -> Response:
@@ -104,6 +129,43 @@ def router(relay: Relay, lake: Lake) -> APIRouter:
         told = {table.name: wire.encoded(table, _read(lake, table, day)) for table in there}
         return _tagged(request, ".".join(_content(lake, table, day) for table in there), _told(day, running, told))
 
+    @routes.get("/api/moment")
+    def moment(date: str, k: int) -> Response:
+        day = _of_lake(relay, lake, date, SIGNALS)
+        try:
+            payload, snaps, row, strikes = past.moment(day, k)
+        except ValueError as error:
+            raise HTTPException(422, str(error)) from error
+        told = {table.name: wire.encoded(table, rows) for table, rows in ((SNAPS, snaps), (DEALERS, row), (STRIKES, strikes))}
+        return _untagged(_told(day, False, {"signals": b"[%b]" % payload, "flow": wire.members(told)}))
+
+    @routes.get("/api/heat")
+    def heat(request: Request, date: str | None = None, after: int = 0) -> Response:
+        day, running = _date(relay, lake, date)
+        if running:
+            rows, tag = relay.fold.minutes.closed(after), f"{relay.hub.stream}.{relay.fold.seq}.{after}"
+        else:
+            day, tag = _of_lake(relay, lake, str(day), SNAPS, FLOW), f"{past.content(day, SNAPS, FLOW)}.{after}"
+            rows = past.heat(day, MINUTE // lake.config.grid.interval_ns)
+            rows = rows[rows["k"] > after]
+        return _tagged(request, tag, _told(day, running, {"heat": wire.encoded(HEAT, rows)}))
+
+    @routes.get("/api/scores")
+    def scores(touch: int, date: str | None = None) -> Response:
+        day, running = _date(relay, lake, date)
+        rows = relay.fold.trace(touch) if running else past.trace(_of_lake(relay, lake, str(day), SIGNALS), touch)
+        return _untagged(_told(day, running, {"scores": wire.encoded(SIGNALS, rows, TRACE)}))
+
+    @routes.get("/api/analogs")
+    def analogs(touch: int, date: str | None = None) -> Response:
+        day, running = _date(relay, lake, date)
+        row = relay.fold.features.get(touch) if running else past.first(_of_lake(relay, lake, str(day), FEATURE_ROWS), touch)
+        return _json(None if row is None else past.analogs(day, row))
+
+    @routes.get("/api/record")
+    def record(date: str | None = None) -> Response:
+        return _json(past.record(_date(relay, lake, date)[0]))
+
     @routes.get("/api/models")
     def models(date: str | None = None) -> Response:
         named = date is not None or relay.fold.session is not None
@@ -118,7 +180,7 @@ def router(relay: Relay, lake: Lake) -> APIRouter:
 
     @routes.get("/api/tables")
     async def tables(request: Request) -> Response:
-        return _tagged(request, "tables", _TABLES)
+        return _tagged(request, lake.config.digest(), meanings)
 
     @routes.post("/api/replay")
     async def replay(request: Request) -> Response:
@@ -166,12 +228,25 @@ def _date(relay: Relay, lake: Lake, said: str | None) -> tuple[dt.date, bool]:
     return day, day == running
 
 
-def _read(lake: Lake, table: Table, day: dt.date) -> np.ndarray:
-    """The rows of a partition. HTTPException if there is none, or it has other columns."""
+def _of_lake(relay: Relay, lake: Lake, said: str, *tables: Table) -> dt.date:
+    """A trading date of which the lake has these tables. HTTPException says what is wrong with it."""
+    day, _ = _date(relay, lake, said)
+    for table in tables:
+        _there(lake, table, day)
+    return day
+
+
+def _there(lake: Lake, table: Table, day: dt.date) -> None:
+    """HTTPException if the lake has no such partition, or one with other columns."""
     if lake.manifest(table, day) is None:
         raise HTTPException(404, f"the lake has no {table.name} of {day}: spymaster day {day}")
     if not lake.readable(table, day):
         raise HTTPException(409, f"{table.name} of {day} have other columns than now: spymaster day {day}")
+
+
+def _read(lake: Lake, table: Table, day: dt.date) -> np.ndarray:
+    """The rows of a partition. HTTPException if there is none, or it has other columns."""
+    _there(lake, table, day)
     return lake.rows(table, day)
 
 
@@ -197,6 +272,10 @@ def _tagged(request: Request, tag: str, body: bytes) -> Response:
     return Response(body, 200, headers, "application/json")
 
 
+def _untagged(body: bytes) -> Response:
+    return Response(body, 200, {"Cache-Control": "no-store"}, "application/json")
+
+
 def _column(column: Column) -> dict[str, Any]:
     return {
         "name": column.name, "type": "text" if column.is_text else column.dtype, "unit": column.unit, "meaning": column.meaning,
@@ -205,10 +284,24 @@ def _column(column: Column) -> dict[str, Any]:
     }  # fmt: skip
 
 
-_TABLES: Final = orjson.dumps({
+def _rules(config: Config) -> dict[str, Any]:
+    """What the score, the outcomes and the windows go by."""
+    rules = config.score
+    return {
+        "zone": config.sessions.market_zone, "tick": config.instrument.tick / 1e9, "snap_ms": config.grid.interval_ns / 1e6,
+        "weights": {"liquidity": rules.w_l, "hedge": rules.w_h, "tape": rules.w_t},
+        "break_from": rules.break_score_threshold, "reject_to": rules.reject_score_threshold,
+        "trigger_seconds": rules.trigger_snaps * config.grid.interval_ns / 1e9, "smooth_seconds": rules.tau_score,
+        "outcome_seconds": config.labels.confirmation_window_seconds, "band": config.touches.monitor_band,
+        "landmarks": config.touches.landmarks, "kinds": LEVEL_MEANINGS, "states": STATE_MEANINGS,
+        "horizon": PRIMARY, "stale_seconds": config.live.gateway.shown_stale_seconds,
+    }  # fmt: skip
+
+
+_TABLES: Final = {
     "tables": {
         name: {"meaning": table.meaning, "order": table.grain, "columns": [_column(column) for column in table.columns]}
         for name, table in TABLES.items()
     },
     "levels.signals": [{"name": name, "unit": unit, "meaning": meaning} for name, unit, meaning in described()],
-})  # fmt: skip
+}

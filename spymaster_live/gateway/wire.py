@@ -5,6 +5,7 @@ Categories and codes are words, what is unknown is null. A message is encoded on
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -21,9 +22,9 @@ NOTHING: Final = b"{}"
 LATEST: Final = (SIGNALS, FLOW, STATUS)  # a client that is slow gets the latest of these; of rows it gets all
 
 
-def columns(table: Table) -> list[str]:
+def columns(table: Table) -> tuple[str, ...]:
     """The names of what `cells` gives; an array is one of them (snaps: bid_ticks for bid_ticks_00, ...)."""
-    return list(table.dtype.names or ())
+    return table.dtype.names or ()
 
 
 def _plain(column: Column, values: np.ndarray) -> list[Any]:
@@ -38,10 +39,10 @@ def _plain(column: Column, values: np.ndarray) -> list[Any]:
     return [None if nothing else value for value, nothing in zip(told, unknown.tolist(), strict=True)]
 
 
-def cells(table: Table, rows: np.ndarray) -> list[tuple[Any, ...]]:
-    """Rows of `table.dtype` as plain values, one tuple a row, in the order of `columns`."""
+def cells(table: Table, rows: np.ndarray, names: Sequence[str] = ()) -> list[tuple[Any, ...]]:
+    """Rows of `table.dtype` as plain values, one tuple a row, in the order of `names`, else of `columns`."""
     found: list[list[Any]] = []
-    for name in columns(table):
+    for name in names or columns(table):
         column = next(column for column in table.columns if name in (column.part_of, column.name))
         values = rows[name]
         if values.ndim == 1:
@@ -52,19 +53,19 @@ def cells(table: Table, rows: np.ndarray) -> list[tuple[Any, ...]]:
     return list(zip(*found, strict=True))
 
 
-def lines(table: Table, rows: np.ndarray) -> bytes:
+def lines(table: Table, rows: np.ndarray, names: Sequence[str] = ()) -> bytes:
     """The rows as JSON arrays with commas between them, so that pieces can be joined; empty for none."""
-    return orjson.dumps(cells(table, rows))[1:-1]
+    return orjson.dumps(cells(table, rows, names))[1:-1]
 
 
-def joined(table: Table, pieces: list[bytes]) -> bytes:
+def joined(table: Table, pieces: list[bytes], names: Sequence[str] = ()) -> bytes:
     """A table from pieces that `lines` made."""
-    return b'{"columns":%b,"rows":[%b]}' % (orjson.dumps(columns(table)), b",".join(piece for piece in pieces if piece))
+    return b'{"columns":%b,"rows":[%b]}' % (orjson.dumps(names or columns(table)), b",".join(piece for piece in pieces if piece))
 
 
-def encoded(table: Table, rows: np.ndarray) -> bytes:
-    """A table from its rows."""
-    return joined(table, [lines(table, rows)])
+def encoded(table: Table, rows: np.ndarray, names: Sequence[str] = ()) -> bytes:
+    """A table from its rows; `names`: of the columns that are told."""
+    return joined(table, [lines(table, rows, names)], names)
 
 
 def members(of: dict[str, bytes]) -> bytes:

@@ -16,11 +16,12 @@ import numpy as np
 import pytest
 
 from spymaster_assets import dbn
+from spymaster_assets.compute.display import dealers
 from spymaster_assets.compute.growing import Growing
 from spymaster_assets.compute.stream import NO_PRIORS, Day
 from spymaster_assets.sessions import Window, calendar
 from spymaster_assets.states import FUEL_UNKNOWN
-from spymaster_assets.tables import BARS, FEATURE_ROWS, FLOW, LEVELS, SIGNALS, SNAPS, TOUCHES
+from spymaster_assets.tables import BARS, DEALERS, FEATURE_ROWS, FLOW, LEVELS, SIGNALS, SNAPS, STRIKES, TOUCHES
 from spymaster_live import engine as live
 from spymaster_live.engine import SNAPS_A_MESSAGE, Engine
 from spymaster_live.frames import Cutting, Source, frames
@@ -404,6 +405,10 @@ def test_flow(name):
     for message in said.of("levels.flow"):
         parts = unpack(FLOWS, message.headers["Rows"], message.data)
         assert np.isin(parts["flow"]["k"], parts["snaps"]["k"]).all()
+    minutes = ks[ks % 240 == 0]
+    held = [dealers(int(k), finished.snaps, finished.chain.options, finished.physics.fuel, finished.clock) for k in minutes]
+    assert rows["dealers"].tobytes() == b"".join(row.tobytes() for row, _ in held) and len(minutes) > 20
+    assert rows["strikes"].tobytes() == b"".join(strikes.tobytes() for _, strikes in held)
 
 
 def test_no_trace_of_run_and_clock():
@@ -823,4 +828,4 @@ def test_status():
     assert Said([], session(config=short_day.CONFIG.digest())).engine.status()["same_config"] is True
 
 
-assert {SNAPS, FLOW} == set(FLOWS)
+assert (SNAPS, FLOW, DEALERS, STRIKES) == FLOWS

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from spymaster_assets.dbn import SCHEMAS
-from spymaster_assets.tables import FLOW, LEVELS, PRIORS, SNAPS
+from spymaster_assets.tables import DEALERS, FLOW, LEVELS, PRIORS, SNAPS, STRIKES
 from spymaster_live.messages import (
     CHANNELS,
     FLOWS,
@@ -263,7 +263,13 @@ def rows_of(tables, counts):
 
 @pytest.mark.parametrize(
     "tables, counts",
-    [(ROWS, (5, 3, 1, 2, 7, 2)), (ROWS, (0, 0, 0, 0, 0, 0)), (ROWS, (1, 0, 4, 0, 1, 0)), (FLOWS, (128, 9)), (FLOWS, (1, 0))],
+    [
+        (ROWS, (5, 3, 1, 2, 7, 2)),
+        (ROWS, (0, 0, 0, 0, 0, 0)),
+        (ROWS, (1, 0, 4, 0, 1, 0)),
+        (FLOWS, (128, 9, 2, 50)),
+        (FLOWS, (1, 0, 0, 0)),
+    ],
 )
 def test_rows_there_and_back(tables, counts):
     rows = rows_of(tables, counts)
@@ -289,19 +295,21 @@ def test_rows_there_and_back(tables, counts):
     ids=["short", "long", "empty", "one more", "one less", "many more", "none"],
 )
 def test_rows_that_are_not_what_the_header_says(change):
-    told, data = change(*pack(FLOWS, rows_of(FLOWS, (3, 2))))
+    told, data = change(*pack(FLOWS, rows_of(FLOWS, (3, 2, 1, 5))))
     with pytest.raises(BadMessage, match=f"^{len(data)} bytes; expected .*{re.escape(told)}"):
         unpack(FLOWS, told, data)
 
 
-@pytest.mark.parametrize("told", ["", "snaps=3", "snaps=x flow=2", "snaps=-1 flow=2"])
+@pytest.mark.parametrize(
+    "told", ["", "snaps=3", "snaps=3 flow=2", "snaps=x flow=2 dealers=1 strikes=5", "snaps=-1 flow=2 dealers=1 strikes=5"]
+)
 def test_counts_that_cannot_be_read(told):
-    _, data = pack(FLOWS, rows_of(FLOWS, (3, 2)))
+    _, data = pack(FLOWS, rows_of(FLOWS, (3, 2, 1, 5)))
     with pytest.raises(BadMessage):
         unpack(FLOWS, told, data)
 
 
-assert {SNAPS, FLOW} == set(FLOWS) and LEVELS in ROWS
+assert (SNAPS, FLOW, DEALERS, STRIKES) == FLOWS and LEVELS in ROWS
 
 
 def test_a_first_record_before_the_first():
