@@ -34,6 +34,7 @@ from spymaster_assets.config import Gateway as Limits
 from spymaster_assets.lake import Lake
 from spymaster_live import server
 from spymaster_live.gateway import stream
+from spymaster_live.gateway.aside import Aside
 from spymaster_live.gateway.fold import Said
 from spymaster_live.gateway.relay import Relay, look_after
 from spymaster_live.gateway.serving import application
@@ -69,7 +70,8 @@ async def ours(port: int, size: int) -> None:
     config = Config(live=Live(gateway=patient))
     with tempfile.TemporaryDirectory() as folder:
         relay = Relay("", config)
-        app = application(relay, Lake(Path(folder), config), None)
+        lake = Lake(Path(folder), config)
+        app = application(relay, lake, Aside(lake), None)
         settings = uvicorn.Config(
             app, port=port, ws=stream.Connection, ws_per_message_deflate=False, ws_ping_interval=None, lifespan="off",
             log_config=None, log_level="warning",

@@ -41,6 +41,7 @@ from spymaster_assets.tables import (
 from spymaster_assets.tables.predictions import MEMBERS
 from spymaster_live.bus import TROUBLE
 from spymaster_live.gateway import wire
+from spymaster_live.gateway.aside import Aside
 from spymaster_live.gateway.fold import TRACE
 from spymaster_live.gateway.past import Past
 from spymaster_live.gateway.relay import Relay
@@ -70,9 +71,9 @@ ENDPOINTS: Final[Mapping[str, str]] = {
 }
 
 
-def router(relay: Relay, lake: Lake) -> APIRouter:
+def router(relay: Relay, lake: Lake, aside: Aside) -> APIRouter:
     """The routes, but for /ws/stream."""
-    routes, past, meanings = APIRouter(), Past(lake), orjson.dumps({**_TABLES, "rules": _rules(lake.config)})
+    routes, meanings = APIRouter(), orjson.dumps({**_TABLES, "rules": _rules(lake.config)})
 
     @routes.get("/healthz")
     async def healthz() -> Response:
@@ -130,41 +131,46 @@ def router(relay: Relay, lake: Lake) -> APIRouter:
         return _tagged(request, ".".join(_content(lake, table, day) for table in there), _told(day, running, told))
 
     @routes.get("/api/moment")
-    def moment(date: str, k: int) -> Response:
-        day = _of_lake(relay, lake, date, SIGNALS)
+    async def moment(date: str, k: int) -> Response:
+        day, _ = _date(relay, lake, date)
+        _there(lake, day, SIGNALS)
         try:
-            payload, snaps, row, strikes = past.moment(day, k)
+            payload, snaps, row, strikes = await aside.ask(Past.moment, day, k)
         except ValueError as error:
             raise HTTPException(422, str(error)) from error
         told = {table.name: wire.encoded(table, rows) for table, rows in ((SNAPS, snaps), (DEALERS, row), (STRIKES, strikes))}
         return _untagged(_told(day, False, {"signals": b"[%b]" % payload, "flow": wire.members(told)}))
 
     @routes.get("/api/heat")
-    def heat(request: Request, date: str | None = None, after: int = 0) -> Response:
+    async def heat(request: Request, date: str | None = None, after: int = 0) -> Response:
         day, running = _date(relay, lake, date)
         if running:
             rows, tag = relay.fold.minutes.closed(after), f"{relay.hub.stream}.{relay.fold.seq}.{after}"
         else:
-            day, tag = _of_lake(relay, lake, str(day), SNAPS, FLOW), f"{past.content(day, SNAPS, FLOW)}.{after}"
-            rows = past.heat(day, MINUTE // lake.config.grid.interval_ns)
-            rows = rows[rows["k"] > after]
+            _there(lake, day, SNAPS, FLOW)
+            rows = await aside.ask(Past.heat, day, MINUTE // lake.config.grid.interval_ns)
+            rows, tag = rows[rows["k"] > after], f"{_content(lake, SNAPS, day)}.{_content(lake, FLOW, day)}.{after}"
         return _tagged(request, tag, _told(day, running, {"heat": wire.encoded(HEAT, rows)}))
 
     @routes.get("/api/scores")
-    def scores(touch: int, date: str | None = None) -> Response:
+    async def scores(touch: int, date: str | None = None) -> Response:
         day, running = _date(relay, lake, date)
-        rows = relay.fold.trace(touch) if running else past.trace(_of_lake(relay, lake, str(day), SIGNALS), touch)
+        if not running:
+            _there(lake, day, SIGNALS)
+        rows = relay.fold.trace(touch) if running else await aside.ask(Past.trace, day, touch)
         return _untagged(_told(day, running, {"scores": wire.encoded(SIGNALS, rows, TRACE)}))
 
     @routes.get("/api/analogs")
-    def analogs(touch: int, date: str | None = None) -> Response:
+    async def analogs(touch: int, date: str | None = None) -> Response:
         day, running = _date(relay, lake, date)
-        row = relay.fold.features.get(touch) if running else past.first(_of_lake(relay, lake, str(day), FEATURE_ROWS), touch)
-        return _json(None if row is None else past.analogs(day, row))
+        if not running:
+            _there(lake, day, FEATURE_ROWS)
+        row = relay.fold.features.get(touch) if running else await aside.ask(Past.first, day, touch)
+        return _json(None if row is None else await aside.ask(Past.analogs, day, row))
 
     @routes.get("/api/record")
-    def record(date: str | None = None) -> Response:
-        return _json(past.record(_date(relay, lake, date)[0]))
+    async def record(date: str | None = None) -> Response:
+        return _json(await aside.ask(Past.record, _date(relay, lake, date)[0]))
 
     @routes.get("/api/models")
     def models(date: str | None = None) -> Response:
@@ -228,25 +234,18 @@ def _date(relay: Relay, lake: Lake, said: str | None) -> tuple[dt.date, bool]:
     return day, day == running
 
 
-def _of_lake(relay: Relay, lake: Lake, said: str, *tables: Table) -> dt.date:
-    """A trading date of which the lake has these tables. HTTPException says what is wrong with it."""
-    day, _ = _date(relay, lake, said)
+def _there(lake: Lake, day: dt.date, *tables: Table) -> None:
+    """HTTPException if the lake lacks one of these partitions, or has it with other columns."""
     for table in tables:
-        _there(lake, table, day)
-    return day
-
-
-def _there(lake: Lake, table: Table, day: dt.date) -> None:
-    """HTTPException if the lake has no such partition, or one with other columns."""
-    if lake.manifest(table, day) is None:
-        raise HTTPException(404, f"the lake has no {table.name} of {day}: spymaster day {day}")
-    if not lake.readable(table, day):
-        raise HTTPException(409, f"{table.name} of {day} have other columns than now: spymaster day {day}")
+        if lake.manifest(table, day) is None:
+            raise HTTPException(404, f"the lake has no {table.name} of {day}: spymaster day {day}")
+        if not lake.readable(table, day):
+            raise HTTPException(409, f"{table.name} of {day} have other columns than now: spymaster day {day}")
 
 
 def _read(lake: Lake, table: Table, day: dt.date) -> np.ndarray:
     """The rows of a partition. HTTPException if there is none, or it has other columns."""
-    _there(lake, table, day)
+    _there(lake, day, table)
     return lake.rows(table, day)
 
 

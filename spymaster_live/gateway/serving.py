@@ -19,6 +19,7 @@ from starlette.websockets import WebSocket
 
 from spymaster_assets.lake import Lake, LakeError
 from spymaster_live.gateway import stream
+from spymaster_live.gateway.aside import Aside
 from spymaster_live.gateway.guard import Guard, check_binding, token
 from spymaster_live.gateway.relay import Relay, look_after
 from spymaster_live.gateway.rest import ENDPOINTS, router
@@ -28,10 +29,10 @@ MOST_BYTES: Final = 4096  # of a message from a client
 log = logging.getLogger("spymaster.live")
 
 
-def application(relay: Relay, lake: Lake, secret: str | None, hosts: tuple[str, ...] = ()) -> FastAPI:
+def application(relay: Relay, lake: Lake, aside: Aside, secret: str | None, hosts: tuple[str, ...] = ()) -> FastAPI:
     """Everything that answers. `hosts`: names by which it is asked for, beside this machine's own."""
     app = FastAPI(title="Spymaster", openapi_url=None)
-    app.include_router(router(relay, lake))
+    app.include_router(router(relay, lake, aside))
 
     @app.websocket("/ws/stream")
     async def live(websocket: WebSocket) -> None:
@@ -41,8 +42,9 @@ def application(relay: Relay, lake: Lake, secret: str | None, hosts: tuple[str, 
     async def refused(request: Request, error: HTTPException) -> Response:
         return JSONResponse({"error": error.detail}, error.status_code, error.headers)
 
+    @app.exception_handler(OSError)
     @app.exception_handler(LakeError)
-    async def unreadable(request: Request, error: LakeError) -> Response:
+    async def unreadable(request: Request, error: Exception) -> Response:
         log.error("%s", error)
         return JSONResponse({"error": "the lake cannot be read there: spymaster doctor says more"}, 500)
 
@@ -65,8 +67,9 @@ class Gateway:
         secret = token()
         check_binding(host, secret, cert is not None)
         self.relay = Relay(url, lake.config)
+        self._aside = Aside(lake)
         settings = uvicorn.Config(
-            application(self.relay, lake, secret, (host,)), host=host, port=port, ws=stream.Connection,
+            application(self.relay, lake, self._aside, secret, (host,)), host=host, port=port, ws=stream.Connection,
             ws_per_message_deflate=False, ws_max_size=MOST_BYTES, ws_ping_interval=None, proxy_headers=False, server_header=False,
             access_log=False, log_config=None, log_level="warning", timeout_graceful_shutdown=2, lifespan="off",
             ssl_certfile=cert, ssl_keyfile=key, ssl_context_factory=_tls if cert else None,
@@ -90,6 +93,7 @@ class Gateway:
             for task in beside:
                 task.cancel()
             await asyncio.gather(serving, *beside, return_exceptions=True)
+            self._aside.close()
         for task in beside:
             if not task.cancelled() and (error := task.exception()):
                 raise error

@@ -55,6 +55,7 @@ def command(words: Sequence[str], environment: dict[str, str], log: Path, leaps:
         os.dup2(said, stream)
     os.environ.clear()
     os.environ.update(environment)
+    multiprocessing.current_process()._config["daemon"] = False  # as a command it may have children
     main(words)
 
 

@@ -7,6 +7,7 @@ import asyncio
 import json
 import os
 import signal
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,11 +17,13 @@ import numpy as np
 import pytest
 
 from spymaster_assets.lake import Lake
-from spymaster_assets.tables import BARS, LABELS, LEVELS, TABLES, TOUCHES
+from spymaster_assets.states import LEVEL_KINDS, OUTCOMES
+from spymaster_assets.tables import BARS, DEALERS, HEAT, LABELS, LEVELS, SIGNALS, STRIKES, TABLES, TOUCHES
 from spymaster_live import bus, messages
 from spymaster_live.client import Stream, line
 from spymaster_live.gateway import wire
-from spymaster_live.gateway.fold import KEPT, SUBJECTS, Fold
+from spymaster_live.gateway.fold import KEPT, SUBJECTS, TRACE, Fold
+from spymaster_live.gateway.past import Past
 from tests.live.asking import TOKEN, folded, heard, heard_until, said, snapshot, start
 from tests.live.rig import Rig, make_silver, rig, short, small_lake
 from tests.live.test_faults import DATE
@@ -272,11 +275,71 @@ def test_a_date_that_is_over_is_that_of_the_lake(live: Rig, gateway: Any, lake: 
     assert status == 200 and gateway.ask("/api/bars", {"If-None-Match": headers["etag"]})[0] == 304
 
 
+def test_a_moment_of_the_lake_is_what_live_said(live: Rig, gateway: Any) -> None:
+    """Every touch at its first snap and later, and snaps without one: the payload, the book, and the dealers of the minute."""
+    run, lines, held = live.run(), {}, {}
+    for _, subject, headers, data in said(live):
+        if subject == messages.LEVELS_SIGNALS and headers["Run"] == run:
+            lines |= {line["snap"]: line for line in map(json.loads, data.splitlines())}
+        elif subject == messages.LEVELS_FLOW and headers["Run"] == run:
+            rows = messages.unpack(messages.FLOWS, headers["Rows"], data)
+            held |= {int(row["k"]): (rows["dealers"][n : n + 1], rows["strikes"][rows["strikes"]["k"] == row["k"]])
+                     for n, row in enumerate(rows["dealers"])}  # fmt: skip
+    begun = [k for k, line in lines.items() if any(one["touch"] and one["touch"]["elapsed"] == 0 for one in line["levels"])]
+    assert len(begun) >= 5
+    for k in [*begun, *(k + 40 for k in begun), *(k // 240 * 240 for k in begun), min(lines)]:
+        told = gateway.get(f"/api/moment?date={DATE}&k={k}")
+        assert told["signals"] == [lines[k]]
+        assert table(told["flow"]["snaps"])[0]["k"] == k and told["running"] is False
+        if k in held:
+            dealers, strikes = held[k]
+            assert told["flow"]["dealers"]["rows"] == expected(DEALERS, dealers)
+            assert told["flow"]["strikes"]["rows"] == expected(STRIKES, strikes)
+    assert sum(k // 240 * 240 in held for k in begun) >= 4
+    for query, status in ((f"date={DATE}&k=331201", 422), (f"date={DATE}&k=-1", 422), ("date=2025-06-04&k=5", 404)):
+        assert gateway.ask(f"/api/moment?{query}")[0] == status
+
+
+def test_pictures_of_the_run_are_those_of_the_lake(live: Rig, gateway: Any, lake: Path) -> None:
+    """Liquidity and scores, from the stream and from Parquet: the gateway that saw the date, one that came late, and the lake's."""
+    past, stored = Past(Lake(lake, live.config())), Lake(lake, live.config())
+    cells = past.heat(DATE, 240)
+    assert len(np.unique(cells["k"])) == 60 and len(cells) > 1000  # minutes of the window
+    late = start(live, "late")
+    late.until(lambda told: told["ok"])
+    for asked in (gateway, late):
+        assert asked.get("/api/heat")["heat"]["rows"] == expected(HEAT, cells)
+        after = int(cells["k"][len(cells) // 2])
+        assert asked.get(f"/api/heat?after={after}")["heat"]["rows"] == expected(HEAT, cells[cells["k"] > after])
+        for touch in range(0, len(stored.rows(TOUCHES, DATE)), 3):
+            told = asked.get(f"/api/scores?touch={touch}")["scores"]
+            assert told["columns"] == list(TRACE) and told["rows"]
+            assert told["rows"] == json.loads(wire.encoded(SIGNALS, past.trace(DATE, touch), TRACE))["rows"]
+    live.kill("late")
+
+
+def test_what_came_of_it_before(live: Rig, gateway: Any, lake: Path) -> None:
+    """For the date after: outcomes counted one by one. No model, so no odds and no analogs."""
+    stored = Lake(lake, live.config())
+    labels, touches = stored.rows(LABELS, DATE), stored.rows(TOUCHES, DATE)
+    counts: Counter[tuple[str, str]] = Counter()
+    for label in labels:
+        if label["elapsed"] == 0 and OUTCOMES[label["outcome_4min"]] in ("BREAK", "BOUNCE", "CHOP"):
+            counts[LEVEL_KINDS[touches[label["touch"]]["kind"]], OUTCOMES[label["outcome_4min"]].lower()] += 1
+    told = gateway.get("/api/record?date=2025-06-04")
+    found = {(one["kind"], word): one[word] for one in told["levels"] for word in ("break", "bounce", "chop") if one[word]}
+    assert found == counts and sum(counts.values()) >= 5
+    assert all(one["touches"] == one["break"] + one["bounce"] + one["chop"] for one in told["levels"])
+    assert told["dates"] == 1 and told["champion"] == "geometry" and not sum(one["touches"] for one in told["odds"])
+    assert gateway.get("/api/record")["dates"] == 0  # of the running date nothing counts
+    assert gateway.get("/api/analogs?touch=0") is None
+
+
 def test_a_stream_that_is_gone_and_made_anew(live: Rig, gateway: Any, lake: Path) -> None:
     """It says so, begins anew, and tells dates of the lake as before."""
     live.ask(lambda client: client.jsm().delete_stream(bus.LEVELS))
-    told = gateway.until(lambda told: not told["ok"])
-    assert told["why"] == "the stream LEVELS is gone"
+    told = gateway.until(lambda told: told["why"] == "the stream LEVELS is gone")  # at first it may be the engine that is silent
+    assert not told["ok"]
     with gateway.stream() as stream:
         heard(stream)
         live.ask(lambda client: bus.provision(client, live.config()))

@@ -10,8 +10,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from threading import Event, Thread
 from typing import Any
 
 import pytest
@@ -225,19 +226,36 @@ def test_a_client_that_does_not_answer_is_closed_and_may_come_again(gateway: Ask
         lively.ping().wait(3)
 
 
+@contextmanager
+def saying_that_it_lives(stream: ClientConnection) -> Iterator[None]:
+    """Answers heartbeats unasked, from another thread, and reads nothing."""
+    over = Event()
+
+    def say_so() -> None:
+        with suppress(ConnectionClosed):
+            while not over.wait(0.25):
+                stream.send('{"do":"ack","seq":0}')
+
+    thread = Thread(target=say_so)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
 def test_a_client_that_takes_nothing_is_let_go_and_the_others_get_all(live: Rig, gateway: Asked) -> None:
     """Its buffers fill up; the others do not notice."""
     count = 300
-    with gateway.stream(max_queue=1) as stalled:
+    with gateway.stream(max_queue=1) as stalled, saying_that_it_lives(stalled):
         with gateway.stream() as stream:
             begun = heard(stream)
             say(live, [one for number in range(1, count + 1) for one in (signals(number, 60_000), rows(number))])
             told = heard_until(stream, lambda one: one["type"] == "rows" and bar_numbers([one]) == [count], 30)
         assert bar_numbers(told) == list(range(1, count + 1))
         assert [one["seq"] for one in told] == sorted({one["seq"] for one in told}) and told[0]["seq"] > begun["seq"]
-        while gateway.ask("/readyz")[1]["clients"]:
-            stalled.send('{"do":"ack","seq":0}')  # it says that it lives, but reads nothing
-            time.sleep(0.25)
+        gateway.until(lambda told: told["clients"] == 0)
         assert closed(stalled) == (1013, "too slow: a message could not be sent in time")
 
 
