@@ -7,6 +7,7 @@ import asyncio
 import json
 import os
 import signal
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -178,12 +179,16 @@ def test_a_server_that_was_away_changes_nothing_for_a_client(live: Rig, gateway:
         assert gateway.ask("/healthz")[0] == 200 and gateway.ask("/readyz")[0] == 503
         live.start("nats-server")
         gateway.until(lambda told: told["ok"])
-        gateway.order(do="step", seconds=60)
+        step(60)
         gateway.until(lambda told: told["snap"] >= at("09:54"), "/api/levels")
         live.kill("gateway")
         live.start("gateway")
         gateway.until(lambda told: bool(told.get("ok")))
-        gateway.order(do="step", seconds=130)
+        step(130)
+
+    def step(seconds: int) -> None:
+        while gateway.order(do="step", seconds=seconds)[0] != 200:  # the feed is not back yet
+            time.sleep(0.1)
 
     async def work() -> None:
         await asyncio.wait_for(asyncio.gather(listen(), asyncio.to_thread(trouble)), 60)
