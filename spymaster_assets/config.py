@@ -312,6 +312,7 @@ class Models(Group):
 class Gateway(Group):
     """Whom the gateway lets in, how much of it, and how long it waits."""
 
+    address: str = Field("http://127.0.0.1:8000", pattern=r"https?://[^/]+")  # under which Dagster's links find the page
     hosts: tuple[str, ...] = ()  # names by which it is asked for, beside localhost and the address that it is bound to
     origins: tuple[str, ...] = ()  # pages of other servers that may ask, e.g. "https://desk.example"
     clients: int = Field(1000, ge=1)  # streams at once

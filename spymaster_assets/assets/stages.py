@@ -48,12 +48,13 @@ def _deps(stage: Stage) -> list[dg.AssetDep]:
 
 
 def _shown(table: Table, maker: Maker) -> dict[str, Any]:
-    """What Gold's results show besides: the date as a picture, and where each column comes from."""
+    """What Gold's results show besides: the page of the date, a picture of it, and where each column comes from."""
     if table not in GOLD:
         return {}
     picture = {"picture": dg.MetadataValue.md(drawn(lambda: gold_picture(maker.lake, maker.date)))} if table is TRAINING else {}
+    page = {"day view": dg.MetadataValue.url(f"{maker.config.live.gateway.address}/?date={maker.date}")}
     lineage = {"columns made from": dg.MetadataValue.md(lineage_page(table)), "dagster/column_lineage": column_lineage(table)}
-    return {**picture, **lineage}
+    return {**page, **picture, **lineage}
 
 
 def stage_asset(stage: Stage) -> dg.AssetsDefinition:
