@@ -3,9 +3,9 @@
 Everything that is not named here is refused. JetStream is asked for by publishing below $JS.API; what it may be asked for is what
 bus.Reader and bus.Publisher ask for, of the streams that the service works with.
 
-Permissions alone do not hold: whoever asks names the subject of the answer, and the server answers there, whoever may publish to it.
-So each service has an account of its own, and the streams have one in which there is no user. What a service may publish beyond
-itself is imported into its account, and an answer stays in the account of the one who asked (docs/decisions/0016).
+Permissions alone do not hold: whoever asks names the subject of the answer, and the server answers there, no matter who may publish
+to it. So each service has an account of its own, and the streams have one in which there is no user. What a service may publish
+beyond itself is imported into its account, and an answer stays in the account of the one who asked (docs/decisions/0016).
 """
 
 from __future__ import annotations
@@ -99,10 +99,10 @@ def _exports(account: str) -> str:
         for owner, wanted in destinations(name):
             if owner == account:
                 asked.setdefault(wanted, []).append(_account(name))
-    lines = [
-        f'      {{ service: "{wanted}", accounts: [{", ".join(names)}], response_type: {"stream" if ".MSG.NEXT." in wanted else "single"} }}\n'
-        for wanted, names in asked.items()
-    ]
+    lines = []
+    for wanted, names in asked.items():
+        answers = "stream" if ".MSG.NEXT." in wanted else "single"
+        lines.append(f'      {{ service: "{wanted}", accounts: [{", ".join(names)}], response_type: {answers} }}\n')
     return f"    exports: [\n{''.join(lines)}    ]\n" if lines else ""
 
 

@@ -401,14 +401,8 @@ def test_market_holds_the_feeds_messages_alone(live: Secured) -> None:
 
 
 def test_what_asks_for_no_answer_is_no_request() -> None:
-    for reply, is_one in (
-        ("_INBOX_U1.x", True),
-        ("_R_.x", True),
-        ("", False),
-        ("$JS.ACK.LEVELS.x.1.1.1.1.0", False),
-        ("market.session", False),
-    ):
-        assert is_request(nats.aio.msg.Msg(None, reply=reply)) is is_one
+    replies = {"_INBOX_U1.x": True, "_R_.x": True, "": False, "$JS.ACK.LEVELS.x.1.1.1.1.0": False, "market.session": False}
+    assert {reply: is_request(nats.aio.msg.Msg(None, reply=reply)) for reply in replies} == replies
 
 
 def test_what_a_consumer_delivers_reaches_no_service(live: Secured) -> None:
