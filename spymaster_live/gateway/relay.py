@@ -120,14 +120,14 @@ class Relay:
     def _fold(self, seq: int, subject: str, headers: Mapping[str, str], data: bytes, tell: bool = False) -> None:
         try:
             said = self.fold.take(seq, subject, headers, data, self.replay)
-        except (BadMessage, KeyError, ValueError, IndexError) as error:
+        except (BadMessage, KeyError, ValueError, TypeError, IndexError) as error:
             log.error("message %d on %s cannot be told: %s", seq, subject, error)
             self.hub.metrics.unread.inc()
             return
         if tell and said is not None:
             self.hub.tell(said)
-        if (mark := int(self.fold.status.get("watermark") or 0)) != self._watermark:
-            self._watermark, self._moved = mark, time.monotonic()
+        if self.fold.watermark != self._watermark:
+            self._watermark, self._moved = self.fold.watermark, time.monotonic()
 
     # ---- whether all is well ----
 

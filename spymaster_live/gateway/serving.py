@@ -25,6 +25,7 @@ from spymaster_live.gateway.rest import ENDPOINTS, router
 
 PAGE: Final = Path(__file__).parents[1] / "page"
 MOST_BYTES: Final = 4096  # of a message from a client
+MOST_HEADERS: Final = 16 << 10  # bytes of a request's head
 log = logging.getLogger("spymaster.live")
 
 
@@ -67,6 +68,7 @@ class Gateway:
         self.relay = Relay(url, lake.config)
         settings = uvicorn.Config(
             application(self.relay, lake, secret, (host,)), host=host, port=port, ws=stream.Connection,
+            http="h11", h11_max_incomplete_event_size=MOST_HEADERS,  # httptools would keep a head of any size
             ws_per_message_deflate=False, ws_max_size=MOST_BYTES, ws_ping_interval=None, proxy_headers=False, server_header=False,
             access_log=False, log_config=None, log_level="warning", timeout_graceful_shutdown=2, lifespan="off",
             ssl_certfile=cert, ssl_keyfile=key, ssl_context_factory=_tls if cert else None,
