@@ -158,17 +158,23 @@ async def patiently(ask: Callable[[], Awaitable[Answer]]) -> Answer:
 @dataclass
 class _Sent:
     message: Message
-    ack: asyncio.Future[api.PubAck] | None = None
+    ack: asyncio.Future[api.PubAck] | None = None  # None: it is not under way
     at: float = 0.0  # when it was sent, of the monotonic clock
+    link: int = 0  # how often the client had connected again by then
 
-    @property
-    def due(self) -> bool:
+    def under_way(self, link: int) -> bool:
+        """Whether it was sent over this connection, so that what is sent now comes behind it."""
+        return self.ack is not None and self.link == link
+
+    def due(self, link: int) -> bool:
         """Whether there is something to learn about it, or something to do."""
-        return self.ack is None or self.ack.done() or time.monotonic() - self.at > ACK_SECONDS
+        return self.ack is None or self.ack.done() or self.link != link or time.monotonic() - self.at > ACK_SECONDS
 
 
 class Publisher:
     """Publishes in order, a window ahead of the acknowledgements; from the first that fails on, everything again.
+
+    What was sent over a connection that broke may be lost. So nothing is sent over the next one before all of that.
 
     `base`: the stream's last sequence before the first message, if this is its only publisher: message n then has sequence
     base + 1 + n or is refused. Without `base` messages are told apart by their ids. `trouble`: why it has to wait, or None.
@@ -184,10 +190,9 @@ class Publisher:
 
     async def put(self, message: Message) -> None:
         """Send a message; waits while the window is full. Raises Fenced if somebody else publishes to our stream, and Shorter."""
-        sent = _Sent(message)
-        self._waiting.append(sent)
-        await self._send(sent, self._acked + len(self._waiting) - 1)
-        while self._waiting and (len(self._waiting) >= self._window or self._waiting[0].due):
+        self._waiting.append(_Sent(message))
+        await self._send(len(self._waiting) - 1)
+        while self._waiting and (len(self._waiting) >= self._window or self._waiting[0].due(self._link)):
             await self._settle()
 
     async def flush(self) -> None:
@@ -195,21 +200,29 @@ class Publisher:
         while self._waiting:
             await self._settle()
 
-    async def _send(self, sent: _Sent, number: int) -> None:
+    @property
+    def _link(self) -> int:
+        return self._client.stats["reconnects"]
+
+    async def _send(self, number: int) -> None:
+        """Send a message that waits, unless the one before it is not under way: then it is sent when its turn comes."""
+        sent, link = self._waiting[number], self._link
+        sent.ack, sent.at, sent.link = None, time.monotonic(), link
+        if not self._client.is_connected or (number and not self._waiting[number - 1].under_way(link)):
+            return
         headers = dict(sent.message.headers)
         if self._base is not None:
-            headers["Nats-Expected-Last-Sequence"] = str(self._base + number)
-        sent.at = time.monotonic()
+            headers["Nats-Expected-Last-Sequence"] = str(self._base + self._acked + number)
         try:
             sent.ack = await self._js.publish_async(sent.message.subject, sent.message.data, headers=headers)
         except TROUBLE:
-            sent.ack = None  # sent again when its turn comes
+            sent.ack = None
 
     async def _settle(self) -> None:
         """Wait for the first acknowledgement; if there is none, find out why and send again."""
         first = self._waiting[0]
         try:
-            if first.ack is None:
+            if first.ack is None or (first.link != self._link and not first.ack.done()):
                 raise nats.errors.ConnectionClosedError
             await asyncio.wait_for(asyncio.shield(first.ack), max(0.05, first.at + ACK_SECONDS - time.monotonic()))
         except TROUBLE as error:
@@ -233,8 +246,8 @@ class Publisher:
         try:
             if self._base is not None:
                 await self._catch_up(self._base)
-            for number, sent in enumerate(list(self._waiting)):
-                await self._send(sent, self._acked + number)
+            for number in range(len(self._waiting)):
+                await self._send(number)
         except TROUBLE as again:
             log.warning("%s: %s, trying again", self._stream, again or type(again).__name__)
             for sent in self._waiting:

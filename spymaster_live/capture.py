@@ -16,6 +16,7 @@ from __future__ import annotations
 import base64
 import fcntl
 import itertools
+import logging
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -30,11 +31,15 @@ from spymaster_live.messages import CHANNELS, SESSION, BadMessage, Session, read
 
 FOLDER: Final = "capture"  # below the lake's root
 OPENING: Final = "session.json"
+OUTCOME: Final = "outcome.json"  # in market/: what became of a run that is over
 RUN: Final = re.compile(r"(\d{4}-\d{2}-\d{2})\.\d{1,19}", re.ASCII)
 _SPAN: Final = re.compile(r"(\d+)-(\d+)\..+")
 _SEQUENCED: Final = {"MARKET": ("clock",), "LEVELS": ("signals", "rows/*")}  # folders whose files are named by sequences
 
 Write = Callable[[Path], None]
+
+
+log = logging.getLogger("spymaster.live")
 
 
 class CaptureError(RuntimeError):
@@ -105,13 +110,12 @@ def runs(root: Path, date: str = "*") -> list[Path]:
 
 
 def where(root: Path, stream: Stream) -> Where:
-    """The end of what is captured of a stream."""
-    found = Where(stream.first - 1)
-    for folder in runs(root):
-        latest = manifests(folder, stream.name)[-1:]
-        if latest and span(latest[0])[1] > found.last and _is_of(manifest := _loaded(latest[0]), stream):
-            found = Where(span(latest[0])[1], folder, manifest)
-    return found
+    """The end of what is captured of a stream. Of manifests of no later sequences none has to be readable."""
+    latest = [(path, folder) for folder in runs(root) for path in manifests(folder, stream.name)[-1:]]
+    for path, folder in sorted(latest, key=lambda one: span(one[0])[1], reverse=True):
+        if span(path)[1] >= stream.first and _is_of(manifest := _loaded(path), stream):
+            return Where(span(path)[1], folder, manifest)
+    return Where(stream.first - 1)
 
 
 def _is_of(manifest: Mapping[str, Any], stream: Stream) -> bool:
@@ -132,8 +136,12 @@ def folder_of(root: Path, run: str, stream: Stream) -> Path:
 def sweep(root: Path, stream: Stream, at: Where) -> None:
     """Remove what a killed writer left of a batch of the stream: files without a manifest."""
     for folder in runs(root):
-        if (latest := manifests(folder, stream.name)[-1:]) and not _is_of(_loaded(latest[0]), stream):
-            continue  # of streams that are gone: finished
+        try:
+            if (latest := manifests(folder, stream.name)[-1:]) and not _is_of(_loaded(latest[0]), stream):
+                continue  # of streams that are gone: finished
+        except CaptureError as error:  # of an older run, else `where` had raised it
+            log.error("%s", error)
+            continue
         for pattern in (*_SEQUENCED[stream.name], stream.name.lower()):
             for path in folder.glob(f"{pattern}/*"):
                 if path.name.startswith(".") or span(path)[0] > at.last:
@@ -204,6 +212,28 @@ def session_of(folder: Path) -> Session:
         raise CaptureError(f"{folder / OPENING}: {error}") from error
     assert isinstance(session, Session), "the subject decides"
     return session
+
+
+def settle(folder: Path, told: str) -> None:
+    """Write down what became of a run that is over."""
+    write_atomic(folder / "market" / OUTCOME, orjson.dumps({"outcome": told}))
+
+
+def unsettled(root: Path, stream: Stream) -> list[tuple[str, Path]]:
+    """Runs from MARKET as it is now that are over and of which nobody wrote down what became: run and folder, in their order."""
+    found = []
+    for folder in runs(root):
+        if (folder / "market" / OUTCOME).exists():
+            continue
+        for path in manifests(folder, stream.name)[-1:]:
+            try:
+                manifest = _loaded(path)
+            except CaptureError as error:
+                log.error("%s", error)
+                continue
+            if manifest["over"] and _is_of(manifest, stream):
+                found.append((manifest["last"], manifest["run"], folder))
+    return [(run, folder) for _, run, folder in sorted(found)]
 
 
 def verify(folder: Path) -> list[str]:

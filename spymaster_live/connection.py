@@ -27,6 +27,7 @@ from nkeys import NkeysError, from_seed
 NKEY: Final = "SPYMASTER_NATS_NKEY"  # environment: a file that holds our nkey's seed
 CA: Final = "SPYMASTER_NATS_CA"  # environment: the certificate that the server's is signed with
 INBOX: Final = "_INBOX"  # how the subjects begin at which whoever asks waits
+_ELSEWHERE: Final = "_R_."  # how the server's begin that stand for an inbox in another account
 TROUBLE: Final = (nats.errors.Error, nats.js.errors.Error, asyncio.TimeoutError, OSError)
 _NEVER: Final = ("CERTIFICATE_VERIFY_FAILED", "WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE")  # a stranger, or no TLS at all
 log = logging.getLogger("spymaster.live")
@@ -74,7 +75,7 @@ def credentials(url: str) -> dict[str, Any]:
 
 def is_request(message: Msg) -> bool:
     """Whether somebody waits at an inbox for an answer. What a consumer delivers, to wherever its maker wants, asks nothing."""
-    return message.reply.startswith(INBOX)
+    return message.reply.startswith((INBOX, _ELSEWHERE))
 
 
 def on_this_machine(host: str) -> bool:
@@ -119,12 +120,17 @@ async def connected(url: str, name: str, patient: bool = True) -> AsyncIterator[
         if not over:
             deny(str(client.last_error or "the server closed the connection"))
 
+    async def broken() -> None:
+        """Whoever needs to have something sent sends it again, in order. The client's own rest would come before what was lost."""
+        client._pending.clear()
+        client._pending_data_size = 0
+
     if not patient:
         await _asked_once(url, ours)
     try:
         client = await nats.connect(
             url, name=name, max_reconnect_attempts=-1, reconnect_time_wait=0.25, ping_interval=5, max_outstanding_pings=2,
-            drain_timeout=3, error_cb=trouble, closed_cb=closed, pending_size=64 << 20, **ours,
+            drain_timeout=3, error_cb=trouble, disconnected_cb=broken, closed_cb=closed, pending_size=64 << 20, **ours,
         )  # fmt: skip
         try:
             yield client

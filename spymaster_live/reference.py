@@ -162,6 +162,7 @@ def _capture() -> list[str]:
         f"| `signals/FIRST-LAST.parquet` | {', '.join(f'`{name}`' for name in SIGNALS.names)}: the lines of `{messages.LEVELS_SIGNALS}` | sequences of {bus.LEVELS} |",
         f"| `rows/TABLE/FIRST-LAST.parquet` | `sequence` and the rows of `{messages.LEVELS_ROWS}`: {_named(ROWS)} | sequences of {bus.LEVELS} |",
         "| `market/`, `levels/FIRST-LAST.json` | manifests: each file's xxh3 and bytes, and the account | sequences |",
+        "| `market/outcome.json` | what became of a run that is over: handed over, or why not | |",
         "",
         "The **account** of a batch: `segments` with the sequences they came in, `gaps` (records that never came, by channel), `lost`",
         "(sequences that the stream no longer held), `dead` (messages that could not be read, with the reason), `repeated` (records that",

@@ -31,6 +31,8 @@ def unpacked(data: bytes) -> dict[str, dict[str, list[Interval]]]:
     if not data:
         return {}
     try:
+        if (size := zstandard.frame_content_size(data)) > MOST_BYTES:  # a size that is told is allocated, whatever the limit
+            raise ValueError(f"{size:,} bytes, at most {MOST_BYTES:,}")
         plain = orjson.loads(zstandard.ZstdDecompressor().decompress(data, max_output_size=MOST_BYTES))
         symbols = [symbol for mappings in plain.values() for symbol in mappings]
         if odd := [symbol for symbol in symbols if not symbol.isascii() or len(symbol) > MOST_LETTERS]:

@@ -172,6 +172,9 @@ class Writer:
         while True:
             stream = await self._stream(name)
             line = self.lines[name] = await asyncio.to_thread(resumed, self.root, stream, self.lake.config)
+            if name == MARKET:  # a writer that was killed may have left runs that were over before the latest began
+                for run, folder in await asyncio.to_thread(capture.unsettled, self.root, stream):
+                    self._begin_to_hand_over(run, folder)
             reader = Reader(self.client, name, line.batch.last + 1)
             try:
                 await self._follow(line, reader, until_done)
@@ -187,6 +190,10 @@ class Writer:
         try:
             while not (until_done and self._done):
                 found = await reader.read(READ_SECONDS)
+                if reader.restarts != consumers:
+                    if await self._anew(line):
+                        return
+                    consumers = reader.restarts
                 for sequence, message in found:
                     run = (message.headers or {}).get("Run")
                     if run is not None and run not in runs and await self._anew(line):
@@ -199,10 +206,7 @@ class Writer:
                     line.caught_up()
                 if line.due:
                     await line.write()
-                if reader.restarts != consumers:
-                    consumers = reader.restarts
-                    if await self._anew(line):
-                        return
+            await line.write()
         finally:
             line.attempt()
 
@@ -234,22 +238,36 @@ class Writer:
         batch = line.batch
         if isinstance(batch, Market) and batch.run is not None and batch.over and batch.run not in self._handing:
             await line.write()
-            self._handing[batch.run] = asyncio.create_task(self._hand_over(batch.run, line.folder(batch.run).name))
+            self._begin_to_hand_over(batch.run, line.folder(batch.run))
 
-    async def _hand_over(self, run: str, folder: str) -> None:
-        """Hand a run over, trying until the disk takes it."""
+    def _begin_to_hand_over(self, run: str, folder: Path) -> None:
+        if run not in self._handing:
+            self._handing[run] = asyncio.create_task(self._hand_over(run, folder))
+
+    async def _hand_over(self, run: str, folder: Path) -> None:
+        """Hand a run over, trying until the disk takes it, and write down what became of it."""
         async with self._turn:
             while run not in self.handed:
                 try:
-                    self.handed[run] = await asyncio.to_thread(hand_over, self.lake, date_of(run), folder)
-                except (Refused, CaptureError) as error:
-                    self.handed[run] = str(error)
+                    told = await asyncio.to_thread(self._outcome, run, folder)
+                    await asyncio.to_thread(capture.settle, folder, told)
+                    self.handed[run] = told
                 except OSError as error:
                     self.trouble = f"run {run} is not handed over yet: {error}"
                     log.error("%s", self.trouble)
                     await asyncio.sleep(LATER_SECONDS)
+                except Exception as error:  # whatever it is, capturing goes on; the next start tries again
+                    log.exception("run %s", run)
+                    self.handed[run] = f"not handed over: {type(error).__name__}: {error}"
             self.trouble = None
         log.warning("run %s: %s", run, self.handed[run])
+
+    def _outcome(self, run: str, folder: Path) -> str:
+        """Hand a run over; what became of it."""
+        try:
+            return hand_over(self.lake, date_of(run), folder.name)
+        except (Refused, CaptureError) as error:
+            return str(error)
 
     def state(self) -> dict[str, Any]:
         """How things stand: `ok`, and `why` not."""

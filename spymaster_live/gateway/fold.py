@@ -65,6 +65,7 @@ class Fold:
         self._lines: dict[str, list[bytes]] = {table.name: [] for table in KEPT}
         self.payload: bytes | None = None  # the latest of levels.signals
         self.status: dict[str, Any] = {}
+        self.watermark = 0  # ns UTC: the market's clock, as status said last
         self._traces = [np.zeros(0, SIGNALS.dtype)[list(TRACE)]]
         self.features: dict[int, np.ndarray] = {}  # by touch, its first row
         self.minutes = Minutes(self._minute)
@@ -117,19 +118,17 @@ class Fold:
             self._fold_flow(unpack(FLOWS, headers["Rows"], data))
             told = self._told_flow()
         else:
-            self.status = {**orjson.loads(data), "replay": replay}
-            told = orjson.dumps(self.status)
+            status = {**orjson.loads(data), "replay": replay}
+            told = orjson.dumps(status)
+            self.watermark, self.status = int(status.get("watermark") or 0), status
         self.seq = seq
         return Said(topic, seq, wire.message(topic, seq, told)) if told != wire.NOTHING else None
 
     def _take_rows(self, rows: Mapping[str, np.ndarray]) -> bytes:
-        told = {}
-        for table in KEPT:
-            if len(found := rows[table.name]):
-                lines = wire.lines(table, found)
-                self._rows[table.name].append(found)
-                self._lines[table.name].append(lines)
-                told[table.name] = wire.joined(table, [lines])
+        lines = {table: wire.lines(table, rows[table.name]) for table in KEPT if len(rows[table.name])}
+        for table, text in lines.items():  # all of them can be told, so that the message counts as a whole or not at all
+            self._rows[table.name].append(rows[table.name])
+            self._lines[table.name].append(text)
         for row in rows[FEATURE_ROWS.name]:
             self.features.setdefault(int(row["touch"]), np.array([row]))
         if len(rows[SIGNALS.name]):
@@ -139,7 +138,7 @@ class Fold:
             self._closed = int(minutes["k"][-1])
             if self._bar is not None and self._bar["k"] <= self._closed:
                 self._bar = None
-        return wire.members(told)
+        return wire.members({table.name: wire.joined(table, [text]) for table, text in lines.items()})
 
     def _fold_flow(self, rows: dict[str, np.ndarray]) -> None:
         for snap in rows[SNAPS.name]:

@@ -88,7 +88,7 @@ class Guard:
 
     def __init__(self, app: ASGIApp, limits: Limits, hosts: Collection[str], secret: str | None, refused: Counter) -> None:
         self.app, self._origins, self._refused = app, limits.origins, refused
-        self._hosts = {*LOCAL, *hosts, *limits.hosts}
+        self._hosts = {one.lower() for one in (*LOCAL, *hosts, *limits.hosts)}
         self._secret = None if secret is None else secret.encode()
         self._rates = {"http": Rate(limits.requests_per_second), "websocket": Rate(limits.connects_per_second)}
 

@@ -30,7 +30,7 @@ log = logging.getLogger("spymaster.live")
 LOOK_SECONDS = 1.0  # between two looks at the stream and the replay
 SOON_SECONDS = 0.25  # for the answer of a replay
 RECALLED = (messages.LEVELS_ROWS, messages.LEVELS_FLOW)  # of which everything since the session's beginning makes the state
-UNREADABLE = (BadMessage, KeyError, ValueError, IndexError)
+UNREADABLE = (BadMessage, KeyError, ValueError, TypeError, IndexError)
 
 
 class Relay:
@@ -136,8 +136,8 @@ class Relay:
             return
         if tell and said is not None:
             self.hub.tell(said)
-        if (mark := int(self.fold.status.get("watermark") or 0)) != self._watermark:
-            self._watermark, self._moved = mark, time.monotonic()
+        if self.fold.watermark != self._watermark:
+            self._watermark, self._moved = self.fold.watermark, time.monotonic()
 
     # ---- whether all is well ----
 

@@ -110,7 +110,8 @@ def router(relay: Relay, lake: Lake, aside: Aside) -> APIRouter:
             raise HTTPException(422, f"minutes {minutes!r}: expected {' or '.join(lengths)}")
         day, running = _date(relay, lake, date)
         if running:
-            rows, tag, forming = relay.fold.rows(BARS), f"{relay.hub.stream}.{relay.fold.seq}", relay.fold.forming
+            tag = f"{relay.hub.stream}.{relay.fold.seq}"  # before the rows: a newer tag would hide what it does not have
+            rows, forming = relay.fold.rows(BARS), relay.fold.forming
         else:
             rows, tag, forming = _read(lake, BARS, day), _content(lake, BARS, day), None
         told = {"bars": wire.encoded(BARS, rows[rows["minutes"] == int(minutes)])}
@@ -122,8 +123,9 @@ def router(relay: Relay, lake: Lake, aside: Aside) -> APIRouter:
     def touches(request: Request, date: str | None = None) -> Response:
         day, running = _date(relay, lake, date)
         if running:
+            tag = f"{relay.hub.stream}.{relay.fold.seq}"
             told = {table.name: wire.encoded(table, relay.fold.rows(table)) for table in OF_A_TOUCH}
-            return _tagged(request, f"{relay.hub.stream}.{relay.fold.seq}", _told(day, running, told))
+            return _tagged(request, tag, _told(day, running, told))
         there = [table for table in (*OF_A_TOUCH, LABELS) if lake.manifest(table, day) is not None]
         if TOUCHES not in there:
             raise HTTPException(404, f"the lake has no touches of {day}: spymaster day {day}")

@@ -26,6 +26,7 @@ from spymaster_live.gateway.rest import ENDPOINTS, router
 
 PAGE: Final = Path(__file__).parents[1] / "page"
 MOST_BYTES: Final = 4096  # of a message from a client
+MOST_HEADERS: Final = 16 << 10  # bytes of a request's head
 log = logging.getLogger("spymaster.live")
 
 
@@ -70,6 +71,7 @@ class Gateway:
         self._aside = Aside(lake)
         settings = uvicorn.Config(
             application(self.relay, lake, self._aside, secret, (host,)), host=host, port=port, ws=stream.Connection,
+            http="h11", h11_max_incomplete_event_size=MOST_HEADERS,  # httptools would keep a head of any size
             ws_per_message_deflate=False, ws_max_size=MOST_BYTES, ws_ping_interval=None, proxy_headers=False, server_header=False,
             access_log=False, log_config=None, log_level="warning", timeout_graceful_shutdown=2, lifespan="off",
             ssl_certfile=cert, ssl_keyfile=key, ssl_context_factory=_tls if cert else None,

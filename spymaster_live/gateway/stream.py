@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from asyncio.transports import BaseTransport
 from typing import Any, Final
 
 import orjson
@@ -13,6 +14,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.frames import Frame
 from websockets.http11 import Request
 
 from spymaster_live.gateway import wire
@@ -22,6 +24,7 @@ from spymaster_live.gateway.hub import Client, Hub
 CONNECTION: Final = "spymaster.connection"  # an extension of ASGI: the connection itself
 GRACE_SECONDS: Final = 5.0  # for a client that is given up to read that it is
 POLICY: Final = 1008  # close code: it said what it may not
+PINGS_PER_SECOND: Final = 2.0  # of the protocol itself, after twice as many at once
 log = logging.getLogger("spymaster.live")
 
 
@@ -36,6 +39,30 @@ class Connection(WebSocketsSansIOProtocol):
         if hasattr(self, "scope"):
             extensions: dict[str, Any] = self.scope["extensions"]
             extensions[CONNECTION] = self
+
+    def connection_made(self, transport: BaseTransport) -> None:
+        super().connection_made(transport)
+        self._pings = Rate(PINGS_PER_SECOND)
+
+    def handle_ping(self) -> None:
+        """Answer. Answers are kept until they are taken, so somebody who asks without end is given up."""
+        if not self.close_sent and self._pings.allows("", time.monotonic()):
+            super().handle_ping()
+            return
+        self.conn.data_to_send()
+        self.give_up(POLICY, "too many pings")
+
+    def handle_close(self, event: Frame) -> None:
+        super().handle_close(event)
+        self._let_go()
+
+    def handle_parser_exception(self) -> None:
+        super().handle_parser_exception()
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """The connection ends soon: a transport that is only closed waits without end until everything is taken."""
+        self.loop.call_later(GRACE_SECONDS, self.transport.abort)
 
     async def send(self, message: ASGISendEvent) -> None:
         await super().send(message)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import zstandard
 from nats.aio.client import Client
 
 from spymaster_assets import dbn
@@ -26,6 +27,7 @@ from spymaster_live.capture import Stream
 from spymaster_live.feed import moment, plan
 from spymaster_live.handover import Refused, captured, hand_over
 from spymaster_live.messages import CHANNELS, ROWS, VERSION, Message, pack
+from spymaster_live.symbols import unpacked
 from spymaster_live.writer import Writer, resumed
 from tests.live.rig import Rig, publish, rig, small_lake
 
@@ -352,6 +354,59 @@ def test_a_hand_over_that_the_disk_does_not_take_is_told_and_tried_again(
     assert "run 2025-06-03.1 is not handed over yet: [Errno 28] No space left on device" in told[0]
     assert state["handed_over"]["2025-06-03.4"] == five[1]["handed_over"]["2025-06-03.4"]
     assert list(state["handed_over"]) == list(five[1]["handed_over"])
+
+
+def test_runs_that_were_over_when_the_writer_died_are_handed_over_though_others_began(
+    live: Rig, five: tuple[Path, dict[str, Any], int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first writer hands nothing over; the next one has to know of more than the latest run."""
+
+    def never(*words: Any) -> str:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    end = five[1]["streams"]["MARKET"]["sequence"]
+    with monkeypatch.context() as patch:
+        patch.setattr("spymaster_live.writer.hand_over", never)
+        first = write(live, tmp_path, lambda writer: bus.MARKET in writer.lines and writer.lines[bus.MARKET].batch.last == end)
+    assert first["handed_over"] == {}
+    state = write(live, tmp_path, handed("2025-06-03.5"))
+    assert list(state["handed_over"]) == list(five[1]["handed_over"])
+    assert state["handed_over"]["2025-06-03.4"] == five[1]["handed_over"]["2025-06-03.4"]
+    assert list(write(live, tmp_path, handed("2025-06-03.5"))["handed_over"]) == ["2025-06-03.5"]  # of the others it is known
+
+
+def test_a_hand_over_that_breaks_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*words: Any) -> str:
+        raise KeyError("records")
+
+    monkeypatch.setattr("spymaster_live.writer.hand_over", broken)
+    writer = Writer(Client(), Lake(tmp_path, CONFIG))
+    asyncio.run(writer._hand_over("2025-06-03.1", tmp_path))
+    assert writer.handed == {"2025-06-03.1": "not handed over: KeyError: 'records'"}
+    assert writer.state()["why"] == "waiting for the streams"
+
+
+def test_a_damaged_manifest_stops_the_writer_only_where_it_goes_on(lake: Path, tmp_path: Path) -> None:
+    items = [*said(lake, "2025-06-03.1")[:20], *said(lake, "2025-06-03.2")[:20]]
+    line = resumed(tmp_path, STREAMS[0], CONFIG)
+    for sequence, message in enumerate(items, 1):
+        if line.batch.begins(message.subject, message.headers):
+            assert line.attempt()
+        line.batch.take(sequence, message.subject, message.headers, message.data)
+    assert line.attempt()
+    older, latest = (capture.manifests(folder, bus.MARKET)[-1] for folder in capture.runs(tmp_path))
+    older.write_bytes(older.read_bytes()[:100])
+    assert resumed(tmp_path, STREAMS[0], CONFIG).batch.last == 40
+    assert capture.unsettled(tmp_path, STREAMS[0]) == []
+    latest.write_bytes(latest.read_bytes()[:100])
+    with pytest.raises(capture.CaptureError, match=r"MARKET sequences 21-40"):
+        resumed(tmp_path, STREAMS[0], CONFIG)
+
+
+def test_symbology_that_claims_to_be_huge_is_dead() -> None:
+    huge = zstandard.ZstdCompressor(level=3).compressobj(size=1 << 40).compress(b"0" * (1 << 20))
+    with pytest.raises(messages.BadMessage, match="at most"):
+        unpacked(huge)
 
 
 def test_streams_that_were_made_anew_are_captured_from_their_beginning(live: Rig, lake: Path, tmp_path: Path) -> None:

@@ -3,7 +3,9 @@
 `doctored`: the messages of a whole date, changed by the test and published by it instead of by a feed.
 """
 
+import asyncio
 import datetime as dt
+import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -106,6 +108,33 @@ def test_a_message_that_the_server_lost_is_sent_again_soon(live: Rig) -> None:
 
     waiting, seconds = live.ask(work)
     assert waiting <= 1 and seconds < 5
+
+
+def test_messages_stay_in_order_when_the_server_dies_with_some_of_them(tmp_path: Path) -> None:
+    """What was on its way is lost; what is published while the server is away comes behind it all the same."""
+
+    async def work(client: Client) -> list[str]:
+        publisher, said = bus.Publisher(client, bus.LEVELS), [Message("levels.x", {"Nats-Msg-Id": str(n)}, b"") for n in range(8)]
+        await publisher.put(said[0])
+        await publisher.flush()
+        live.signal("nats-server", signal.SIGSTOP)
+        for one in said[1:4]:
+            await publisher.put(one)
+        await asyncio.sleep(0.2)  # they lie in the server's socket
+        live.kill("nats-server")
+        await publisher.put(said[4])  # the client does not know yet
+        while client.is_connected:
+            await asyncio.sleep(0.01)
+        for one in said[5:]:
+            await publisher.put(one)
+        live.start("nats-server")
+        await publisher.flush()
+        held = [await client.jsm().get_msg(bus.LEVELS, seq=1 + n) for n in range(len(said))]
+        assert await bus.last_sequence(client, bus.LEVELS) == len(said)
+        return [(one.headers or {})["Nats-Msg-Id"] for one in held]
+
+    with rig(tmp_path / "lake", tmp_path) as live:
+        assert live.ask(work) == [str(n) for n in range(8)]
 
 
 def test_repeated_frames_change_nothing(live: Rig) -> None:

@@ -16,6 +16,8 @@ from threading import Event, Thread
 from typing import Any
 
 import pytest
+import uvicorn
+from starlette.websockets import WebSocket, WebSocketDisconnect
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection
@@ -23,8 +25,9 @@ from websockets.typing import Subprotocol
 
 from spymaster_assets.config import Gateway as Limits
 from spymaster_assets.tables import BARS
-from spymaster_live import bus, messages
+from spymaster_live import bus, messages, server
 from spymaster_live.client import Refused, Stream
+from spymaster_live.gateway import stream as live_stream
 from spymaster_live.gateway.fold import Fold, Said
 from spymaster_live.gateway.guard import GUARDED, HEADERS, PROTOCOL, Rate, check_binding, token
 from spymaster_live.gateway.hub import Client, Hub
@@ -37,6 +40,7 @@ from tests.live.test_messages import noise
 RUN, DATE = "2025-06-03.1", "2025-06-03"
 SMALL = """
 [live.gateway]
+hosts = ["Desk.Example"]
 clients = 12
 clients_per_address = 10
 requests_per_second = 200.0
@@ -149,7 +153,7 @@ def test_pages_and_names_of_others(gateway: Asked) -> None:
         assert refused(gateway, origin=origin)[0] == gateway.ask("/api/tables", {"Origin": origin})[0] == 403
     for host in ("evil.example", f"evil.example:{gateway.port}", "127.0.0.1.evil.example", "", "[::1", "localhost@evil"):
         assert gateway.ask("/api/tables", {"Host": host})[0] == 400, host
-    for host in ("localhost", f"127.0.0.1:{gateway.port}", "[::1]:80", "LOCALHOST"):
+    for host in ("desk.example:443", "localhost", f"127.0.0.1:{gateway.port}", "[::1]:80", "LOCALHOST"):
         assert gateway.ask("/api/tables", {"Host": host})[0] == 200, host
     own = f"http://127.0.0.1:{gateway.port}"
     assert gateway.ask("/api/tables", {"Origin": own})[0] == 200
@@ -205,6 +209,53 @@ def test_what_a_client_may_not_say(gateway: Asked, said: str | bytes, code: int,
         stream.send(said)
         told = closed(stream)
         assert told[0] == code and told[1].startswith(why)
+
+
+def test_a_request_whose_head_does_not_end_is_refused(gateway: Asked) -> None:
+    with socket.create_connection(("127.0.0.1", gateway.port), 5) as plain:
+        plain.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX: " + b"x" * 20_000)
+        assert plain.recv(12) == b"HTTP/1.1 400"
+
+
+def test_too_many_pings(gateway: Asked) -> None:
+    with gateway.stream() as stream:
+        for _ in range(20):
+            stream.ping()
+        assert closed(stream) == (1008, "too many pings")
+
+
+def test_a_client_that_goes_without_taking_what_waits_for_it_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It says goodbye while its buffers are full. uvicorn itself would keep them, and the socket, without end."""
+    monkeypatch.setattr(live_stream, "GRACE_SECONDS", 0.5)
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        websocket = WebSocket(scope, receive, send)
+        await websocket.accept()
+        for _ in range(200):
+            scope["extensions"][live_stream.CONNECTION].write(Said("rows", 1, b"x" * 60_000).frame)
+        with suppress(WebSocketDisconnect):
+            await websocket.receive_text()
+
+    settings = uvicorn.Config(application, port=0, ws=live_stream.Connection, lifespan="off", log_config=None)
+    serving, listening = uvicorn.Server(settings), settings.bind_socket()
+    beside = Thread(target=lambda: asyncio.run(serving.serve([listening])))
+    beside.start()
+    server.wait(listening.getsockname()[1])
+    with socket.socket() as plain:
+        plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        plain.connect(listening.getsockname())
+        wanted = f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {'A' * 22}=="
+        upgrade = "Host: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade"
+        plain.sendall(f"GET / HTTP/1.1\r\n{upgrade}\r\n{wanted}\r\n\r\n".encode())
+        assert plain.recv(12) == b"HTTP/1.1 101"
+        plain.sendall(b"\x88\x82\0\0\0\0\x03\xe8")  # close, 1000
+        end = time.monotonic() + 10
+        while serving.server_state.connections and time.monotonic() < end:
+            time.sleep(0.05)
+        left = len(serving.server_state.connections)
+    serving.should_exit = True
+    beside.join(10)
+    assert left == 0
 
 
 def test_too_many_messages(gateway: Asked) -> None:
@@ -286,12 +337,13 @@ def test_too_often(live: Rig, gateway: Asked) -> None:
 
 def test_a_message_that_cannot_be_read_is_counted_and_passed_over(live: Rig, gateway: Asked) -> None:
     bad = [message(messages.LEVELS_ROWS, b"xy", Rows="bars=1"), message(messages.LEVELS_FLOW, b""), message("levels.news", b"")]
+    bad += [message(messages.LEVELS_STATUS, json.dumps({"run": RUN, "watermark": "noon"}).encode())]
     with gateway.stream() as stream:
         heard(stream)
         say(live, [*bad, signals(7777)])
         told = heard_until(stream, lambda one: one["type"] == "signals" and one["data"][0]["snap"] == 7777)
     assert [one["type"] for one in told] == ["signals"]
-    assert "spymaster_gateway_unread_total 2.0" in gateway.ask("/metrics")[1]
+    assert "spymaster_gateway_unread_total 3.0" in gateway.ask("/metrics")[1]
 
 
 def test_a_run_that_is_over_is_passed_over(live: Rig, gateway: Asked) -> None:

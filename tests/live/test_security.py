@@ -11,10 +11,12 @@ import ssl
 import urllib.error
 import urllib.request
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import nats
+import nats.aio.msg
 import nats.errors
 import orjson
 import pytest
@@ -133,8 +135,9 @@ def test_a_user_publishes_what_is_its_own_and_nothing_else(live: Secured, user: 
             await client.publish(subject, b"", headers={"Nats-Expected-Last-Sequence": "999999999"})
 
     told = refused(live, user, everything)
-    wanted = {subject for subject, may in PUBLISHES.items() if user not in may.split()}
-    assert set(told) == {f'nats: permissions violation for publish to "{subject}"'.lower() for subject in wanted}
+    wanted = [subject for subject, may in PUBLISHES.items() if user not in may.split()]
+    meant = [f"BUS.{subject}" if subject.startswith(API) else subject for subject in wanted]  # the streams' account
+    assert set(told) == {f'nats: permissions violation for publish to "{subject}"'.lower() for subject in meant}
 
 
 @pytest.mark.parametrize("user", USERS)
@@ -397,23 +400,47 @@ def test_market_holds_the_feeds_messages_alone(live: Secured) -> None:
     assert all(run.startswith(f"{DATE}.") for run in runs)
 
 
-def test_what_a_consumer_delivers_where_a_service_listens_is_not_obeyed(live: Secured) -> None:
-    """It is heard (no rule prevents that) but carries no inbox, and only a request is obeyed."""
+def test_what_asks_for_no_answer_is_no_request() -> None:
+    replies = {"_INBOX_U1.x": True, "_R_.x": True, "": False, "$JS.ACK.LEVELS.x.1.1.1.1.0": False, "market.session": False}
+    assert {reply: is_request(nats.aio.msg.Msg(None, reply=reply)) for reply in replies} == replies
 
-    async def hear() -> tuple[str, bool]:
-        with live.being("feed"):
-            hearing = await nats.connect(live.url, error_cb=ignored, **credentials(live.url))
-        with live.being("writer"):
-            writing = await nats.connect(live.url, **credentials(live.url))
-        heard = await hearing.subscribe(messages.CONTROL)
-        await asyncio.sleep(0.3)
-        config = {"name": "to", "deliver_subject": messages.CONTROL, "deliver_policy": "last", "ack_policy": "explicit"}
+
+def test_what_a_consumer_delivers_reaches_no_service(live: Secured) -> None:
+    """Not where a feed listens to just that subject."""
+    assert asyncio.run(delivered(live, messages.CONTROL, "feed")) == (0, 0)
+
+
+@pytest.mark.parametrize("user", ["gateway", "writer", "engine", "feed", "provision"])
+def test_an_answer_reaches_nobody_but_the_one_who_asked(live: Secured, user: str) -> None:
+    """Whoever asks names the subject of the answer, and the server may publish everywhere: nothing is stored, purged or deleted."""
+    requests = [f"{API}.STREAM.{what}.{stream}" for what in ("PURGE", "DELETE") for stream in (bus.DLQ, bus.MARKET)]
+    subjects = ["market.session", "dlq.x", "levels.status", "$KV.levels_state.x"] if user not in ("feed", "engine") else []
+    places = [*requests, *subjects]
+
+    async def stand() -> list[tuple[int, int]]:
+        with live.being("provision"):
+            client = await nats.connect(live.url, **credentials(live.url))
+        found = [(await client.jsm().stream_info(str(one.name))).state for one in bus.streams(live.config())]
+        await client.close()
+        return [(one.messages, one.last_seq) for one in found]
+
+    async def attack() -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+        with live.being(user):
+            client = await nats.connect(live.url, error_cb=ignored, **credentials(live.url))
+        before, name = await stand(), f"answers_{user}"
+        config = {"name": name, "deliver_policy": "last", "ack_policy": "none", "mem_storage": True}
         asked = orjson.dumps({"stream_name": bus.LEVELS, "config": config})
-        await writing.request(f"{API}.CONSUMER.CREATE.{bus.LEVELS}.to", asked, timeout=5)
-        message = await heard.next_msg(5)
-        await hearing.close()
-        await writing.close()
-        return message.reply, is_request(message)
+        with suppress(nats.errors.Error):
+            await client.request(f"{API}.CONSUMER.CREATE.{bus.LEVELS}.{name}", asked, timeout=1)
+        for place in places:
+            await client.publish(f"{API}.STREAM.INFO.{bus.LEVELS}", b"", reply=place)
+            await client.publish(f"{API}.STREAM.INFO.{bus.MARKET}", b"", reply=place)
+            for _ in range(2):  # a message of LEVELS, then word that there is none: without data, like a request to delete
+                await client.publish(f"{API}.CONSUMER.MSG.NEXT.{bus.LEVELS}.{name}", b'{"batch":1,"no_wait":true}', reply=place)
+        await client.flush()
+        await asyncio.sleep(0.5)
+        await client.close()
+        return before, await stand()
 
-    reply, obeyed = asyncio.run(hear())
-    assert reply.startswith("$JS.ACK.") and not obeyed
+    before, after = asyncio.run(attack())
+    assert before == after
