@@ -55,7 +55,12 @@ MAY: Final[Mapping[str, Access]] = {
     ),
     "writer": _service("writer", *read(MARKET), *read(LEVELS)),
     "gateway": _service(
-        "gateway", messages.CONTROL, *looked_at(MARKET), *read(LEVELS), f"$JS.API.CONSUMER.CREATE.{LEVELS}.*.{messages.LEVELS_ROWS}"
+        "gateway",
+        messages.CONTROL,
+        subject("writer"),
+        *looked_at(MARKET),
+        *read(LEVELS),
+        f"$JS.API.CONSUMER.CREATE.{LEVELS}.*.{messages.LEVELS_ROWS}",
     ),
     "provision": Access((*looked_at(LEVELS), *(one for stream in (MARKET, LEVELS, DLQ, _KV) for one in made(stream)))),
     "control": Access((messages.CONTROL, subject("*"))),

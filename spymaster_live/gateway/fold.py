@@ -82,11 +82,11 @@ class Fold:
         return self._bar
 
     def take(
-        self, seq: int, subject: str, headers: Mapping[str, str], data: bytes, replay: Mapping[str, Any] | None = None
+        self, seq: int, subject: str, headers: Mapping[str, str], data: bytes, beside: Mapping[str, Any] | None = None
     ) -> Said | None:
         """Fold one message of this run; None if it holds nothing for clients. BadMessage if it cannot be read.
 
-        `replay`: where the replay stands, told beside status.
+        `beside`: what is told beside status: where the replay stands, how the writer is.
         """
         topic = SUBJECTS[subject]
         if topic == wire.SIGNALS:
@@ -97,7 +97,7 @@ class Fold:
         elif topic == wire.FLOW:
             self._flow = told = self._take_flow(unpack(FLOWS, headers["Rows"], data))
         else:
-            self.status = {**orjson.loads(data), "replay": replay}
+            self.status = {**orjson.loads(data), **(beside or {})}
             told = orjson.dumps(self.status)
         self.seq = seq
         return Said(topic, seq, wire.message(topic, seq, told)) if told != wire.NOTHING else None
