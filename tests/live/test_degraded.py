@@ -3,6 +3,7 @@
 One replay, with wall clocks that leap an hour and back every second; the tests stand in the order in which it is disturbed.
 """
 
+import datetime as dt
 import os
 import shutil
 import signal
@@ -14,9 +15,10 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from nats.aio.client import Client
 
 from spymaster_assets.lake import Lake
-from spymaster_live import bus, capture
+from spymaster_live import bus, capture, messages
 from spymaster_live.engine import Engine
 from spymaster_live.feed import plan
 from spymaster_live.messages import LEVELS_SIGNALS, digest
@@ -238,6 +240,35 @@ def flip(folder: Path, stream: str) -> None:
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 4
     path.write_bytes(content)
+
+
+def test_a_message_that_was_damaged_is_passed_over(lake: Path, tmp_path: Path) -> None:
+    """A server that was stopped in good order trusts its files, and finds out when it reads: that message alone is missing."""
+    with rig(lake, tmp_path) as live:
+        begun = dt.datetime.now(dt.UTC) - bus.BACK
+
+        async def publish(client: Client) -> None:
+            for number in range(5):
+                about = {"Nats-Msg-Id": str(number), "Run": "r"}
+                await client.jetstream().publish(messages.LEVELS_ROWS, bytes(10_000), headers=about)
+
+        async def read(client: Client) -> tuple[list[int], set[str], list[int], int]:
+            reader, found = bus.Reader(client, bus.LEVELS, 1), list[int]()
+            for _ in range(3):
+                found += [sequence for sequence, _ in await reader.read(0.2)]
+            await reader.close()
+            held = await bus.held(client, bus.LEVELS, messages.LEVELS_ROWS, begun, 5)
+            return [sequence for sequence, _ in held], await bus.ids_of(client, bus.LEVELS, "r", begun), found, reader.next
+
+        live.ask(publish)
+        live.signal("nats-server", signal.SIGTERM)
+        live.processes["nats-server"].wait(10)
+        [path] = (tmp_path / "nats").glob(f"jetstream/*/streams/{bus.LEVELS}/msgs/1.blk")
+        content = bytearray(path.read_bytes())
+        content[-3000] ^= 4
+        path.write_bytes(content)
+        live.start("nats-server")
+        assert live.ask(read) == ([1, 2, 3, 4], {"0", "1", "2", "3"}, [1, 2, 3, 4], 5)
 
 
 @pytest.mark.slow
