@@ -430,6 +430,14 @@ def data_root() -> Path:
     return Path(os.environ.get("SPYMASTER_DATA", "data")).absolute()
 
 
+def watches_landing() -> bool:
+    """Whether Dagster's landing sensor runs unless it was switched off: SPYMASTER_LANDING_SENSOR, on or off (the default)."""
+    said = os.environ.get("SPYMASTER_LANDING_SENSOR", "off")
+    if said not in ("on", "off"):
+        raise ValueError(f"SPYMASTER_LANDING_SENSOR {said!r}: expected on or off")
+    return said == "on"
+
+
 @cache
 def default() -> Config:
     """The configuration of this process."""

@@ -245,7 +245,8 @@ def verify(date: dt.datetime | None) -> None:
 @click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="0: any that is free.")
 @click.option("--tls-cert", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Certificate (PEM).")
 @click.option("--tls-key", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Its key (PEM).")
-def gateway(url: str, host: str, port: int, tls_cert: Path | None, tls_key: Path | None) -> None:
+@click.option("--writer", is_flag=True, help="A writer belongs to it: not ready without one.")
+def gateway(url: str, host: str, port: int, tls_cert: Path | None, tls_key: Path | None, writer: bool) -> None:
     """Tell browsers what the engine says: WebSocket, REST, metrics. Token: SPYMASTER_GATEWAY_TOKEN_FILE."""
     import uvloop
 
@@ -254,7 +255,7 @@ def gateway(url: str, host: str, port: int, tls_cert: Path | None, tls_key: Path
     async def work() -> None:
         if (tls_cert is None) != (tls_key is None):
             raise ValueError("--tls-cert and --tls-key belong together")
-        await Gateway(url, _lake(), host, port, tls_cert, tls_key).run()
+        await Gateway(url, _lake(), host, port, tls_cert, tls_key, writer).run()
 
     _run(work, uvloop.new_event_loop)
 

@@ -61,6 +61,7 @@ MAY: Final[Mapping[str, Access]] = {
     "gateway": _service(
         "gateway",
         messages.CONTROL,
+        subject("writer"),
         *looked_at(MARKET),
         *read(LEVELS),
         *(f"$JS.API.CONSUMER.CREATE.{LEVELS}.*.{subject}" for subject in (messages.LEVELS_ROWS, messages.LEVELS_FLOW)),

@@ -4,6 +4,8 @@ MARKET has one publisher, the feed, so that the sequence of its n-th message is 
 (Nats-Expected-Last-Sequence), the server refuses anything else, and after a crash the stream's last sequence tells how much was
 published. LEVELS may have several publishers that say the same: there the server drops a message whose id it knows.
 A reader holds the sequence up to which it has read, and asks again from there after any trouble.
+A server whose file was damaged drops the damaged message and all behind it. Of MARKET they come again under the same sequences,
+of LEVELS under others: there publisher and reader find out, after every new connection and consumer, and raise Shorter.
 """
 
 from __future__ import annotations
@@ -42,6 +44,8 @@ _SAID: Final = (  # what we say of a stream; the rest is the server's
     "subjects", "discard", "max_bytes", "max_age", "max_msgs_per_subject", "duplicate_window", "allow_direct",
 )  # fmt: skip
 _FULL: Final = 10077  # JetStream's error code of a stream that has reached its limit
+BACK: Final = dt.timedelta(hours=1)  # by which the server's clock may have been set back since a run began
+_CLOSE: Final = dt.timedelta(milliseconds=1)  # nats-py rounds times in two ways
 
 Answer = TypeVar("Answer")
 log = logging.getLogger("spymaster.live")
@@ -120,10 +124,26 @@ async def last_sequence(client: Client, stream: str) -> int:
     return (await client.jsm().stream_info(stream)).state.last_seq
 
 
+async def holds(client: Client, stream: str, sequence: int, same: Callable[[api.RawStreamMsg], bool]) -> bool:
+    """Whether a message still has its sequence in a stream, or had it until it was dropped for its age. `same`: is this it?"""
+    state = (await client.jsm().stream_info(stream)).state
+    if not state.first_seq <= sequence <= state.last_seq:
+        return sequence <= state.last_seq
+    try:
+        return same(await client.jsm().get_msg(stream, seq=sequence))
+    except nats.js.errors.NotFoundError:  # it alone is gone: what lies behind has kept its sequences
+        return True
+
+
+def stored_at(moment: dt.datetime | None) -> Callable[[api.RawStreamMsg], bool]:
+    """Whether a message is the one that was stored at a moment of the server's clock; None: any is."""
+    return lambda found: moment is None or found.time is None or abs(found.time - moment) < _CLOSE
+
+
 async def held(client: Client, stream: str, subject: str, since: dt.datetime, end: int) -> AsyncIterator[Msg]:
     """The messages of a subject that a stream holds from a moment of the server's clock on, up to sequence `end`, in order.
 
-    TimeoutError if one did not arrive.
+    One that is damaged on the server's disk is passed over, as the server does. TimeoutError if another one did not arrive.
     """
     consumer = api.ConsumerConfig(
         deliver_policy=api.DeliverPolicy.BY_START_TIME, opt_start_time=since, ack_policy=api.AckPolicy.NONE,
@@ -134,7 +154,13 @@ async def held(client: Client, stream: str, subject: str, since: dt.datetime, en
     try:
         left = (await subscription.consumer_info()).num_pending or 0
         while left:
-            for message in await subscription.fetch(HELD_AT_ONCE, timeout=5):
+            try:
+                fetched = await subscription.fetch(HELD_AT_ONCE, timeout=5)
+            except TimeoutError:
+                if (await subscription.consumer_info()).num_pending:
+                    raise
+                break
+            for message in fetched:
                 place, seen = message.metadata.sequence, seen + 1
                 if place.consumer != seen:
                     raise TimeoutError(f"{stream}: message {seen} of {subject} did not arrive")
@@ -177,7 +203,8 @@ class Publisher:
     What was sent over a connection that broke may be lost. So nothing is sent over the next one before all of that.
 
     `base`: the stream's last sequence before the first message, if this is its only publisher: message n then has sequence
-    base + 1 + n or is refused. Without `base` messages are told apart by their ids. `trouble`: why it has to wait, or None.
+    base + 1 + n or is refused. Without `base` messages are told apart by their ids, and `check` says whether those that were
+    acknowledged are still there. `trouble`: why it has to wait, or None.
     """
 
     def __init__(self, client: Client, stream: str, *, base: int | None = None, window: int = 256) -> None:
@@ -185,11 +212,14 @@ class Publisher:
         self._base, self._window = base, window
         self._acked = 0  # messages known to be stored
         self._latest: str | None = None  # the id of the last of them
+        self._place = 0, ""  # without `base`: the highest sequence that was acknowledged, and the id there
+        self._connections = 0  # that were made anew when this was looked at
         self._waiting: deque[_Sent] = deque()
         self.trouble: str | None = None
 
     async def put(self, message: Message) -> None:
         """Send a message; waits while the window is full. Raises Fenced if somebody else publishes to our stream, and Shorter."""
+        await patiently(self.check)
         self._waiting.append(_Sent(message))
         await self._send(len(self._waiting) - 1)
         while self._waiting and (len(self._waiting) >= self._window or self._waiting[0].due(self._link)):
@@ -203,6 +233,19 @@ class Publisher:
     @property
     def _link(self) -> int:
         return self._client.stats["reconnects"]
+
+    async def check(self) -> None:
+        """After every new connection: Shorter if the stream no longer holds what it acknowledged. TROUBLE if it does not answer."""
+        if (now := self._client.stats["reconnects"]) != self._connections:
+            await self._still_there()
+            self._connections = now
+
+    async def _still_there(self) -> None:
+        sequence, known = self._place
+        if sequence and not await holds(
+            self._client, self._stream, sequence, lambda one: (one.headers or {}).get("Nats-Msg-Id") == known
+        ):
+            raise Shorter(f"{self._stream} no longer holds {known}, which was acknowledged as {sequence}")
 
     async def _send(self, number: int) -> None:
         """Send a message that waits, unless the one before it is not under way: then it is sent when its turn comes."""
@@ -224,11 +267,15 @@ class Publisher:
         try:
             if first.ack is None or (first.link != self._link and not first.ack.done()):
                 raise nats.errors.ConnectionClosedError
-            await asyncio.wait_for(asyncio.shield(first.ack), max(0.05, first.at + ACK_SECONDS - time.monotonic()))
+            stored = await asyncio.wait_for(asyncio.shield(first.ack), max(0.05, first.at + ACK_SECONDS - time.monotonic()))
         except TROUBLE as error:
             await self._again(error)
             return
         self.trouble = None
+        if self._base is None and stored.seq > self._place[0]:
+            self._place = stored.seq, first.message.id
+        elif self._base is None and not stored.duplicate:
+            raise Shorter(f"{self._stream} gave sequence {stored.seq}, after {self._place[0]}")
         self._stored(1)
 
     def _stored(self, count: int) -> None:
@@ -244,8 +291,7 @@ class Publisher:
                 sent.ack.cancel()
         await asyncio.sleep(0.5 if getattr(error, "err_code", 0) == _FULL else 0.05)
         try:
-            if self._base is not None:
-                await self._catch_up(self._base)
+            await (self._still_there() if self._base is None else self._catch_up(self._base))
             for number in range(len(self._waiting)):
                 await self._send(number)
         except TROUBLE as again:
@@ -273,11 +319,13 @@ class Publisher:
 class Reader:
     """Reads a stream from a sequence on, every message once and in order, whatever happens to the consumer or the server.
 
-    `next`: the sequence of the next message. `lost`: messages that the stream no longer held.
+    `next`: the sequence of the next message. `lost`: messages that the stream no longer held. `latest`: when the one before `next`
+    was stored, None: unknown; Shorter is raised once the stream holds another one in its place (but for MARKET).
     """
 
-    def __init__(self, client: Client, stream: str, first: int, batch: int = 64) -> None:
+    def __init__(self, client: Client, stream: str, first: int, batch: int = 64, latest: dt.datetime | None = None) -> None:
         self._client, self._stream, self._batch = client, stream, batch
+        self.latest = latest
         self._subscription: JetStreamContext.PullSubscription | None = None
         self._fresh = False  # nothing was read through this consumer yet
         self.next = first
@@ -287,9 +335,8 @@ class Reader:
     async def read(self, seconds: float = 1.0) -> list[tuple[int, Msg]]:
         """The next messages with their sequences; none if nothing comes within `seconds`."""
         try:
-            if self._subscription is None:
-                self._subscription = await self._subscribe()
-            found = await self._subscription.fetch(self._batch, timeout=seconds)
+            subscription = self._subscription or await self._subscribe()
+            found = await subscription.fetch(self._batch, timeout=seconds)
         except TimeoutError:
             await self._look_after()
             return []
@@ -312,7 +359,7 @@ class Reader:
                     break
                 self.lost += sequence - self.next
             self._fresh = False
-            self.next = sequence + 1
+            self.next, self.latest = sequence + 1, message.metadata.timestamp
             messages.append((sequence, message))
         return messages
 
@@ -323,7 +370,10 @@ class Reader:
         )  # fmt: skip
         self._fresh = True
         self.restarts += 1
-        return await self._client.jetstream().pull_subscribe(">", stream=self._stream, config=consumer)
+        self._subscription = made = await self._client.jetstream().pull_subscribe(">", stream=self._stream, config=consumer)
+        if self._stream != MARKET and not await holds(self._client, self._stream, self.next - 1, stored_at(self.latest)):
+            raise Shorter(f"{self._stream} no longer holds what was read up to {self.next - 1}")
+        return made
 
     async def _look_after(self) -> None:
         """Nothing came: is the consumer still there?"""

@@ -14,6 +14,7 @@ stands in them as lost. So the latest manifest tells where to go on, and files b
 from __future__ import annotations
 
 import base64
+import datetime as dt
 import fcntl
 import itertools
 import logging
@@ -116,6 +117,20 @@ def where(root: Path, stream: Stream) -> Where:
         if span(path)[1] >= stream.first and _is_of(manifest := _loaded(path), stream):
             return Where(span(path)[1], folder, manifest)
     return Where(stream.first - 1)
+
+
+def stored(manifest: Mapping[str, Any]) -> dt.datetime | None:
+    """When the last message of a batch was stored, of the server's clock; None where the manifest does not say."""
+    said = manifest.get("stored")
+    return dt.datetime.fromisoformat(said) if said else None
+
+
+def give_up(at: Where) -> None:
+    """Have the latest batch of LEVELS count no more; its files are swept away like those that a killed writer left."""
+    assert at.folder is not None and at.manifest is not None, "there is a batch"
+    folder = at.folder / "levels"
+    (folder / f"{at.manifest['first']}-{at.manifest['last']}.json").unlink()
+    sync(folder)
 
 
 def _is_of(manifest: Mapping[str, Any], stream: Stream) -> bool:

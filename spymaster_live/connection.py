@@ -12,12 +12,11 @@ import logging
 import os
 import ssl
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-import nats
 import nats.errors
 import nats.js.errors
 from nats.aio.client import Client
@@ -29,6 +28,13 @@ CA: Final = "SPYMASTER_NATS_CA"  # environment: the certificate that the server'
 INBOX: Final = "_INBOX"  # how the subjects begin at which whoever asks waits
 _ELSEWHERE: Final = "_R_."  # how the server's begin that stand for an inbox in another account
 TROUBLE: Final = (nats.errors.Error, nats.js.errors.Error, asyncio.TimeoutError, OSError)
+_PATIENT: Final[dict[str, Any]] = {
+    "max_reconnect_attempts": -1, "reconnect_time_wait": 0.25, "ping_interval": 5, "max_outstanding_pings": 2, "drain_timeout": 3,
+    "pending_size": 64 << 20,
+}  # fmt: skip
+_ONCE: Final[dict[str, Any]] = {
+    "allow_reconnect": False, "max_reconnect_attempts": 1, "reconnect_time_wait": 0.1, "connect_timeout": 3,
+}  # fmt: skip
 _NEVER: Final = ("CERTIFICATE_VERIFY_FAILED", "WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE")  # a stranger, or no TLS at all
 log = logging.getLogger("spymaster.live")
 
@@ -104,7 +110,7 @@ async def connected(url: str, name: str, patient: bool = True) -> AsyncIterator[
     """
     ours, owner = credentials(url), asyncio.current_task()
     assert owner is not None, "connected is entered by a task"
-    cancelled, denials, over = owner.cancelling(), list[str](), False
+    cancelled, denials, there, over = owner.cancelling(), list[str](), False, False
 
     def deny(why: str) -> None:
         if not denials:
@@ -114,6 +120,8 @@ async def connected(url: str, name: str, patient: bool = True) -> AsyncIterator[
     async def trouble(error: Exception) -> None:
         log.warning("%s: %s", name, error or type(error).__name__)
         if (why := _denial(error)) is not None:
+            if not there:  # connect, which waits for this, would not close what it has opened if it were cancelled
+                raise Denied(f"{name}: {url}: {why}") from error
             deny(why)
 
     async def closed() -> None:
@@ -127,36 +135,34 @@ async def connected(url: str, name: str, patient: bool = True) -> AsyncIterator[
 
     if not patient:
         await _asked_once(url, ours)
+    client = Client()
     try:
-        client = await nats.connect(
-            url, name=name, max_reconnect_attempts=-1, reconnect_time_wait=0.25, ping_interval=5, max_outstanding_pings=2,
-            drain_timeout=3, error_cb=trouble, disconnected_cb=broken, closed_cb=closed, pending_size=64 << 20, **ours,
-        )  # fmt: skip
-        try:
-            yield client
-        finally:
-            over = True
-            await client.close()
+        await client.connect(url, name=name, error_cb=trouble, disconnected_cb=broken, closed_cb=closed, **_PATIENT, **ours)
+        there = True
+        yield client
     except asyncio.CancelledError:
         if denials and owner.uncancel() <= cancelled:
             raise Denied(f"{name}: {url}: {denials[0]}") from None
         raise
+    finally:
+        over = True
+        await (client.close() if there else _given_up(client))
+
+
+async def _given_up(client: Client) -> None:
+    """Close what was refused. Where the handshake failed nats-py waits for ever for the end of a stream that TLS had replaced."""
+    with suppress(asyncio.TimeoutError):
+        await asyncio.wait_for(client.close(), 0.5)
 
 
 async def _asked_once(url: str, ours: dict[str, Any]) -> None:
     """Whether a server is there and lets us in: Absent or Denied if not."""
+    client = Client()
     try:
-        client = await nats.connect(
-            url,
-            allow_reconnect=False,
-            max_reconnect_attempts=1,
-            reconnect_time_wait=0.1,
-            connect_timeout=3,
-            error_cb=_silent,
-            **ours,
-        )
-        await client.close()
+        await client.connect(url, error_cb=_silent, **_ONCE, **ours)
     except TROUBLE as error:
         if (why := _denial(error)) is not None:
             raise Denied(f"{url}: {why}") from error
         raise Absent(f"no NATS server at {url}: start `python -m spymaster_live all`, or name another with --nats") from error
+    finally:
+        await _given_up(client)

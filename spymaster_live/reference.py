@@ -202,7 +202,7 @@ def _gateway() -> list[str]:
         f"| `rows` | new rows by table, of {kept} |",
         "| `flow` | `snaps` and `flow` as tables, an array as one column; `bar`: the minute that is not closed yet, in ticks, from its snap `from` on; until it"
         " closes its `open` is the last print of its first interval that has one, and `volume` is null if its first snap was not seen |",
-        "| `status` | levels.status, and as `replay` where the replay stands (null: none answers) |",
+        "| `status` | levels.status, and as `replay` where the replay stands, as `writer` whether what is on the bus reaches the disk: `ok`, and `why` not (null: none answers) |",
         "| `resumed` | none: what follows comes behind the message that the client named |",
         "| `ping` | none: to be answered, else the client is closed with 1013 |",
         "",

@@ -1,7 +1,7 @@
 """The process around the engine: messages from MARKET to the engine, what it says to LEVELS, trouble to levels.status.
 
 It keeps no state on disk. Started again, it reads the run's messages from the first on; what it says again carries the same ids, so
-that the stream holds it once; what the stream is known to hold is not even sent.
+that the stream holds it once; what the stream is known to hold is not even sent. It does the same if LEVELS lost what it had said.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import datetime as dt
 import logging
 import time
 from collections import deque
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -37,26 +38,39 @@ class Serving:
     """An engine on the bus. `name`: tells two engines apart in levels.status; `lake`: where its models are."""
 
     def __init__(self, client: Client, config: Config, name: str = "engine", lake: Lake | None = None) -> None:
-        self.client, self.config, self.name = client, config, name
-        self.engine = Engine(config, partial(_models, lake))
-        self._out = Publisher(client, LEVELS, window=config.live.window)
-        self._dead = Publisher(client, DLQ, window=16)
+        self.client, self.config, self.name, self._lake = client, config, name, lake
         self._reader: Reader | None = None
-        self._known: set[str] = set()  # ids that the stream held when we started
-        self._state: bytes | None = None
+        self._begin()
         self._told = self._stated = 0.0
         self._turned = time.monotonic()  # when it last asked for messages
         self._seconds: deque[float] = deque(maxlen=10_000)  # of work per closed snap
+
+    def _begin(self) -> None:
+        """Know nothing yet."""
+        self.engine = Engine(self.config, partial(_models, self._lake))
+        self._out = Publisher(self.client, LEVELS, window=self.config.live.window)
+        self._dead = Publisher(self.client, DLQ, window=16)
+        self._known: set[str] = set()  # ids that the stream held when we began
+        self._state: bytes | None = None
 
     async def run(self, until_done: bool = False) -> None:
         """Serve until cancelled; `until_done`: or until the run's date is over and everything is stored."""
         await health.answer(self.client, "engine", self.state)
         try:
-            while not await self._follow(until_done):
-                log.warning("%s may be another one: read anew", MARKET)
+            while not await self._served(until_done):
+                log.warning("read anew")
         finally:
             await self._say_state()
             await self._tell("stopped")
+
+    async def _served(self, until_done: bool) -> bool:
+        """Whether everything is done; False: it is to be read anew, because a stream is another one or lost something."""
+        try:
+            return await self._follow(until_done)
+        except bus.Shorter as error:
+            log.error("%s: it is said again", error)
+            self._begin()
+            return False
 
     async def _follow(self, until_done: bool) -> bool:
         """Serve the stream as it is now: False once it may be another one, True once everything is done."""
@@ -100,7 +114,7 @@ class Serving:
         run = (session.headers or {}).get("Run")
         if run is None:  # no session at all: the one that counts lies somewhere before
             return 1
-        self._known = await ids_of(self.client, LEVELS, run, session.time - dt.timedelta(seconds=1))
+        self._known = await ids_of(self.client, LEVELS, run, session.time - bus.BACK)
         return session.seq
 
     async def _take(self, sequence: int, message: Msg) -> None:
@@ -133,7 +147,9 @@ class Serving:
             await self._out.put(message)
 
     async def _regularly(self) -> None:
-        """The state for those who connect, and how things stand."""
+        """The state for those who connect, and how things stand. Shorter if the stream lost what was said."""
+        with suppress(*TROUBLE):
+            await self._out.check()
         now = time.monotonic()
         if now - self._stated >= STATE_SECONDS:
             self._stated = now

@@ -83,11 +83,12 @@ def together(
     """
     url = f"nats://127.0.0.1:{port}"
     pacing = ("--from", begin) if begin else ()
+    gateway = ("gateway", "--port", str(gateway_port), *(("--writer",) if capture else ()))
     kept = [
         Kept("nats-server", lambda: server.start(port, lake.root / "nats"), once=False),
         Kept("engine", _part(lake, url, "engine"), once=False),
         *([Kept("writer", _part(lake, url, "writer", *(["--until-done"] * until_done)), once=until_done)] if capture else []),
-        *([Kept("gateway", _part(lake, url, "gateway", "--port", str(gateway_port)), once=False)] if gateway_port else []),
+        *([Kept("gateway", _part(lake, url, *gateway), once=False)] if gateway_port else []),
         Kept("feed", _part(lake, url, "feed", "--date", str(date), "--speed", str(speed), *pacing, "--quiet"), once=True),
     ]
     try:

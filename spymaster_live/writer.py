@@ -8,6 +8,7 @@ A full disk holds it up and loses nothing as long as the streams keep what was n
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import logging
 import time
 from contextlib import suppress
@@ -23,7 +24,7 @@ from spymaster_assets.config import Config
 from spymaster_assets.lake import Lake
 from spymaster_live import capture, health, messages
 from spymaster_live.batches import Batch, Levels, Market, date_of
-from spymaster_live.bus import LEVELS, MARKET, Reader, patiently
+from spymaster_live.bus import LEVELS, MARKET, Reader, Shorter, holds, last, patiently, stored_at
 from spymaster_live.capture import CaptureError, Stream
 from spymaster_live.handover import Refused, hand_over
 
@@ -39,9 +40,11 @@ class Line:
     def __init__(self, root: Path, stream: Stream, batch: Market | Levels) -> None:
         self.root, self.stream, self.batch = root, stream, batch
         self.trouble: str | None = None
+        self.stored: dt.datetime | None = None  # when the batch's last message was, of the server's clock
         self.batches = self.dead = self.lost = 0
         self._since = 0.0  # when the batch's first message that is kept was read, of the monotonic clock
-        self._age = 0.0  # seconds that the message read last had been in the stream
+        self._even = time.monotonic()  # when everything that the stream held had been read
+        self._more = False  # it held more than was read, last time
         self._runs: dict[str, tuple[Path, int]] = {}  # where each run is captured, and the last sequence of its latest batch
 
     @property
@@ -51,17 +54,19 @@ class Line:
 
     @property
     def behind(self) -> float:
-        """Seconds that the disk is behind the stream."""
-        return self._age + self.waiting
+        """Seconds that the disk is behind the stream: for which there was more than had been read, and what was read has waited."""
+        return self.waiting + (time.monotonic() - self._even if self._more else 0.0)
 
     @property
     def due(self) -> bool:
         live = self.batch.config.live
         return self.waiting >= live.capture_seconds or (self.waiting > 0 and self.batch.size >= live.capture_bytes)
 
-    def caught_up(self) -> None:
-        """There is nothing more in the stream now."""
-        self._age = 0.0
+    def heard(self, more: bool) -> None:
+        """What there was has been read; `more`: the stream holds more by now."""
+        self._more = more
+        if not more:
+            self._even = time.monotonic()
 
     async def take(self, sequence: int, message: Msg) -> None:
         """The next message; the batch is written before it where it begins another run, behind it where it is due."""
@@ -69,9 +74,10 @@ class Line:
             await self.write()
         filled = self.batch.filled
         self.batch.take(sequence, message.subject, message.headers, message.data)
+        self.stored = message.metadata.timestamp
         if not filled:
             self._since = time.monotonic()
-        self._age = max(0.0, time.time() - message.metadata.timestamp.timestamp())
+        self.heard(more=message.metadata.num_pending > 0)
         if self.due:
             await self.write()
 
@@ -99,7 +105,8 @@ class Line:
     def _publish(self, run: str) -> None:
         folder, after = self._place(run)
         first, last = self.batch.first, self.batch.last
-        capture.publish(folder, self.stream, (first, last), self.batch.files(), {"after": after, **self.batch.facts()})
+        about = {"after": after, "stored": self.stored, **self.batch.facts()}
+        capture.publish(folder, self.stream, (first, last), self.batch.files(), about)
         self._runs[run] = folder, last
 
     def _place(self, run: str) -> tuple[Path, int]:
@@ -117,9 +124,9 @@ class Line:
     def _tell(self, batch: Batch) -> None:
         self.batches += 1
         self.dead += len(batch.dead)
-        self.lost += sum(last - first + 1 for first, last in batch.lost)
-        for first, last in batch.lost:
-            log.error("%s %d-%d: the stream no longer held them", self.stream.name, first, last)
+        self.lost += sum(end - start + 1 for start, end in batch.lost)
+        for start, end in batch.lost:
+            log.error("%s %d-%d: the stream no longer held them", self.stream.name, start, end)
         for one in batch.dead:
             log.error("%s %d on %s: %s", self.stream.name, one["sequence"], one["subject"], one["reason"])
 
@@ -128,12 +135,13 @@ def resumed(root: Path, stream: Stream, config: Config) -> Line:
     """A line that goes on where its files end; what a killed writer left behind them is removed."""
     at = capture.where(root, stream)
     capture.sweep(root, stream, at)
-    if stream.name == LEVELS:
-        return Line(root, stream, Levels(config, at.last))
-    batch = Market(config, at.last)
+    batch: Market | Levels = Levels(config, at.last) if stream.name == LEVELS else Market(config, at.last)
+    line = Line(root, stream, batch)
     if at.folder is not None and at.manifest is not None:
-        batch.go_on(capture.session_of(at.folder), at.manifest)
-    return Line(root, stream, batch)
+        line.stored = capture.stored(at.manifest)
+        if isinstance(batch, Market):
+            batch.go_on(capture.session_of(at.folder), at.manifest)
+    return line
 
 
 class Writer:
@@ -171,17 +179,35 @@ class Writer:
         """Read a stream from where its capture ends; of one that was made anew, from its beginning."""
         while True:
             stream = await self._stream(name)
+            if name == LEVELS:
+                await self._rewind(stream)
             line = self.lines[name] = await asyncio.to_thread(resumed, self.root, stream, self.lake.config)
             if name == MARKET:  # a writer that was killed may have left runs that were over before the latest began
                 for run, folder in await asyncio.to_thread(capture.unsettled, self.root, stream):
                     self._begin_to_hand_over(run, folder)
-            reader = Reader(self.client, name, line.batch.last + 1)
+            reader = Reader(self.client, name, line.batch.last + 1, latest=line.stored)
             try:
                 await self._follow(line, reader, until_done)
                 if until_done and self._done:
                     return
+            except Shorter as error:
+                log.error("%s", error)
             finally:
                 await reader.close()
+
+    async def _rewind(self, stream: Stream) -> None:
+        """Give up batches of LEVELS that the stream no longer holds to their end: an engine says them again, under other sequences.
+
+        CaptureError if they are of a run of which no engine will say anything again.
+        """
+        while (at := await asyncio.to_thread(capture.where, self.root, stream)).manifest is not None:
+            if await patiently(partial(holds, self.client, LEVELS, at.last, stored_at(capture.stored(at.manifest)))):
+                return
+            session = await patiently(partial(last, self.client, MARKET, messages.SESSION))
+            if session is None or (session.headers or {}).get("Run") != at.manifest["run"]:
+                raise CaptureError(f"{LEVELS} lost what is captured up to {at.last}, of run {at.manifest['run']}, which is over")
+            log.error("%s lost what was captured up to %d: captured again", LEVELS, at.last)
+            await asyncio.to_thread(capture.give_up, at)
 
     async def _follow(self, line: Line, reader: Reader, until_done: bool) -> None:
         """Take what comes, until the stream was made anew or everything is done."""
@@ -203,7 +229,7 @@ class Writer:
                     self._listen(message)
                     await self._end(line)
                 if not found:
-                    line.caught_up()
+                    line.heard(more=False)
                 if line.due:
                     await line.write()
             await line.write()

@@ -26,10 +26,10 @@ NOBODY = pwd.getpwnam("nobody").pw_uid  # postgres refuses to run as root
 
 
 @cache
-def composed() -> dict[str, Any]:
-    """The file, with ${NAME:-default} as default."""
-    text = re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", (ROOT / "docker-compose.yml").read_text())
-    return dict(yaml.safe_load(text))
+def composed(**variables: str) -> dict[str, Any]:
+    """The file, with ${NAME:-default} as the variable of that name says, else as default."""
+    text = (ROOT / "docker-compose.yml").read_text()
+    return dict(yaml.safe_load(re.sub(r"\$\{(\w+):-([^}]*)\}", lambda found: variables.get(found[1], found[2]), text)))
 
 
 def postgres_folder() -> Path | None:
@@ -38,12 +38,13 @@ def postgres_folder() -> Path | None:
 
 
 class Project:
-    """The services below `folder`; `keys`: the secrets' files."""
+    """The services below `folder`; `keys`: the secrets' files; `variables`: the environment of `docker compose`."""
 
-    def __init__(self, folder: Path, keys: Path) -> None:
-        self.folder, self.keys = folder, keys
+    def __init__(self, folder: Path, keys: Path, **variables: str) -> None:
+        self.folder, self.keys, self.file = folder, keys, composed(**variables)
         self.ports = {port: str(server.free_port()) for port in PORTS}
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._met: set[str] = set()  # services that have been as those that depend on them want them
         folder.chmod(0o755)
 
     def volume(self, name: str) -> Path:
@@ -53,7 +54,7 @@ class Project:
 
     def here(self, service: str, text: str) -> str:
         """A word of the file as it is on this machine."""
-        for mounted in composed()["services"][service].get("volumes", ()):
+        for mounted in self.file["services"][service].get("volumes", ()):
             name, path = mounted.split(":")[:2]
             text = text.replace(path, str(self.volume(name)))
         text = text.replace("/run/secrets", str(self.folder / "secrets" / service))
@@ -63,36 +64,38 @@ class Project:
 
     def environment(self, service: str) -> dict[str, str]:
         """What the file says, and what the image does."""
-        said = composed()["services"][service].get("environment", {})
+        said = self.file["services"][service].get("environment", {})
         programs = f"{Path(sys.executable).parent}:{postgres_folder()}:/usr/bin:/bin"
         image = {"PATH": programs, "PYTHONPATH": str(ROOT), "HOME": str(self.folder)}
         return image | {name: self.here(service, value) for name, value in said.items()}
 
     def mount(self, service: str) -> None:
         """Secrets and configurations where the service finds them."""
-        about, place = composed()["services"][service], self.folder / "secrets" / service
+        about, place = self.file["services"][service], self.folder / "secrets" / service
         place.mkdir(parents=True, exist_ok=True)
         for name in about.get("secrets", ()):
-            shutil.copy(self.keys / Path(composed()["secrets"][name]["file"]).name, place / name)
+            shutil.copy(self.keys / Path(self.file["secrets"][name]["file"]).name, place / name)
         for one in about.get("configs", ()):
             target = Path(self.here(service, one["target"]))
-            target.write_text(self.here(service, (ROOT / composed()["configs"][one["source"]]["file"]).read_text()))
+            target.write_text(self.here(service, (ROOT / self.file["configs"][one["source"]]["file"]).read_text()))
         workspace = self.folder / "deploy" / "workspace.yaml"
         workspace.parent.mkdir(exist_ok=True)
         workspace.write_text(self.here(service, (ROOT / "deploy" / "workspace.yaml").read_text()))
 
     def command(self, service: str, words: list[str]) -> dict[str, Any]:
         """Arguments of subprocess for words of a service."""
-        where = self.here(service, composed()["services"][service].get("working_dir", str(ROOT)))
+        where = self.here(service, self.file["services"][service].get("working_dir", str(ROOT)))
         return {"args": [self.here(service, word) for word in words], "env": self.environment(service), "cwd": where}
 
     def start(self, service: str) -> None:
-        """Start a service as soon as those it depends on are healthy, or have ended well."""
-        for other in composed()["services"][service].get("depends_on", ()):
+        """Start a service as soon as those it depends on are healthy, or have ended well, as the file wants it of each."""
+        for other, wanted in self.file["services"][service].get("depends_on", {}).items():
             if other not in self.processes:
                 self.start(other)
+            if other not in self._met:
+                self._meet(other, wanted["condition"])
         self.mount(service)
-        words, settings = list(composed()["services"][service]["command"]), {}
+        words, settings = list(self.file["services"][service]["command"]), {}
         if service == "postgres":
             words += self._database()
             settings = {"user": NOBODY, "group": NOBODY} if os.getuid() == 0 else {}
@@ -100,15 +103,30 @@ class Project:
             self.processes[service] = subprocess.Popen(
                 **self.command(service, words), **settings, stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
-        if "healthcheck" in composed()["services"][service]:
-            self.healthy(service)
-        else:
+
+    def up(self, profile: str) -> None:
+        """`docker compose --profile PROFILE up`."""
+        for service, about in self.file["services"].items():
+            if profile in about["profiles"] and service not in self.processes:
+                self.start(service)
+
+    def run(self, service: str, *words: str) -> subprocess.CompletedProcess[str]:
+        """`docker compose run SERVICE WORDS`: another command with what the service has."""
+        return subprocess.run(**self.command(service, list(words)), capture_output=True, text=True, timeout=120)
+
+    def _meet(self, service: str, condition: str) -> None:
+        """Wait until a service is as one that depends on it wants it."""
+        if condition == "service_completed_successfully":
             assert self.processes[service].wait(60) == 0, self.log(service)
+        else:
+            assert condition == "service_healthy"
+            self.healthy(service)
+        self._met.add(service)
 
     def _database(self) -> list[str]:
         """What the image's entry point does before the server starts; the words that it adds."""
         data, password = self.volume("postgres"), self.folder / "secrets" / "postgres" / "postgres.password"
-        said = composed()["services"]["postgres"]["environment"]
+        said = self.file["services"]["postgres"]["environment"]
         assert said["POSTGRES_USER"] == said["POSTGRES_DB"] == "dagster", "the database of the user's name is made by initdb's user"
         owner = {}
         if os.getuid() == 0:
@@ -126,7 +144,7 @@ class Project:
 
     def healthy(self, service: str, seconds: float = 120) -> None:
         """Until the file's health check passes."""
-        kind, *words = composed()["services"][service]["healthcheck"]["test"]
+        kind, *words = self.file["services"][service]["healthcheck"]["test"]
         assert kind == "CMD"
         end = time.monotonic() + seconds
         while True:

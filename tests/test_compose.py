@@ -1,28 +1,40 @@
-"""docker-compose.yml: what it promises of every service, and all of its services run as processes (tests/composed.py)."""
+"""docker-compose.yml: what it promises of every service, and all of its services run as processes (tests/composed.py).
+
+The slow tests are one story: a date is replayed, told, captured and handed over; then the vendor's files are taken away, and
+Dagster makes the date from what was captured.
+"""
 
 import datetime as dt
 import json
 import re
 import shutil
+import ssl
 import subprocess
 import sys
 import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import psycopg2
+import pyarrow.parquet as pq
 import pytest
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
 
 from spymaster_assets.config import Config
 from spymaster_assets.lake import Lake
 from spymaster_assets.simulator.write import simulate
 from spymaster_assets.tables import FUTURES_MBP10
-from spymaster_live.__main__ import main
+from spymaster_live import capture, server
 from spymaster_live.access import MAY
+from spymaster_live.gateway.guard import PROTOCOL, TOKEN
 from spymaster_live.keys import make
 from tests.composed import ROOT, Project, composed, postgres_folder
+from tests.live.asking import heard_until
 
 DATE = dt.date(2025, 6, 3)
 SERVICES = sorted(composed()["services"])
@@ -84,6 +96,13 @@ def test_the_image_is_pinned_and_not_root() -> None:
     assert all(f"!{name}" in ignored and (ROOT / name).exists() for line in copied for name in line.split())
 
 
+def test_what_live_hands_over_is_where_dagster_looks_for_it_by_itself() -> None:
+    writer, code = (composed()["services"][name] for name in ("writer", "code"))
+    assert writer["environment"]["SPYMASTER_DATA"] == code["environment"]["SPYMASTER_DATA"] == "/data"
+    assert "lake:/data" in writer["volumes"] and "lake:/data" in code["volumes"]
+    assert code["environment"]["SPYMASTER_LANDING_SENSOR"] == "on"
+
+
 def test_dagsters_instance_is_the_same_but_for_its_storage() -> None:
     import yaml
 
@@ -91,67 +110,118 @@ def test_dagsters_instance_is_the_same_but_for_its_storage() -> None:
     assert {k: v for k, v in here.items() if k != "event_log_storage"} == {k: v for k, v in there.items() if k != "storage"}
 
 
-def asked(project: Project, query: str, **variables: Any) -> dict[str, Any]:
+def asked(project: Project, query: str) -> dict[str, Any]:
     """An answer of the webserver."""
     request = urllib.request.Request(
         f"http://127.0.0.1:{project.ports['3000']}/graphql",
-        json.dumps({"query": query, "variables": variables}).encode(),
+        json.dumps({"query": query}).encode(),
         {"Content-Type": "application/json"},
     )
     with urllib.request.urlopen(request, timeout=60) as found:
         return dict(json.loads(found.read())["data"])
 
 
-LAUNCH = """mutation ($parameters: ExecutionParams!) {
-  launchRun(executionParams: $parameters) {
-    __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message }
-  }
-}"""
-STATUS = "query ($id: ID!) { runOrError(runId: $id) { __typename ... on Run { status } } }"
-
-
 @pytest.fixture(scope="module")
 def project() -> Iterator[Project]:
-    """Every service that there is a command for, started in the order of the file's dependencies; all were healthy once."""
+    """Every service of the profile replay, over a date at 400 times real time."""
     if postgres_folder() is None:
         pytest.skip("no Postgres: apt-get install postgresql")
     folder = Path(tempfile.mkdtemp(prefix="compose"))
     keys = folder / "keys"
-    made = Project(folder, keys)
+    made = Project(folder, keys, SPYMASTER_SPEED="400")
     try:
         make(keys)
-        simulate(made.volume("lake") / "landing", [DATE], events_per_session=5_000, seed=5, config=Config())
-        for service in SERVICES:
-            if service in made.processes or (service in ("writer", "gateway") and service not in main.commands):
-                continue
-            made.start(service)
+        simulate(made.volume("lake") / "landing", [DATE], events_per_session=20_000, seed=5, config=Config())
+        made.up("replay")
         yield made
     finally:
         made.stop()
         shutil.rmtree(folder)
 
 
-@pytest.mark.slow
-def test_every_service_runs_as_the_file_says(project: Project) -> None:
-    for service in project.processes:
-        if service not in ONCE:
-            project.healthy(service, 30)
+def healthy(project: Project, profile: str, *but: str) -> None:
+    """Until every service of a profile is."""
+    for service, about in project.file["services"].items():
+        if profile in about["profiles"] and service not in (*ONCE, *but):
+            project.healthy(service)
+
+
+@pytest.fixture(scope="module")
+def heard(project: Project) -> list[dict[str, Any]]:
+    """Payloads that the gateway told, up to 09:40, to one who knows the token and trusts the CA."""
+    port, token = int(project.ports["8000"]), (project.keys / "gateway.token").read_text().strip()
+    server.wait(port, 60)
+    trusted = ssl.create_default_context(cafile=str(project.keys / "ca.pem"))
+    address = f"wss://localhost:{port}/ws/stream?topics=signals"
+    with pytest.raises(InvalidStatus, match="401"):
+        connect(address, subprotocols=[PROTOCOL], ssl=trusted)
+    words = {"subprotocols": [PROTOCOL, f"{TOKEN}{token}"], "compression": None, "max_size": None}
+    with connect(address, ssl=trusted, **words) as stream:
+        till = (6 * 60 + 9 * 60 + 40) * 240
+        told = heard_until(stream, lambda one: one["type"] == "signals" and one["data"][-1]["snap"] >= till, 120)
+    return [payload for one in told if one["type"] == "signals" for payload in one["data"]]
 
 
 @pytest.mark.slow
-def test_a_date_is_materialized_in_the_files_dagster(project: Project) -> None:
-    selector = {"repositoryLocationName": "spymaster", "repositoryName": "__repository__", "jobName": "bronze_job"}
-    tags = [{"key": "dagster/partition", "value": str(DATE)}]
-    parameters = {"selector": selector, "runConfigData": {}, "executionMetadata": {"tags": tags}}
-    launched = asked(project, LAUNCH, parameters=parameters)["launchRun"]
-    assert launched["__typename"] == "LaunchRunSuccess", launched
-    status, end = "", time.monotonic() + 180
-    while status not in ("SUCCESS", "FAILURE", "CANCELED"):
-        assert time.monotonic() < end, f"{status}: {project.log('code')}{project.log('daemon')}"
+def test_a_replay_is_told_while_every_service_of_it_is_healthy(project: Project, heard: list[dict[str, Any]]) -> None:
+    project.healthy("feed")  # before it has published all
+    healthy(project, "replay", "feed")
+    snaps = [payload["snap"] for payload in heard]
+    assert len(snaps) > 100 and snaps == sorted(set(snaps)) and {payload["date"] for payload in heard} == {str(DATE)}
+
+
+@pytest.mark.slow
+def test_it_is_captured_and_handed_over(project: Project, heard: list[dict[str, Any]]) -> None:
+    """What was told is what was captured."""
+    landed, end = project.volume("lake") / "landing" / "capture" / str(DATE), time.monotonic() + 240
+    while not landed.exists():
+        assert time.monotonic() < end, project.log("writer")
+        assert project.processes["writer"].poll() is None, project.log("writer")
+        time.sleep(0.5)
+    assert project.processes["feed"].wait(10) == 0
+    run = json.loads((landed / "run.json").read_text())["run"]
+    files = sorted((project.volume("lake") / "capture" / str(DATE) / run / "signals").glob("*.parquet"), key=capture.span)
+    lines = [line for path in files for line in pq.read_table(path)["payload"].to_pylist()]
+    captured = {payload["snap"]: payload for payload in map(json.loads, lines)}
+    assert [payload for payload in heard if captured[payload["snap"]] != payload] == []
+
+
+RUNS = """{ runsOrError { ... on Runs { results {
+  runId status jobName tags { key value }
+} } } }"""
+
+
+@pytest.mark.slow
+def test_dagsters_sensor_makes_the_date_from_what_was_captured(project: Project) -> None:
+    """Nobody asks for it: the daemon runs the sensor, the sensor sees the files, the run is one of the service `code`."""
+    for vendors in ("futures", "options"):
+        shutil.rmtree(project.volume("lake") / "landing" / vendors)
+    project.up("batch")
+    healthy(project, "batch")
+    run: dict[str, Any] = {}
+    end = time.monotonic() + 400
+    while run.get("status") not in ("SUCCESS", "FAILURE", "CANCELED"):
+        assert time.monotonic() < end, f"{run}: {project.log('code')}{project.log('daemon')}"
         time.sleep(1)
-        status = asked(project, STATUS, id=launched["run"]["runId"])["runOrError"]["status"]
-    assert status == "SUCCESS", project.log("code")
-    assert Lake(project.volume("lake"), Config()).manifest(FUTURES_MBP10, DATE) is not None
+        [run] = asked(project, RUNS)["runsOrError"]["results"] or [{}]
+    tags = {tag["key"]: tag["value"] for tag in run["tags"]}
+    assert (run["status"], run["jobName"]) == ("SUCCESS", "date_job"), project.log("code")
+    assert (tags["dagster/sensor_name"], tags["dagster/partition"]) == ("landing_sensor", str(DATE))
+    password = (project.keys / "postgres.password").read_text().strip()
+    with closing(psycopg2.connect(host="127.0.0.1", port=project.ports["5432"], user="dagster", password=password)) as storage:
+        cursor = storage.cursor()
+        cursor.execute("select run_id, status, partition from runs")
+        assert cursor.fetchall() == [(run["runId"], "SUCCESS", str(DATE))]
+    book = Lake(project.volume("lake"), Config()).manifest(FUTURES_MBP10, DATE)
+    assert book is not None and {*book.facts["coverage"].values()} == {"full (capture)"}
+
+
+@pytest.mark.slow
+def test_what_dagster_made_is_what_live_said(project: Project) -> None:
+    done = project.run("writer", "python", "-m", "spymaster_live", "parity")
+    assert done.returncode == 0 and "the same bytes as Dagster's Silver" in done.stdout, done.stdout + done.stderr
+    counts = {name: int(count.replace(",", "")) for count, name in re.findall(r"(\d[\d,]*) (\w+)", done.stdout.rpartition(": ")[2])}
+    assert counts.keys() >= {"bars", "levels", "touches", "features", "signals"} and min(counts.values()) > 0
 
 
 @pytest.mark.slow
@@ -160,4 +230,5 @@ def test_no_secret_is_in_a_log_or_in_a_command(project: Project) -> None:
                for line in path.read_text().replace("*:", "").split() if len(line) > 20]  # fmt: skip
     said = "".join(path.read_text(errors="replace") for path in project.folder.glob("*.log"))
     said += "".join(str(project.command(name, composed()["services"][name]["command"])) for name in project.processes)
+    assert set(project.processes) == set(SERVICES)
     assert len(secrets) > 10 and not [secret for secret in secrets if secret in said]

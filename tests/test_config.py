@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from spymaster_assets.config import Config, load
+from spymaster_assets.config import Config, load, watches_landing
 
 
 def test_a_file_overlays_the_defaults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -41,3 +41,14 @@ def test_the_digest_covers_the_named_groups_only() -> None:
 def test_nothing_can_be_changed_after_it_is_made() -> None:
     with pytest.raises(ValueError, match="frozen"):
         Config().bronze.row_group = 1  # type: ignore[misc]
+
+
+def test_the_landing_sensor_is_off_unless_the_environment_says_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SPYMASTER_LANDING_SENSOR", raising=False)
+    assert not watches_landing()
+    for said, watches in (("on", True), ("off", False)):
+        monkeypatch.setenv("SPYMASTER_LANDING_SENSOR", said)
+        assert watches_landing() is watches
+    monkeypatch.setenv("SPYMASTER_LANDING_SENSOR", "yes")
+    with pytest.raises(ValueError, match="'yes': expected on or off"):
+        watches_landing()

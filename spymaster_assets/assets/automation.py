@@ -10,7 +10,7 @@ from spymaster_assets.assets.bronze import landing_key
 from spymaster_assets.assets.checks import key_of
 from spymaster_assets.assets.partitions import CONFIG
 from spymaster_assets.assets.resources import LakeResource
-from spymaster_assets.config import Config
+from spymaster_assets.config import Config, watches_landing
 from spymaster_assets.lake import Lake
 from spymaster_assets.landing import FEEDS, LandingFile, dates_served
 from spymaster_assets.sessions import calendar, to_datetime, to_ns, wall
@@ -129,7 +129,10 @@ def respond(files: list[LandingFile], cursor: str | None, now: dt.datetime) -> d
     )
 
 
-@dg.sensor(job=date_job, minimum_interval_seconds=30, name="landing_sensor")
+_STATUS = dg.DefaultSensorStatus.RUNNING if watches_landing() else dg.DefaultSensorStatus.STOPPED
+
+
+@dg.sensor(job=date_job, minimum_interval_seconds=30, name="landing_sensor", default_status=_STATUS)
 def landing_sensor(context: dg.SensorEvaluationContext, lake: LakeResource) -> dg.SensorResult | dg.SkipReason:
     """New files in landing: an observation on the landing assets and a run for every trading date they serve, once it is over."""
     return respond(lake.landing().scan(), context.cursor, dt.datetime.now(dt.UTC))

@@ -102,11 +102,11 @@ class Fold:
             self._take_rows(unpack(messages.ROWS, headers["Rows"], data))
 
     def take(
-        self, seq: int, subject: str, headers: Mapping[str, str], data: bytes, replay: Mapping[str, Any] | None = None
+        self, seq: int, subject: str, headers: Mapping[str, str], data: bytes, beside: Mapping[str, Any] | None = None
     ) -> Said | None:
         """Fold one message of this run; None if it holds nothing for clients. BadMessage if it cannot be read.
 
-        `replay`: where the replay stands, told beside status.
+        `beside`: what is told beside status: where the replay stands, how the writer is.
         """
         topic = SUBJECTS[subject]
         if topic == wire.SIGNALS:
@@ -118,7 +118,7 @@ class Fold:
             self._fold_flow(unpack(FLOWS, headers["Rows"], data))
             told = self._told_flow()
         else:
-            status = {**orjson.loads(data), "replay": replay}
+            status = {**orjson.loads(data), **(beside or {})}
             told = orjson.dumps(status)
             self.watermark, self.status = int(status.get("watermark") or 0), status
         self.seq = seq

@@ -1,7 +1,7 @@
 """LEVELS, from the latest session on, into the fold and to the clients; and whether all is well.
 
 Started late in a session, it reads rows and flow of the session and the latest of everything else, which takes seconds; from there
-on every message, in order, whatever happens to the server. A stream that was made anew is begun anew.
+on every message, in order, whatever happens to the server. A stream that was made anew, or lost what was told, is begun anew.
 """
 
 from __future__ import annotations
@@ -21,30 +21,34 @@ from nats.aio.msg import Msg
 from spymaster_assets.config import Config
 from spymaster_assets.sessions import to_datetime
 from spymaster_live import bus, health, messages
-from spymaster_live.bus import LEVELS, MARKET, TROUBLE, Reader, held, last, last_sequence, patiently
+from spymaster_live.bus import LEVELS, MARKET, TROUBLE, Reader, Shorter, held, last, last_sequence, patiently
 from spymaster_live.gateway.fold import SUBJECTS, Fold
 from spymaster_live.gateway.hub import Hub
 from spymaster_live.messages import BadMessage
 
 log = logging.getLogger("spymaster.live")
 LOOK_SECONDS = 1.0  # between two looks at the stream and the replay
-SOON_SECONDS = 0.25  # for the answer of a replay
+SOON_SECONDS = 0.25  # for the answer of a replay, and of the writer
 RECALLED = (messages.LEVELS_ROWS, messages.LEVELS_FLOW)  # of which everything since the session's beginning makes the state
 UNREADABLE = (BadMessage, KeyError, ValueError, TypeError, IndexError)
 
 
 class Relay:
-    """The gateway's end of the bus."""
+    """The gateway's end of the bus. `writer`: there has to be one."""
 
-    def __init__(self, url: str, config: Config) -> None:
+    def __init__(self, url: str, config: Config, writer: bool = False) -> None:
         self._url, self._limits = url, config.live.gateway
         self.fold = Fold(config.grid.interval_ns)
         self.hub = Hub(self._limits, self.fold)
         self.client: Client | None = None
         self.replay: dict[str, Any] | None = None  # where the replay stands; None: none answers
+        self.writer: dict[str, Any] | None = None  # what the writer says of itself; None: none answers
+        self._captured = writer
         self._over: set[str] = set()  # runs that are not the latest
+        self._stream, self._begun = "", 0  # which LEVELS is read, and how often it was begun anew because it had lost something
         self._trouble: str | None = "LEVELS was not read yet"
-        self._heard = self._moved = time.monotonic()  # when the engine spoke last, and when the market's clock moved
+        # When the engine spoke last, when the market's clock moved, and when the writer answered.
+        self._heard = self._moved = self._answered = time.monotonic()
         self._watermark = 0
 
     async def run(self) -> None:
@@ -69,6 +73,8 @@ class Relay:
                     if await self._look(client) not in (None, stream):
                         log.warning("%s was made anew", LEVELS)
                         return
+        except Shorter as error:
+            log.warning("%s", error)
         finally:
             await reader.close()
 
@@ -81,17 +87,20 @@ class Relay:
         session = await last(client, MARKET, messages.SESSION)
         facts = session.headers or {} if session else {}
         run = facts.get("Run")
+        since = session.time - bus.BACK if session and session.time else None
         latest = [await last(client, LEVELS, subject) for subject in SUBJECTS if subject not in RECALLED]
         self.fold.begin(facts if run else None)
-        if session is not None and session.time is not None:
+        if since is not None:
             for subject in RECALLED:
-                async for message in held(client, LEVELS, subject, session.time, end):
+                async for message in held(client, LEVELS, subject, since, end):
                     if (message.headers or {}).get("Run") == run:
                         self._recall(subject, message.headers or {}, message.data)
         for one in latest:
             if one is not None and one.subject and run and _run(one.subject, one.headers or {}, one.data or b"") == run:
                 self._fold(end, one.subject, one.headers or {}, one.data or b"")
-        self.fold.seq, self.hub.stream, self._trouble = end, stream, None
+        self._begun = self._begun + 1 if stream == self._stream else 0
+        self._stream = stream
+        self.fold.seq, self.hub.stream, self._trouble = end, f"{stream} {self._begun}" if self._begun else stream, None
         self._over.clear()
         self.hub.restart("resync")
         return stream, end
@@ -129,7 +138,7 @@ class Relay:
 
     def _fold(self, seq: int, subject: str, headers: Mapping[str, str], data: bytes, tell: bool = False) -> None:
         try:
-            said = self.fold.take(seq, subject, headers, data, self.replay)
+            said = self.fold.take(seq, subject, headers, data, {"replay": self.replay, "writer": self.writer})
         except UNREADABLE as error:
             log.error("message %d on %s cannot be told: %s", seq, subject, error)
             self.hub.metrics.unread.inc()
@@ -142,18 +151,20 @@ class Relay:
     # ---- whether all is well ----
 
     async def _look(self, client: Client) -> str | None:
-        """Which stream there is, None if nobody says; and where the replay stands."""
+        """Which stream there is, None if nobody says; where the replay stands, and how the writer is."""
         stream = None
         try:
             stream = await self._made(client)
             self._trouble = None
         except TROUBLE as error:
             log.debug("%s: %s", self._trouble, error)
-        try:
-            answer = await client.request(messages.CONTROL, b'{"do":"state"}', timeout=SOON_SECONDS)
-            self.replay = dict(orjson.loads(answer.data))
-        except (*TROUBLE, ValueError):
-            self.replay = None
+        self.replay, writer = await asyncio.gather(
+            _asked(client, messages.CONTROL, b'{"do":"state"}'), _asked(client, health.subject("writer"))
+        )
+        if writer is not None:
+            self._answered, self.writer = time.monotonic(), {"ok": writer.get("ok"), "why": writer.get("why")}
+        elif time.monotonic() - self._answered > self._limits.stale_seconds:  # it may be at work on a large batch
+            self.writer = None
         return stream
 
     async def _made(self, client: Client) -> str:
@@ -175,9 +186,19 @@ class Relay:
         return {"engine": now - self._heard, "market": now - self._moved}
 
     def reasons(self) -> list[str]:
-        """Why what is shown may not be how things are; empty: all is well."""
+        """Why what is shown may not be how things are, or is not captured; empty: all is well."""
         if self.client is None or not self.client.is_connected:
             return [f"NATS at {self._url} is not connected"]
+        return [*self._of_what_is_shown(), *self._of_the_capture()]
+
+    def _of_the_capture(self) -> list[str]:
+        """What troubles the writer, or that there is none though there has to be one."""
+        if self.writer is not None:
+            return [] if self.writer["ok"] else [f"the writer: {self.writer['why']}"]
+        silent = time.monotonic() - self._answered
+        return [f"no writer answers for {silent:.0f} s"] if self._captured and silent > self._limits.stale_seconds else []
+
+    def _of_what_is_shown(self) -> list[str]:
         if self._trouble is not None:
             return [self._trouble]
         if self.fold.run is None:
@@ -207,6 +228,7 @@ class Relay:
         reasons = self.reasons()
         return {
             "ok": not reasons, "why": "; ".join(reasons) or None, "rest": self.rest(), "run": self.fold.run, "seq": self.fold.seq,
+            "writer": self.writer,
             "clients": len(self.hub.clients), "ages": {name: round(age, 1) for name, age in self.ages.items()},
         }  # fmt: skip
 
@@ -224,6 +246,14 @@ async def look_after(hub: Hub) -> None:
     while True:
         hub.look_after(loop.time())
         await asyncio.sleep(min(0.25, hub.limits.heartbeat_seconds / 4))
+
+
+async def _asked(client: Client, subject: str, question: bytes = b"") -> dict[str, Any] | None:
+    """What a service answers to a question; None if none does soon."""
+    try:
+        return dict(orjson.loads((await client.request(subject, question, timeout=SOON_SECONDS)).data))
+    except (*TROUBLE, ValueError):
+        return None
 
 
 def _run(subject: str, headers: Mapping[str, str], data: bytes) -> str | None:

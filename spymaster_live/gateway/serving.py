@@ -62,12 +62,14 @@ def application(relay: Relay, lake: Lake, aside: Aside, secret: str | None, host
 
 
 class Gateway:
-    """One gateway. ValueError if it may not be bound so; RuntimeError if the port is taken."""
+    """One gateway; `writer`: not ready without one. ValueError if it may not be bound so; RuntimeError if the port is taken."""
 
-    def __init__(self, url: str, lake: Lake, host: str, port: int, cert: Path | None = None, key: Path | None = None) -> None:
+    def __init__(
+        self, url: str, lake: Lake, host: str, port: int, cert: Path | None = None, key: Path | None = None, writer: bool = False
+    ) -> None:  # fmt: skip
         secret = token()
         check_binding(host, secret, cert is not None)
-        self.relay = Relay(url, lake.config)
+        self.relay = Relay(url, lake.config, writer)
         self._aside = Aside(lake)
         settings = uvicorn.Config(
             application(self.relay, lake, self._aside, secret, (host,)), host=host, port=port, ws=stream.Connection,

@@ -33,13 +33,13 @@ NAMES: Final = ("feed", "engine", "writer", "gateway", "nats-server")
 OFTEN: Final = "[live]\ncapture_seconds = 0.2\ncapture_bytes = 2000000\nframe_seconds = 180.0\n"
 
 
-def begin(live: Rig, date: dt.date, *words: str) -> asking.Asked:
-    """Start all of live over a date; the gateway. `words`: of the feed."""
+def begin(live: Rig, date: dt.date, *words: str, gateway: tuple[str, ...] = ()) -> asking.Asked:
+    """Start all of live over a date; the gateway. `words`: of the feed, `gateway`: of the gateway."""
     live.engine()
     live.start("writer", "writer", "--until-done")
-    gateway = asking.start(live)
+    asked = asking.start(live, "gateway", *gateway)
     live.feed(date, *words)
-    return gateway
+    return asked
 
 
 class Killing:
@@ -105,7 +105,7 @@ def left(live: Rig, date: dt.date) -> Left:
     lines = [said.lines[snap] for snap in sorted(said.lines)]
     rows = {table.name: [table.place(c, said.rows[table.name]) for c in table.columns if c.dtype != TEXT] for table in ROWS}
     hashed = {name: digest(b"".join(part.tobytes() for part in parts)) for name, parts in rows.items()}
-    assert _captured_lines(folder) == lines
+    assert captured_lines(folder) == lines
     assert _captured_rows(folder) == {name: value for name, value in hashed.items() if len(said.rows[name])}
     assert capture.verify(folder) == []
     account = [facts for stream in (bus.MARKET, bus.LEVELS) for facts in capture.batches(folder, stream)]
@@ -146,7 +146,7 @@ def _parquet(folder: Path) -> list[pa.Table]:
     return [pq.read_table(path, page_checksum_verification=True) for path in sorted(folder.glob("*.parquet"), key=capture.span)]
 
 
-def _captured_lines(folder: Path) -> list[bytes]:
+def captured_lines(folder: Path) -> list[bytes]:
     """Payloads in the order of their snaps, each as often as it was captured."""
     held = pa.concat_tables(_parquet(folder / "signals")).sort_by("snap")
     return [line.encode() for line in held["payload"].to_pylist()]

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import orjson
 import pyarrow.parquet as pq
 import pytest
 import zstandard
@@ -432,3 +433,75 @@ def test_streams_that_were_made_anew_are_captured_from_their_beginning(live: Rig
     whole = held(again)
     go(tmp_path / "twin", STREAMS[0], items, every=500)
     assert whole == held(tmp_path / "twin" / str(DATE) / "2025-06-03.1")
+
+
+def speak(live: Rig, run: str) -> int:
+    """Messages as of an engine, of a run, on the bus; the last sequence of LEVELS."""
+
+    async def work(client: Client) -> int:
+        publisher = bus.Publisher(client, bus.LEVELS)
+        for number, item in enumerate(one for one in spoken(3) if one.headers):
+            await publisher.put(Message(item.subject, {**item.headers, "Run": run, "Nats-Msg-Id": f"{run}:{number}"}, item.data))
+        await publisher.flush()
+        return await bus.last_sequence(client, bus.LEVELS)
+
+    return int(live.ask(work))
+
+
+def test_what_levels_no_longer_holds_is_captured_again_or_told(live: Rig, lake: Path, tmp_path: Path) -> None:
+    """As after a server that gave the sequence of a batch's last message to another one, here by another time in the manifest."""
+
+    def captured_up_to(sequence: int) -> Callable[[Writer], bool]:
+        return lambda writer: bus.LEVELS in writer.lines and writer.lines[bus.LEVELS].batch.last >= sequence
+
+    def lose() -> None:
+        for folder in capture.runs(tmp_path / "capture"):
+            for path in capture.manifests(folder, bus.LEVELS)[-1:]:
+                facts = orjson.loads(path.read_bytes())
+                path.write_bytes(orjson.dumps({**facts, "stored": "2025-01-02T00:00:00+00:00"}))
+
+    def kept() -> dict[str, bytes]:
+        return {name: content for name, content in held(folder).items() if name.startswith(("signals", "rows"))}
+
+    run = "2025-06-03.6"
+    publish(live, said(lake, run)[:3])
+    folder, last = tmp_path / "capture" / str(DATE) / run, speak(live, run)
+    write(live, tmp_path, captured_up_to(last))
+    before = kept()
+    lose()
+    write(live, tmp_path, captured_up_to(last))
+    assert kept() == before and b"'snap': 5" in before["signals"] and capture.verify(folder) == []
+    last = speak(live, "2025-06-03.77")
+    write(live, tmp_path, captured_up_to(last))
+    lose()
+    with pytest.raises(AssertionError, match=r"of run 2025-06-03\.77, which is over"):
+        write(live, tmp_path, captured_up_to(last))
+    assert kept() == before
+
+
+def test_publisher_and_reader_find_out_that_levels_are_others(live: Rig) -> None:
+    """Also where another message has the sequence of the last one."""
+    item = Message(messages.LEVELS_SIGNALS, {"Nats-Msg-Id": "one", "Run": "2025-06-03.78"}, b"{}")
+
+    async def work(client: Client) -> None:
+        async def anew() -> None:
+            await client.jsm().delete_stream(bus.LEVELS)
+            await bus.provision(client, CONFIG)
+            await client.jetstream().publish(messages.LEVELS_STATUS, b"{}")
+
+        await anew()
+        publisher, reader = bus.Publisher(client, bus.LEVELS), bus.Reader(client, bus.LEVELS, 1)
+        for _ in range(2):  # again changes nothing
+            await publisher.put(item)
+            await publisher.flush()
+        assert [sequence for sequence, _ in await reader.read()] == [1, 2]
+        await anew()
+        with pytest.raises(bus.Shorter, match="gave sequence 2, after 2"):
+            await publisher.put(item)
+            await publisher.flush()
+        with pytest.raises(bus.Shorter, match="read up to 2"):
+            while True:
+                await reader.read(0.2)
+        await reader.close()
+
+    live.ask(work)

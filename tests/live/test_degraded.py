@@ -3,23 +3,27 @@
 One replay, with wall clocks that leap an hour and back every second; the tests stand in the order in which it is disturbed.
 """
 
+import datetime as dt
 import os
 import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
+from nats.aio.client import Client
 
 from spymaster_assets.lake import Lake
-from spymaster_live import bus, capture
+from spymaster_live import bus, capture, messages
 from spymaster_live.engine import Engine
 from spymaster_live.feed import plan
 from spymaster_live.messages import LEVELS_SIGNALS, digest
-from tests.live.asking import TOKEN, Asked
-from tests.live.chaos import OFTEN, begin, landed, left, mirrored
+from tests.live.asking import TOKEN, Asked, heard_until, start
+from tests.live.chaos import OFTEN, begin, captured_lines, landed, left, mirrored
 from tests.live.rig import Rig, make_silver, rig, short, small_lake
 from tests.live.test_faults import DATE, wait_for
 
@@ -57,7 +61,7 @@ def gateway(live: Rig) -> Asked:
 
 def paced(live: Rig, speed: float) -> Asked:
     """All of live over the date, in frames of 20 s, from 09:31 on at a speed; the gateway."""
-    asked = begin(live, DATE, "--speed", "1000", "--from", "09:31", "--paused")
+    asked = begin(live, DATE, "--speed", "1000", "--from", "09:31", "--paused", gateway=("--writer",))
     wait_for(live, lambda one: one.get("snap", 0) > 223_200)
     live.control(do="speed", speed=speed)
     live.control(do="start")
@@ -78,7 +82,13 @@ SILENT = "the engine has said nothing", "does not answer", "is not connected"
 
 
 @pytest.mark.parametrize(
-    ("name", "seconds", "words"), [("feed", 0, ("no feed answers",)), ("engine", 0, SILENT[:1]), ("nats-server", 17, SILENT)]
+    ("name", "seconds", "words"),
+    [
+        ("feed", 0, ("no feed answers",)),
+        ("engine", 0, SILENT[:1]),
+        ("writer", 0, ("no writer answers",)),
+        ("nats-server", 17, SILENT),
+    ],
 )
 def test_what_stands_still_is_told(live: Rig, gateway: Asked, name: str, seconds: float, words: tuple[str, ...]) -> None:
     """A server that answers nothing for 17 s is noticed as soon as one that is dead."""
@@ -105,6 +115,24 @@ def test_who_stands_still_goes_on(live: Rig, gateway: Asked) -> None:
     while len(capture.manifests(folder, bus.LEVELS)) == captured:
         assert time.monotonic() < end, "the writer does not go on"
         time.sleep(0.1)
+
+
+def test_a_writer_that_was_killed_is_missed_where_there_has_to_be_one(live: Rig, gateway: Asked) -> None:
+    """A gateway that was not told to expect one is well without; both tell it beside the engine's status."""
+    other = start(live, "unaware")
+    other.until(lambda told: told.get("ok") is True and told["writer"] == {"ok": True, "why": None})
+    live.kill("writer")
+    unwell(gateway, "no writer answers for")
+    other.until(lambda told: told["writer"] is None)
+    assert other.until(lambda told: told["rest"] is None)["ok"]
+    with gateway.stream("?topics=status") as stream:
+        assert heard_until(stream, lambda one: one["type"] == "status")[-1]["data"]["writer"] is None
+    live.kill("unaware")
+    live.processes.pop("unaware")
+    live.start("writer")
+    well(gateway)
+    with gateway.stream("?topics=status") as stream:
+        assert heard_until(stream, lambda one: one["type"] == "status")[-1]["data"]["writer"] == {"ok": True, "why": None}
 
 
 def test_a_second_writer_ends_at_once_and_says_why(live: Rig, gateway: Asked) -> None:
@@ -172,6 +200,27 @@ def test_a_stream_that_is_gone_and_made_anew_gets_a_new_run(lake: Path, tmp_path
         recovered(live, gateway, lake)
 
 
+@pytest.mark.slow
+def test_levels_that_were_deleted_hold_the_whole_run_once_made_anew(lake: Path, tmp_path: Path) -> None:
+    """The engine says everything again, the gateway tells it, and it is captured in a folder of its own."""
+    shutil.copytree(lake, tmp_path / "lake")
+    with rig(tmp_path / "lake", tmp_path, {"": short(tmp_path / "soon.toml", SOON)}) as live:
+        gateway = paced(live, 60)
+        wait_for(live, lambda one: one.get("snap", 0) > 224_000)
+        live.ask(lambda client: client.jsm().delete_stream(bus.LEVELS))
+        unwell(gateway, "the stream LEVELS is gone")
+        live.ask(lambda client: bus.provision(client, live.config()))
+        live.control(do="speed", speed=0)
+        live.finish()
+        assert min(live.compared(DATE).values()) > 0
+        gateway.until(lambda told: told.get("rest") == "the date is over")
+        assert mirrored(live, gateway) == {}
+        first, again = capture.runs(live.lake / capture.FOLDER)
+        said = live.said().lines
+        assert (first.name, again.name) == (live.run(), f"{live.run()}~1")
+        assert captured_lines(again) == [said[snap] for snap in sorted(said)]
+
+
 def test_a_feed_in_whose_stream_another_run_began_ends_and_says_why(lake: Path, tmp_path: Path) -> None:
     with rig(lake, tmp_path, {"": lake / "short.toml"}) as live:
         live.feed(DATE, "--speed", "1000", "--from", "09:31", "--paused")
@@ -185,6 +234,66 @@ def test_a_feed_in_whose_stream_another_run_began_ends_and_says_why(lake: Path, 
         assert live.processes["feed"].poll() == 1 and "is another feed running?" in live.log("feed")
 
 
+def flip(folder: Path, stream: str) -> None:
+    """Flip a bit in the midst of the file that holds a stream's latest messages."""
+    path = max(folder.glob(f"jetstream/*/streams/{stream}/msgs/*.blk"), key=lambda one: int(one.stem))
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 4
+    path.write_bytes(content)
+
+
+def test_a_message_that_was_damaged_is_passed_over(lake: Path, tmp_path: Path) -> None:
+    """A server that was stopped in good order trusts its files, and finds out when it reads: that message alone is missing."""
+    with rig(lake, tmp_path) as live:
+        begun = dt.datetime.now(dt.UTC) - bus.BACK
+
+        async def publish(client: Client) -> None:
+            for number in range(5):
+                about = {"Nats-Msg-Id": str(number), "Run": "r"}
+                await client.jetstream().publish(messages.LEVELS_ROWS, bytes(10_000), headers=about)
+
+        async def read(client: Client) -> tuple[list[int], set[str], list[int], int]:
+            reader, found = bus.Reader(client, bus.LEVELS, 1), list[int]()
+            for _ in range(3):
+                found += [sequence for sequence, _ in await reader.read(0.2)]
+            await reader.close()
+            held = await bus.held(client, bus.LEVELS, messages.LEVELS_ROWS, begun, 5)
+            return [sequence for sequence, _ in held], await bus.ids_of(client, bus.LEVELS, "r", begun), found, reader.next
+
+        live.ask(publish)
+        live.signal("nats-server", signal.SIGTERM)
+        live.processes["nats-server"].wait(10)
+        [path] = (tmp_path / "nats").glob(f"jetstream/*/streams/{bus.LEVELS}/msgs/1.blk")
+        content = bytearray(path.read_bytes())
+        content[-3000] ^= 4
+        path.write_bytes(content)
+        live.start("nats-server")
+        assert live.ask(read) == ([1, 2, 3, 4], {"0", "1", "2", "3"}, [1, 2, 3, 4], 5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("running", [("writer", "gateway"), ()], ids=["noticed", "found"])
+def test_what_levels_lost_is_said_again_and_captured_once(lake: Path, tmp_path: Path, running: tuple[str, ...]) -> None:
+    """The same of LEVELS, whose messages come again under other sequences: while writer and gateway run, and while they do not."""
+    shutil.copytree(lake, tmp_path / "lake")
+    with rig(tmp_path / "lake", tmp_path, {"": short(tmp_path / "soon.toml", SOON)}) as live:
+        gateway = paced(live, 60)
+        wait_for(live, lambda one: one.get("snap", 0) > 226_000)
+        names = {"writer", "gateway"} - {*running}
+        for name in ("nats-server", *names):
+            live.kill(name)
+        flip(tmp_path / "nats", bus.LEVELS)
+        live.start("nats-server")
+        for name in names:
+            live.start(name)
+        well(gateway)
+        live.control(do="speed", speed=0)
+        live.finish()
+        assert "no longer holds" in live.log("engine")
+        assert "captured again" in (tmp_path / "writer.log").read_text()
+        recovered(live, gateway, lake)
+
+
 @pytest.mark.slow
 def test_a_server_that_lost_what_it_had_acknowledged_is_given_it_again(lake: Path, tmp_path: Path) -> None:
     """A bit of MARKET's file flips while the server is away: it drops that message and all behind it. Nobody else notices."""
@@ -195,10 +304,7 @@ def test_a_server_that_lost_what_it_had_acknowledged_is_given_it_again(lake: Pat
         before = live.ask(lambda client: bus.last_sequence(client, bus.MARKET))
         live.signal("feed", signal.SIGSTOP)
         live.kill("nats-server")
-        [path] = (tmp_path / "nats").glob("jetstream/*/streams/MARKET/msgs/1.blk")
-        content = bytearray(path.read_bytes())
-        content[len(content) // 2] ^= 4
-        path.write_bytes(content)
+        flip(tmp_path / "nats", bus.MARKET)
         live.start("nats-server")
         assert live.ask(lambda client: bus.last_sequence(client, bus.MARKET)) < before
         live.signal("feed", signal.SIGCONT)
@@ -207,27 +313,42 @@ def test_a_server_that_lost_what_it_had_acknowledged_is_given_it_again(lake: Pat
         recovered(live, gateway, lake)
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 2 MB where the server stores."""
+@contextmanager
+def disk(folder: Path, size: str) -> Iterator[Callable[[], object]]:
+    """A file system of so many bytes at a folder that is made; what is yielded makes room on it."""
     if os.geteuid():
         pytest.skip("only root may mount")
-    disk = tmp_path / "nats"
-    disk.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "spymaster-test", disk], capture_output=True).returncode:
+    folder.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "spymaster-test", folder], capture_output=True).returncode:
         pytest.skip("nothing may be mounted here")
-    yield disk
-    subprocess.run(["umount", "--lazy", disk], check=True)
+    try:
+        yield partial(subprocess.run, ["mount", "-o", "remount,size=512m", folder], check=True)
+    finally:
+        subprocess.run(["umount", "--lazy", folder], check=True)
 
 
 @pytest.mark.slow
-def test_a_server_without_disk_is_told_and_loses_nothing(lake: Path, tmp_path: Path, small_disk: Path) -> None:
+def test_a_writer_without_disk_is_told_and_loses_nothing(lake: Path, tmp_path: Path) -> None:
+    shutil.copytree(lake, tmp_path / "lake")
+    config = {"": short(tmp_path / "soon.toml", SOON)}
+    with disk(tmp_path / "lake" / capture.FOLDER, "400k") as make_room, rig(tmp_path / "lake", tmp_path, config) as live:
+        gateway = begin(live, DATE, "--speed", "0")
+        unwell(gateway, "No space left on device")
+        make_room()
+        well(gateway)
+        live.finish()
+        recovered(live, gateway, lake)
+
+
+@pytest.mark.slow
+def test_a_server_without_disk_is_told_and_loses_nothing(lake: Path, tmp_path: Path) -> None:
     """It stays so until there is room and the server was started again: what it acknowledged is there, and no more."""
     shutil.copytree(lake, tmp_path / "lake")
-    with rig(tmp_path / "lake", tmp_path, {"": short(tmp_path / "soon.toml", SOON)}) as live:
+    config = {"": short(tmp_path / "soon.toml", SOON)}
+    with disk(tmp_path / "nats", "2m") as make_room, rig(tmp_path / "lake", tmp_path, config) as live:
         gateway = begin(live, DATE, "--speed", "0")
         unwell(gateway, SILENT[0])
-        subprocess.run(["mount", "-o", "remount,size=512m", small_disk], check=True)
+        make_room()
         live.kill("nats-server")
         live.start("nats-server")
         live.finish()

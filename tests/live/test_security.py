@@ -5,7 +5,6 @@ What each user may do is written down here once more, by hand: the table does no
 
 import asyncio
 import datetime as dt
-import gc
 import socket
 import ssl
 import urllib.error
@@ -33,8 +32,6 @@ from tests.live.secured import Secured
 DATE = dt.date(2025, 6, 3)
 USERS = ("feed", "engine", "writer", "gateway", "provision", "control")
 API = "$JS.API"
-# nats-py leaves the socket of a refused connection open; whichever test runs then would be blamed for it.
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
 
 PUBLISHES = {  # a subject, and the only users that may publish to it
     "market.session": "feed",
@@ -46,6 +43,7 @@ PUBLISHES = {  # a subject, and the only users that may publish to it
     "control.replay": "gateway control",
     "health.feed": "feed control",
     "health.engine": "engine control",
+    "health.writer": "writer gateway control",
     f"{API}.STREAM.CREATE.MARKET": "provision",
     f"{API}.STREAM.UPDATE.LEVELS": "provision",
     f"{API}.STREAM.UPDATE.KV_levels_state": "provision",
@@ -100,7 +98,6 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
         yield made
     finally:
         made.stop()
-        gc.collect()  # of those sockets, before the tests of another file
 
 
 def refused(live: Secured, user: str, work: Callable[[Client], Awaitable[Any]]) -> list[str]:
