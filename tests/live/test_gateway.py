@@ -22,7 +22,7 @@ from spymaster_live.client import Stream, line
 from spymaster_live.gateway import wire
 from spymaster_live.gateway.fold import KEPT, SUBJECTS, Fold
 from tests.live.asking import TOKEN, folded, heard, heard_until, said, snapshot, start
-from tests.live.rig import Rig, make_silver, rig, short, small_lake
+from tests.live.rig import Rig, rig, short, small_lake
 from tests.live.test_faults import DATE
 
 QUICK = """
@@ -36,9 +36,7 @@ connects_per_second = 1000.0
 
 @pytest.fixture(scope="module")
 def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = small_lake(tmp_path_factory.mktemp("lake"), DATE, 20_000)
-    make_silver(root, DATE)
-    return root
+    return small_lake(tmp_path_factory.mktemp("lake"), DATE, 20_000, silver=True)
 
 
 @pytest.fixture(scope="module")
