@@ -17,17 +17,22 @@ LIVE_FROM ?= 09:25
 .PHONY: demo test test-slow check dev live bench docs clean
 
 # The stamp files say which dependencies the environment has; they are renewed when pins or project settings change.
-.venv/base: constraints.txt pyproject.toml
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e
+
+$(BIN)/python:
+	$(PYTHON) -m venv .venv
+
+.venv/base: constraints.txt pyproject.toml | $(BIN)/python
 	@echo "installing (a minute or two)"
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[live]'
+	$(INSTALL) '.[live]'
 	touch $@
 
-.venv/dev: .venv/base
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,live,deploy]'
+.venv/dev: constraints.txt pyproject.toml | $(BIN)/python
+	@echo "installing (a minute or two)"
+	$(INSTALL) '.[dev,live,deploy]'
 	test -x /usr/bin/chromium || (apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium) || \
 	  echo "chromium is not installed: the browser test will be skipped"
-	touch $@
+	touch .venv/base $@
 
 demo: .venv/base
 	$(BIN)/spymaster simulate --dates $(DEMO_FROM):$(DEMO_LAST) --events-per-session $(DEMO_EVENTS) --seed 7 --world LINEAR
