@@ -53,7 +53,9 @@ demo: .venv/base
 	@echo "SQL: $(BIN)/spymaster sql 'show tables', or open $(SPYMASTER_DATA)/spymaster.duckdb in any SQL tool; docs/tutorial.md goes on from here."
 	@echo "Your own files: '$(BIN)/spymaster ingest FILES', then '$(BIN)/spymaster backfill FROM TO'. README.md has the rest."
 
-# A file of tests stays together, because its tests share what takes long to make.
+# A file of tests stays together, because its tests share what takes long to make. Compiled modules are kept whatever the
+# environment says: the tests start a hundred Python processes, each of which would compile them.
+test: export PYTHONDONTWRITEBYTECODE =
 test: .venv/dev
 	$(BIN)/python -m pytest -n auto --dist loadfile
 

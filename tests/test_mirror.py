@@ -267,7 +267,7 @@ def test_feature(feature, change):
         return
     lots = before[feature.name.replace("notional", "size")]
     price = before[feature.name] / (lots * USD)
-    moved = 2 * Mirror.center * TICK - price if change == UPSIDE_DOWN else price + CHANGES[change].by * TICK
+    moved = 2 * CHANGES[change].center * TICK - price if change == UPSIDE_DOWN else price + CHANGES[change].by * TICK
     np.testing.assert_allclose(after[name], lots * USD * moved, rtol=1e-12)
     assert not np.isnan(lots).all()
 

@@ -56,7 +56,7 @@ def training(date, seed=1, touched=TOUCHED, effect=EFFECT):
     opened = calendar(CONFIG).session(date).regular.start
     rows["t_decision"] = rows["t_feature"] = opened + number * 1800 * NS + (rows["elapsed"] * NS).astype(np.int64)
     rows["t_label_start"], rows["t_label_end"] = rows["t_decision"] + 1, rows["t_decision"] + 480 * NS
-    for name in set(TOLD) - set(TEN["stage_a"]):
+    for name in sorted(set(TOLD) - set(TEN["stage_a"])):  # the same draws in every process
         rows[name] = rng.normal(size=count)
     rows["sigma"] = np.exp(rng.normal(size=count) / 4)
     for name in NULL:
