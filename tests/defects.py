@@ -16,19 +16,21 @@ import pyarrow.parquet as pq
 
 from spymaster_assets.assets.checks import results
 from spymaster_assets.config import Config
+from spymaster_assets.gold import STAGES
 from spymaster_assets.ingest import Intake, ingest_date
 from spymaster_assets.lake import VERDICT, Lake
 from spymaster_assets.landing import Landing
-from spymaster_assets.maker import Maker, Stage
+from spymaster_assets.maker import Maker
 from spymaster_assets.quality import Check
 from spymaster_assets.schema import TEXT, Table
 from spymaster_assets.simulator.write import simulate
 from spymaster_assets.tables import TABLES
+from tests.made_once import made_once
 
 DATE = dt.date(2025, 6, 3)
 CONFIG = Config()
 SECOND = 1_000_000_000
-STAGES = ("bronze", "silver", "gold")
+FOLDERS = ("bronze", "silver", "gold")
 
 Text = dict[str, np.ndarray]
 Where = Callable[[np.ndarray], Any]
@@ -39,21 +41,25 @@ Found = dict[str, dg.AssetCheckResult]
 # Lakes
 
 
-def made_of(root: Path, stages: tuple[Stage, ...], events: int, seed: int) -> Lake:
-    """A simulated date from landing to the last of the stages, without earlier dates."""
-    lake = Lake(root, CONFIG)
-    simulate(root / "landing", [DATE], events_per_session=events, seed=seed, config=CONFIG)
-    for result in ingest_date(Intake(DATE, lake, Landing(root / "landing", CONFIG))).values():
-        assert not isinstance(result, Exception), result
-    maker = Maker(DATE, lake)
-    for stage in stages:
-        maker.make(stage)
-    return lake
+def made_of(root: Path, events: int, seed: int) -> Lake:
+    """A simulated date from landing to sequences, without earlier dates: a copy of what is made once a test run."""
+
+    def make(folder: Path) -> None:
+        lake = Lake(folder, CONFIG)
+        simulate(folder / "landing", [DATE], events_per_session=events, seed=seed, config=CONFIG)
+        for result in ingest_date(Intake(DATE, lake, Landing(folder / "landing", CONFIG))).values():
+            assert not isinstance(result, Exception), result
+        maker = Maker(DATE, lake)
+        for stage in STAGES:
+            maker.make(stage)
+
+    shutil.copytree(made_once(f"date-{events}-{seed}", make), root, dirs_exist_ok=True)
+    return Lake(root, CONFIG)
 
 
 def beside(sound: Lake, root: Path, *copied: Table) -> Lake:
     """A lake that has copies of some tables, not judged yet, and links to the others."""
-    for stage in filter(lambda stage: (sound.root / stage).exists(), STAGES):
+    for stage in filter(lambda stage: (sound.root / stage).exists(), FOLDERS):
         (root / stage).mkdir()
         for folder in (sound.root / stage).iterdir():
             if TABLES[f"{stage}/{folder.name}"] in copied:

@@ -7,7 +7,6 @@ and 20 two-minute closes, round numbers lie 49 ticks apart. Everything else is t
 from __future__ import annotations
 
 import datetime as dt
-import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
@@ -24,6 +23,7 @@ from spymaster_assets.expiring import Contract, sorted_out
 from spymaster_assets.sessions import Session, Window, calendar, wall
 from spymaster_assets.simulator.write import simulate
 from spymaster_assets.tables import DAY_SUMMARY, OPEN_INTEREST, PRIORS
+from tests.made_once import made_once
 
 DATE = dt.date(2025, 6, 3)
 CONFIG = Config.model_validate({"levels": {"sma_bars": (10, 20), "round_points": 12.25}})
@@ -48,18 +48,17 @@ SESSION: Session = replace(
 def simulated() -> dict[str, np.ndarray]:
     """The records of the date by schema: the future's book, the options' tbbo, definitions and statistics."""
     schemas = {"mbp-10": "futures", "tbbo": "options", "definition": "options", "statistics": "options"}
-    with tempfile.TemporaryDirectory() as folder:
-        simulate(Path(folder), [DATE], events_per_session=EVENTS, seed=3, config=CONFIG)
-        return {
-            schema: np.concatenate(
-                [
-                    chunk.copy()
-                    for path in sorted((Path(folder) / kind).glob(f"*.{schema}.dbn.zst"))
-                    for chunk in dbn.read(path, schema)
-                ]
-            )
-            for schema, kind in schemas.items()
-        }
+
+    def make(folder: Path) -> None:
+        simulate(folder, [DATE], events_per_session=EVENTS, seed=3, config=CONFIG)
+
+    landing = made_once("short-day", make)
+    return {
+        schema: np.concatenate(
+            [chunk.copy() for path in sorted((landing / kind).glob(f"*.{schema}.dbn.zst")) for chunk in dbn.read(path, schema)]
+        )
+        for schema, kind in schemas.items()
+    }
 
 
 @cache

@@ -143,8 +143,11 @@ def stale(definitions: dg.Definitions, instance: dg.DagsterInstance, key: dg.Ass
 
 
 def test_a_late_older_date_shows_in_dagster_as_the_reason_why_later_ones_are_stale(
-    tmp_path: Path, instance: dg.DagsterInstance
+    tmp_path: Path, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    settings = tmp_path / "settings.toml"
+    settings.write_text("[grid]\ninterval_ns = 1000000000\n")  # a quarter of the snaps
+    monkeypatch.setenv("SPYMASTER_CONFIG", str(settings))
     for day in (2, 4, 6):  # days apart: they share no file
         simulate(tmp_path / "landing", [dt.date(2025, 6, day)], events_per_session=20_000, seed=5, config=CONFIG)
     definitions = build(tmp_path)

@@ -53,6 +53,8 @@ resolved_share_max = 1.0
 censored_share_max = 1.0
 [priors]
 min_dates = 1
+[grid]  # a quarter of the snaps
+interval_ns = 1000000000
 """
 Contents = dict[tuple[str, dt.date], str]  # (table, date) -> content hash
 OPEN = (dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED)

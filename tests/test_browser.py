@@ -37,6 +37,7 @@ FLAGS = (
     "--disable-background-networking --disable-component-update --disable-sync"
 )
 FIRST, *LATER = (dt.date(2025, 6, day) for day in (2, 3, 4, 5))
+GRID = "[grid]\ninterval_ns = 1000000000\n"  # a quarter of the snaps
 MADE = (*BRONZE, *SILVER, *GOLD)
 START = 60  # seconds until a page or the server must be there, on a busy machine
 RUN = 180  # seconds until a run of one small date must be over
@@ -64,7 +65,7 @@ class Server:
         home, self.settings = root / "dagster", root / "settings.toml"
         home.mkdir()
         shutil.copy(PROJECT / "dagster.yaml", home)
-        self.settings.write_text("")
+        self.settings.write_text(GRID)
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
@@ -236,7 +237,7 @@ def backfill(user: User, first: dict[str, Any]) -> str:
 @pytest.fixture(scope="module")
 def refused(user: User, backfill: str) -> dict[str, Any]:
     """The run that a user launched over Gold of the last date, after he had changed a threshold that no date can meet."""
-    user.server.settings.write_text("[quality]\ngeometry_z_max = 0.01\n")
+    user.server.settings.write_text(f"{GRID}[quality]\ngeometry_z_max = 0.01\n")
     known = set(user.server.runs())
     user.goes("locations/spymaster/asset-groups/gold")
     user.launches(str(LATER[-1]), 1, "Launch 1 run")

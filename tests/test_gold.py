@@ -11,11 +11,8 @@ from spymaster_assets.compute.stream import NO_PRIORS
 from spymaster_assets.config import Config
 from spymaster_assets.features import CHANNELS, FEATURES
 from spymaster_assets.gold import STAGES
-from spymaster_assets.ingest import Intake, ingest_date
 from spymaster_assets.lake import Lake
-from spymaster_assets.landing import Landing
 from spymaster_assets.maker import Maker
-from spymaster_assets.simulator.write import simulate
 from spymaster_assets.states import BOUNCE, BREAK, CHOP
 from spymaster_assets.tables import (
     FEATURE_ROWS,
@@ -32,6 +29,7 @@ from spymaster_assets.tables import (
     TRAINING,
 )
 from tests import naive_fuel, short_day
+from tests.defects import made_of
 from tests.naive_gold import naive_sequence, naive_training
 from tests.rows import difference, plain
 
@@ -121,13 +119,7 @@ def test_a_sequence_ends_where_features_stand(with_priors):
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Lake:
-    lake = Lake(tmp_path_factory.mktemp("gold"), CONFIG)
-    simulate(lake.root / "landing", [DATE], events_per_session=20_000, seed=5, config=CONFIG)
-    ingest_date(Intake(DATE, lake, Landing(lake.root / "landing", CONFIG)))
-    maker = Maker(DATE, lake)
-    for stage in STAGES:
-        maker.make(stage)
-    return lake
+    return made_of(tmp_path_factory.mktemp("gold"), events=20_000, seed=5)
 
 
 def test_training_is_the_twins(made: Lake) -> None:

@@ -24,7 +24,7 @@ from spymaster_assets.assets.stages import stage_assets
 from spymaster_assets.compute.labels import label_params, labels_at
 from spymaster_assets.config import Config
 from spymaster_assets.features import CHANNELS, FEATURES, HORIZONS
-from spymaster_assets.gold import GOLD_STAGES, STAGES
+from spymaster_assets.gold import GOLD_STAGES
 from spymaster_assets.gold_quality import GOLD_CHECKS
 from spymaster_assets.lake import MANIFEST, VERDICT, Lake
 from spymaster_assets.maker import Maker, Stage
@@ -102,7 +102,7 @@ Off = dict[str, float | str | None]  # as in Defect
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Lake:
     """A simulated date from landing to sequences, without earlier dates."""
-    lake = made_of(tmp_path_factory.mktemp("gold_quality"), STAGES, events=60_000, seed=1)
+    lake = made_of(tmp_path_factory.mktemp("gold_quality"), events=60_000, seed=1)
     maker = Maker(DATE, lake)
     for table in {table for stage in GOLD_STAGES for table in stage.inputs}:
         maker.rows(table)

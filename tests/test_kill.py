@@ -1,9 +1,11 @@
 """kill -9 at random moments of Bronze: never a partial partition, and the next run completes as if nothing had happened.
 
-Five runs are killed over an empty lake, five over the Bronze of an earlier landing folder. A run waits, its imports done, for
-the word to start; the moments are spread over the measured time of a whole run.
+Five runs are killed over an empty lake, five over the Bronze of an earlier landing folder. A run is a process of its own, forked
+from one that has done the imports; the moments are spread over the measured time of a whole run.
 """
 
+import contextlib
+import os
 import random
 import shutil
 import signal
@@ -11,11 +13,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
 
 import numpy as np
+import pytest
 
 from spymaster_assets.config import Bronze, Config
 from spymaster_assets.ingest import Ingested, Intake, MissingInput, ingest_date
@@ -29,20 +30,26 @@ COUNT = 80_000  # MBP-10 rows
 KILLS = 10
 CHECKOUT = Path(__file__).parents[1]
 OPTIONS = ("E1BM5 C6000", "E1BM5 P6000")
-RUN = f"""
-import sys
+RUNS = f"""
+import os, sys
 from pathlib import Path
 from spymaster_assets.config import Bronze, Config
 from spymaster_assets.ingest import Intake, ingest_date
 from spymaster_assets.lake import Lake
 from spymaster_assets.landing import Landing
+from spymaster_assets.sessions import calendar
 from tests.build import DATE
-root, config = Path(sys.argv[1]), Config(bronze=Bronze(row_group={CONFIG.bronze.row_group}))
-intake = Intake(DATE, Lake(root, config), Landing(root / "landing", config))
-print("ready", flush=True)
-sys.stdin.readline()
-ingest_date(intake)
-print("done", flush=True)
+config = Config(bronze=Bronze(row_group={CONFIG.bronze.row_group}))
+calendar(config)
+for line in sys.stdin:
+    root = Path(line.strip())
+    if (process := os.fork()) == 0:
+        intake = Intake(DATE, Lake(root, config), Landing(root / "landing", config))
+        print(os.getpid(), flush=True)
+        ingest_date(intake)
+        os._exit(0)
+    _, status = os.waitpid(process, 0)
+    print(os.waitstatus_to_exitcode(status), flush=True)
 """
 
 
@@ -70,27 +77,31 @@ def fresh(root: Path, landing: Path, bronze: Path | None) -> Path:
     return root
 
 
-@contextmanager
-def waiting(root: Path) -> Iterator[subprocess.Popen[str]]:
-    """A process that will ingest DATE on a line of input; its imports go on meanwhile."""
+@pytest.fixture
+def runs() -> Iterator[subprocess.Popen[str]]:
+    """A process that forks one that ingests DATE for each folder that it is told, so that imports are done once.
+
+    It says the process that begins, and its exit code.
+    """
     pipe = subprocess.PIPE
-    with subprocess.Popen([sys.executable, "-c", RUN, str(root)], cwd=CHECKOUT, stdin=pipe, stdout=pipe, text=True) as process:
+    with subprocess.Popen([sys.executable, "-c", RUNS], cwd=CHECKOUT, stdin=pipe, stdout=pipe, text=True) as process:
         try:
             yield process
         finally:
             process.kill()
 
 
-def heard(stream: IO[str] | None, word: str) -> None:
-    assert stream is not None
-    assert stream.readline().strip() == word
-
-
-def start(process: subprocess.Popen[str]) -> None:
-    heard(process.stdout, "ready")
+def begun(process: subprocess.Popen[str], root: Path) -> int:
+    """Begin a run of a folder; its process."""
     assert process.stdin is not None
-    process.stdin.write("go\n")
+    process.stdin.write(f"{root}\n")
     process.stdin.flush()
+    return heard(process)
+
+
+def heard(process: subprocess.Popen[str]) -> int:
+    assert process.stdout is not None
+    return int(process.stdout.readline())
 
 
 def contents(root: Path) -> dict[str, str]:
@@ -118,7 +129,7 @@ def complete(root: Path) -> None:
     assert all(isinstance(result, Ingested) for result in made.values())
 
 
-def test_ten_kills_at_random_moments_lose_nothing_and_leave_nothing(tmp_path: Path) -> None:
+def test_ten_kills_at_random_moments_lose_nothing_and_leave_nothing(runs: subprocess.Popen[str], tmp_path: Path) -> None:
     make_landing(tmp_path / "files")
     landing = tmp_path / "files" / "landing"
     earlier = fresh(tmp_path / "earlier", landing, None)
@@ -128,11 +139,10 @@ def test_ten_kills_at_random_moments_lose_nothing_and_leave_nothing(tmp_path: Pa
     before = contents(earlier)
 
     undisturbed = fresh(tmp_path / "undisturbed", landing, None)
-    with waiting(undisturbed) as process:
-        start(process)
-        began = time.perf_counter()
-        heard(process.stdout, "done")
-        length = time.perf_counter() - began
+    begun(runs, undisturbed)
+    began = time.perf_counter()
+    assert heard(runs) == 0
+    length = time.perf_counter() - began
     expected = contents(undisturbed)
     assert set(expected) == {table.name for table in BRONZE}
     assert before["futures_mbp10"] != expected["futures_mbp10"]
@@ -144,10 +154,11 @@ def test_ten_kills_at_random_moments_lose_nothing_and_leave_nothing(tmp_path: Pa
     roots = [fresh(tmp_path / f"kill{i}", landing, earlier / "bronze" if i % 2 else None) for i in range(KILLS)]
     in_the_act = 0
     for root, moment in zip(roots, moments, strict=True):
-        with waiting(root) as process:
-            start(process)
-            time.sleep(moment)
-            process.kill()
+        process = begun(runs, root)
+        time.sleep(moment)
+        with contextlib.suppress(ProcessLookupError):  # it has done its work
+            os.kill(process, signal.SIGKILL)
+        assert heard(runs) in (-signal.SIGKILL, 0)
         old = before if root in roots[1::2] else {}
         left = debris(root)
         found = contents(root)

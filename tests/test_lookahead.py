@@ -217,23 +217,24 @@ class SequenceAhead(Day):
         return rows
 
 
+PLANTED = {
+    PositionAhead: ("features", "position"),
+    OnePrintMore: ("features", "approach_tape_prints"),
+    FlowAhead: ("features", "added_rate_5"),
+    EntryAhead: ("touches", "entry_ticks"),
+    FuelAhead: ("features", "gex_at"),
+    ScoreAhead: ("signals", "mid2"),
+    LevelAhead: ("levels", "valid_to"),
+    SequenceAhead: ("sequences", "trades"),
+}
+AllAhead = type("AllAhead", tuple(PLANTED), {})  # one day with all of them, each in a column of its own
+
+
 @pytest.mark.parametrize("change", CHANGES)
-@pytest.mark.parametrize(
-    ("make", "table", "column"),
-    [
-        (PositionAhead, "features", "position"),
-        (OnePrintMore, "features", "approach_tape_prints"),
-        (FlowAhead, "features", "added_rate_5"),
-        (EntryAhead, "touches", "entry_ticks"),
-        (FuelAhead, "features", "gex_at"),
-        (ScoreAhead, "signals", "mid2"),
-        (LevelAhead, "levels", "valid_to"),
-        (SequenceAhead, "sequences", "trades"),
-    ],
-)
-def test_planted_leak_is_found(make, table, column, change):
-    seen = leaks(make, change, (*moments()[:3], moments()[10]))
-    assert seen == {name: {column} if name == table else set() for name in TABLES}
+def test_planted_leaks_are_found(change):
+    seen = leaks(AllAhead, change, (*moments()[:3], moments()[10]))
+    expected = {name: {column for table, column in PLANTED.values() if table == name} for name in TABLES}
+    assert seen == expected
 
 
 # ---- labels end where they say ----

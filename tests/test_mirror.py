@@ -12,7 +12,7 @@ so fuel agrees within 2 %.
 """
 
 from dataclasses import replace
-from functools import cache
+from functools import cache, cached_property
 from types import SimpleNamespace
 
 import numpy as np
@@ -58,7 +58,9 @@ SORTED_BY = {  # what names a row
 class Mirror:
     """Reflection through a round number in the middle of the day's prices."""
 
-    center = int(np.median(short_day.records()["levels"]["bid_px"][:, 0])) // TICK // ROUND_TICKS * ROUND_TICKS
+    @cached_property
+    def center(self):
+        return int(np.median(short_day.records()["levels"]["bid_px"][:, 0])) // TICK // ROUND_TICKS * ROUND_TICKS
 
     def price(self, prices):
         return np.where(prices == dbn.UNDEF_PRICE, prices, 2 * self.center * TICK - prices)
@@ -265,7 +267,7 @@ def test_feature(feature, change):
         return
     lots = before[feature.name.replace("notional", "size")]
     price = before[feature.name] / (lots * USD)
-    moved = 2 * Mirror.center * TICK - price if change == UPSIDE_DOWN else price + CHANGES[change].by * TICK
+    moved = 2 * CHANGES[change].center * TICK - price if change == UPSIDE_DOWN else price + CHANGES[change].by * TICK
     np.testing.assert_allclose(after[name], lots * USD * moved, rtol=1e-12)
     assert not np.isnan(lots).all()
 

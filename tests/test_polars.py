@@ -1,6 +1,5 @@
 """Polars, which knows nothing of our kernels, computes the same snaps and bars of a simulated date from its Bronze columns."""
 
-import datetime as dt
 from pathlib import Path
 
 import numpy as np
@@ -8,30 +7,16 @@ import polars as pl
 import pytest
 
 from benchmarks import peers
-from spymaster_assets.config import Config
-from spymaster_assets.ingest import Intake
 from spymaster_assets.lake import Lake
-from spymaster_assets.landing import Landing
 from spymaster_assets.maker import Maker
-from spymaster_assets.silver import SILVER_STAGES
-from spymaster_assets.simulator.write import simulate
 from spymaster_assets.tables import BARS, FUTURES_MBP10, PRINTS, SNAPS
-
-DATE = dt.date(2025, 6, 3)
+from tests.defects import DATE, made_of
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Lake, Maker]:
-    """A simulated date from landing to bars."""
-    root = tmp_path_factory.mktemp("polars")
-    lake = Lake(root, Config())
-    simulate(root / "landing", [DATE], events_per_session=20_000, seed=5, config=lake.config)
-    Intake(DATE, lake, Landing(root / "landing", lake.config)).ingest(FUTURES_MBP10)
-    silver = Maker(DATE, lake)
-    for stage in SILVER_STAGES:
-        if stage.name in ("grid", "bars"):
-            silver.make(stage)
-    return lake, silver
+    lake = made_of(tmp_path_factory.mktemp("polars"), events=20_000, seed=5)
+    return lake, Maker(DATE, lake)
 
 
 def nulls(values: np.ndarray, unknown: int) -> list[int | None]:

@@ -214,7 +214,7 @@ def test_two_clones_one_and_two_processes_and_any_chunk_give_the_same_content(
     assert {date: contents(Lake(tmp_path / "two_processes", CONFIG), date) for date in DATES[:2]} == expected
 
     monkeypatch.setattr(silver, "STEP", 777)
-    assert {date: run(Lake(tmp_path / "small_chunks", CONFIG), date) for date in DATES[:2]} == expected
+    assert run(Lake(tmp_path / "small_chunks", CONFIG), DATES[0]) == expected[DATES[0]]
 
 
 def test_what_is_stored_is_what_a_day_in_one_piece_has(made: Lake) -> None:

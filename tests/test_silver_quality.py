@@ -97,8 +97,8 @@ WARNING = {*COLD, ("option_flow", "premium_signs"), ("labels", "outcomes_observe
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Lake:
-    """A simulated date from landing to labels, without earlier dates."""
-    return made_of(tmp_path_factory.mktemp("silver_quality"), SILVER_STAGES, events=20_000, seed=5)
+    """A simulated date, without earlier dates."""
+    return made_of(tmp_path_factory.mktemp("silver_quality"), events=20_000, seed=5)
 
 
 @pytest.fixture(scope="module")

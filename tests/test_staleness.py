@@ -33,7 +33,8 @@ SOUND = {
     "resolved_share_max": 1.0,
     "censored_share_max": 1.0,
 }
-BASE = {"quality": SOUND, "priors": {"min_dates": 1}}  # thin dates may pass, and one earlier date tells what is usual
+GRID = {"interval_ns": 1_000_000_000}  # a quarter of the snaps
+BASE = {"quality": SOUND, "priors": {"min_dates": 1}, "grid": GRID}  # thin dates pass, one earlier date tells what is usual
 CONFIG = Config.model_validate(BASE)
 NAMES = [table.name for table in EVERY]
 BOOK = {"snaps", "prints", "flow", "bars", "levels", "day_summary"}  # of Silver: what the book alone decides
@@ -179,7 +180,7 @@ CHANGES: Mapping[str, Mapping[str, object]] = {
     "landing": {"capture_folder": "ours"},
     "bronze": {"contract_lookback": 4},
     "quality": {**SOUND, "gap_seconds": 45.0},
-    "grid": {"reference_clusters": 150},
+    "grid": {**GRID, "reference_clusters": 150},
     "levels": {"atr_bars": 20},
     "touches": {"cooldown_seconds": 120.0},
     "barrier": {"w_b": 200.0},

@@ -374,10 +374,7 @@ def test_a_check_told_without_a_run_does_not_wait(home: Path) -> None:
 
 
 def process(home: Path, code: str, *words: str) -> subprocess.Popen[str]:
-    head = (
-        "import os, signal, sys\nimport dagster as dg\nfrom tests.test_storage import FIRST, run\n"
-        "instance = dg.DagsterInstance.get()\n"
-    )
+    head = "import os, signal, sys\nimport dagster as dg\nfrom tests.test_storage import FIRST, run\n"
     environment = {**os.environ, "DAGSTER_HOME": str(home)}
     return subprocess.Popen(
         [sys.executable, "-c", head + code, *words], cwd=PROJECT, env=environment, stdout=subprocess.PIPE, text=True
@@ -390,17 +387,17 @@ def test_two_processes_that_write_at_once_lose_nothing(home: Path, fresh: bool) 
     with opened(home) as kept:
         length = None if fresh else len(kept.all_logs(run(kept, "a").run_id))
     code = """
-print("ready", flush=True)
-for number, letter in enumerate(sys.argv[1]):
+other = os.fork()
+instance = dg.DagsterInstance.get()
+for number, letter in enumerate(sys.argv[1 if other else 2]):
     assert run(instance, letter).success
     for count in range(10):
         instance.report_runless_asset_event(dg.AssetObservation(FIRST, partition=letter, metadata={"number": count}))
+if other:
+    assert os.waitpid(other, 0)[1] == 0
 """
-    both = [process(home, code, letters) for letters in ("bcdef", "ghijk")]
-    assert [one.wait(180) for one in both] == [0, 0]
-    for one in both:
-        assert one.stdout is not None
-        one.stdout.close()
+    with process(home, code, "bcdef", "ghijk") as both:
+        assert both.wait(180) == 0
     with opened(home, PLAIN) as plain:
         runs = [one for one in plain.get_runs() if one.tags["dagster/partition"] != "a"]
         assert [one.status for one in runs] == 10 * [dg.DagsterRunStatus.SUCCESS]
@@ -417,6 +414,7 @@ def test_a_killed_process_loses_no_event_that_it_was_told_is_stored(home: Path) 
     with opened(home):
         pass
     code = """
+instance = dg.DagsterInstance.get()
 for number in range(60):
     instance.report_runless_asset_event(dg.AssetObservation(FIRST, metadata={"number": number}))
 os.kill(os.getpid(), signal.SIGKILL)

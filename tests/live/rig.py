@@ -6,6 +6,7 @@ import asyncio
 import datetime as dt
 import multiprocessing
 import os
+import shutil
 import subprocess
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
@@ -28,6 +29,7 @@ from spymaster_assets.simulator.write import simulate
 from spymaster_live import bus, messages, server
 from spymaster_live.messages import Message
 from spymaster_live.parity import Said, differences, said
+from tests.made_once import made_once
 
 ROOT = Path(__file__).parents[2]
 SHORT = """
@@ -230,12 +232,25 @@ def short(path: Path, more: str = "") -> Path:
     return path
 
 
-def small_lake(root: Path, date: dt.date, events: int) -> Path:
-    """A lake with a simulated date in landing and Bronze, made without Dagster; beside them short.toml, a configuration."""
-    short(root / "short.toml")
-    simulate(root / "landing", [date], events_per_session=events, seed=5, config=Config())
-    lake = Lake(root, Config())
-    ingest_date(Intake(date, lake, Landing(root / "landing", lake.config)))
+def small_lake(root: Path, date: dt.date, events: int, silver: bool = False) -> Path:
+    """A lake with a simulated date in landing and Bronze, and Silver if wanted, made without Dagster; beside them short.toml.
+
+    It is a copy of one that is made once a test run. short.toml: the configuration with which its Silver is made.
+    """
+
+    def landed(folder: Path) -> None:
+        short(folder / "short.toml")
+        simulate(folder / "landing", [date], events_per_session=events, seed=5, config=Config())
+        lake = Lake(folder, Config())
+        ingest_date(Intake(date, lake, Landing(folder / "landing", lake.config)))
+
+    def made(folder: Path) -> None:
+        shutil.copytree(bronze, folder, dirs_exist_ok=True)
+        make_silver(folder, date)
+
+    bronze = made_once(f"live-{date}-{events}", landed)
+    found = made_once(f"live-{date}-{events}-silver", made) if silver else bronze
+    shutil.copytree(found, root, dirs_exist_ok=True)
     return root
 
 

@@ -28,9 +28,7 @@ DATE = dt.date(2025, 6, 3)
 @pytest.fixture(scope="module")
 def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small date with its Silver and an hour of signals."""
-    root = small_lake(tmp_path_factory.mktemp("lake"), DATE, 5_000)
-    make_silver(root, DATE)
-    return root
+    return small_lake(tmp_path_factory.mktemp("lake"), DATE, 5_000, silver=True)
 
 
 @pytest.fixture(autouse=True)

@@ -24,7 +24,7 @@ from spymaster_live.feed import plan
 from spymaster_live.messages import LEVELS_SIGNALS, digest
 from tests.live.asking import TOKEN, Asked, heard_until, start
 from tests.live.chaos import OFTEN, begin, captured_lines, landed, left, mirrored
-from tests.live.rig import Rig, make_silver, rig, short, small_lake
+from tests.live.rig import Rig, rig, short, small_lake
 from tests.live.test_faults import DATE, wait_for
 
 SOON = f"{OFTEN}[live.gateway]\nstale_seconds = 2.0\nrequests_per_second = 1000.0\n"
@@ -39,9 +39,7 @@ def token() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = small_lake(tmp_path_factory.mktemp("lake"), DATE, 5_000)
-    make_silver(root, DATE)
-    return root
+    return small_lake(tmp_path_factory.mktemp("lake"), DATE, 5_000, silver=True)
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,7 @@ from spymaster_live.feed import moment, plan
 from spymaster_live.messages import CHANNELS, Clock, Frame, Message, Session
 from spymaster_live.parity import differences
 from tests.live.asking import start
-from tests.live.rig import Rig, make_silver, publish, rig, short, small_lake
+from tests.live.rig import Rig, publish, rig, short, small_lake
 
 DATE = dt.date(2025, 6, 3)
 Item = Session | Frame | Clock
@@ -31,9 +31,7 @@ Item = Session | Frame | Clock
 @pytest.fixture(scope="module")
 def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small date with its Silver and an hour of signals."""
-    root = small_lake(tmp_path_factory.mktemp("lake"), DATE, 20_000)
-    make_silver(root, DATE)
-    return root
+    return small_lake(tmp_path_factory.mktemp("lake"), DATE, 20_000, silver=True)
 
 
 @pytest.fixture

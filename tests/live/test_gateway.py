@@ -26,7 +26,7 @@ from spymaster_live.gateway import wire
 from spymaster_live.gateway.fold import KEPT, SUBJECTS, TRACE, Fold
 from spymaster_live.gateway.past import Past
 from tests.live.asking import TOKEN, folded, heard, heard_until, said, snapshot, start
-from tests.live.rig import Rig, make_silver, rig, short, small_lake
+from tests.live.rig import Rig, rig, short, small_lake
 from tests.live.test_faults import DATE
 
 QUICK = """
@@ -40,9 +40,7 @@ connects_per_second = 1000.0
 
 @pytest.fixture(scope="module")
 def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = small_lake(tmp_path_factory.mktemp("lake"), DATE, 20_000)
-    make_silver(root, DATE)
-    return root
+    return small_lake(tmp_path_factory.mktemp("lake"), DATE, 20_000, silver=True)
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,7 @@ from spymaster_assets.silver import SILVER_STAGES
 from spymaster_assets.simulator.write import simulate
 from spymaster_assets.states import LEVEL_KINDS
 from spymaster_live.parity import differences
-from tests.live.rig import Rig, make_silver, rig, short, small_lake
+from tests.live.rig import Rig, rig, short, small_lake
 
 DATE = dt.date(2025, 6, 3)
 
@@ -53,9 +53,7 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def brief(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same date with an hour of signals, as short.toml says, made without Dagster."""
-    root = small_lake(tmp_path_factory.mktemp("brief"), DATE, 20_000)
-    make_silver(root, DATE)
-    return root
+    return small_lake(tmp_path_factory.mktemp("brief"), DATE, 20_000, silver=True)
 
 
 def test_a_run_says_what_dagster_stored(lake: Path, tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ from spymaster_live import access, bus, health, messages, server
 from spymaster_live.__main__ import main
 from spymaster_live.connection import CA, NKEY, credentials, is_request
 from spymaster_live.keys import make, public_key
-from tests.live.rig import make_silver, small_lake
+from tests.live.rig import small_lake
 from tests.live.secured import Secured
 
 DATE = dt.date(2025, 6, 3)
@@ -84,8 +84,7 @@ LISTENS = {  # the same of listening
 @pytest.fixture(scope="module")
 def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
     """A secured server with streams, and a date's run over it by feed and engine."""
-    lake = small_lake(tmp_path_factory.mktemp("lake"), DATE, 5_000)
-    make_silver(lake, DATE)
+    lake = small_lake(tmp_path_factory.mktemp("lake"), DATE, 5_000, silver=True)
     made = Secured(lake, tmp_path_factory.mktemp("rig"), {"": lake / "short.toml"})
     try:
         made.start("nats-server")

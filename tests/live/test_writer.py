@@ -42,9 +42,7 @@ OFTEN = "[live]\ncapture_seconds = 0.2\ncapture_bytes = 2000000\n"
 @pytest.fixture(scope="module")
 def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small date with its Silver and an hour of signals."""
-    root = small_lake(tmp_path_factory.mktemp("lake"), DATE, 20_000)
-    make_silver(root, DATE)
-    return root
+    return small_lake(tmp_path_factory.mktemp("lake"), DATE, 20_000, silver=True)
 
 
 @pytest.fixture(scope="module")

@@ -1,14 +1,11 @@
 """A lake of a few dozen dates that has only what models read: rows of `worlds` at three landmarks, sequences, touches, snaps.
 
-Everything of a date hangs on the date and the seed alone. `trained` is made once a process; who changes a lake changes a copy.
+Everything of a date hangs on the date and the seed alone. `trained` is made once a test run; who changes a lake changes a copy.
 """
 
-import atexit
 import datetime as dt
 import shutil
-import tempfile
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 
@@ -21,6 +18,7 @@ from spymaster_assets.sessions import calendar
 from spymaster_assets.tables import SEQUENCES, SNAPS, TOUCHES, TRAINING
 from spymaster_assets.tables.predictions import MEMBERS
 from spymaster_assets.training import Trainer
+from tests.made_once import made_once
 from tests.models.worlds import EFFECT, NS, drawn, tilted, world
 
 RULES = Models(
@@ -58,7 +56,7 @@ def training(date, seed=1, touched=TOUCHED, effect=EFFECT):
     opened = calendar(CONFIG).session(date).regular.start
     rows["t_decision"] = rows["t_feature"] = opened + number * 1800 * NS + (rows["elapsed"] * NS).astype(np.int64)
     rows["t_label_start"], rows["t_label_end"] = rows["t_decision"] + 1, rows["t_decision"] + 480 * NS
-    for name in set(TOLD) - set(TEN["stage_a"]):
+    for name in sorted(set(TOLD) - set(TEN["stage_a"])):  # the same draws in every process
         rows[name] = rng.normal(size=count)
     rows["sigma"] = np.exp(rng.normal(size=count) / 4)
     for name in NULL:
@@ -157,35 +155,34 @@ def walk(lake, dates):
         trainer.predictions(date)
 
 
-def temporary(name):
-    folder = Path(tempfile.mkdtemp(prefix=f"spymaster_{name}_"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return folder
-
-
 @cache
 def filled():
     """The lake of DATES without models. Not to be changed."""
-    return small(temporary("filled") / "lake")
+    return Lake(made_once("models-filled", small), CONFIG)
 
 
 @cache
 def trained():
     """The same with models and predictions of all dates from FIRST on. Not to be changed."""
-    lake = copied(filled(), temporary("trained"))
-    walk(lake, DATES[DATES.index(FIRST) :])
-    return lake
+
+    def make(folder):
+        walk(laid(filled(), folder), DATES[DATES.index(FIRST) :])
+
+    return Lake(made_once("models-trained", make), CONFIG)
 
 
 @cache
 def evaluated():
     """The same with an evaluation as of the last date. Not to be changed."""
-    lake = copied(trained(), temporary("evaluated"))
-    evaluate(lake, DATES[-1])
-    return lake
+    return Lake(made_once("models-evaluated", lambda folder: evaluate(laid(trained(), folder), DATES[-1])), CONFIG)
+
+
+def laid(lake, folder):
+    """The same lake in a folder."""
+    shutil.copytree(lake.root, folder, dirs_exist_ok=True)
+    return Lake(folder, lake.config)
 
 
 def copied(lake, folder):
     """The same lake below a folder, to be changed."""
-    shutil.copytree(lake.root, folder / "lake")
-    return Lake(folder / "lake", lake.config)
+    return laid(lake, folder / "lake")
