@@ -56,8 +56,14 @@ class Spool:
         array = np.frombuffer(self._file.read(count * dtype.itemsize), dtype)
         self.stored -= array.nbytes
         if not self.stored:
-            self._file.truncate(0)
+            self.close()
         return array
+
+    def close(self) -> None:
+        """Forget what lies in the file."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
 
 
 class _Channel:

@@ -147,6 +147,8 @@ class LiveFeed:
             self.tally.paused += line.paused
             self._line = None
             line.end()
+            if self._arrivals is not None:
+                self._arrivals.spool.close()
 
     async def _close(self, standing: Standing) -> str:
         """A run that is over has a clock at its end, even if the feed was killed just before it."""
@@ -465,7 +467,8 @@ class LiveFeed:
             "lag": round(time.time() - newest / NS, 3) if newest > 0 else None, "records": dict(tally.records), "late": tally.late,
             "again": tally.again, "others": tally.others, "unknown": {str(rtype): count for rtype, count in tally.unknown.items()},
             "connections": tally.connections, "drops": tally.drops, "errors": tally.errors, "slow": tally.slow,
-            "said": tally.latest, "paused": tally.paused + (line.paused if line else 0), "waiting_bytes": line.waiting if line else 0,
+            "said": tally.latest, "paused": tally.paused + (line.paused if line else 0),
+            "waiting_bytes": line.waiting if line else 0,
             "spooled_bytes": arrivals.spool.held + arrivals.spool.stored if arrivals else 0,
         }  # fmt: skip
 
