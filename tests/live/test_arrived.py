@@ -1,4 +1,4 @@
-"""Frames cut from records as they arrive, against the replay's, and against a twin that follows the rule of lateness record by record."""
+"""Frames cut from records as they arrive, against the replay's, and a twin that follows the rule of lateness record by record."""
 
 from bisect import bisect_right
 from dataclasses import replace
@@ -86,9 +86,7 @@ def test_what_comes_late_counts_behind_the_watermark_whatever_the_pieces(given_,
     found, counted = arrived(case, order, lateness, pieces)
     assert counted == late
     as_cut = case._replace(channels={name: (schema, times[name]) for name, (schema, _) in case.channels.items()})
-    assert [one[:4] + one[5:] for one in found] == [
-        one[:4] + one[5:] for one in twin(as_cut)
-    ]  # all but the bytes, which hold the times
+    assert [one[:4] + one[5:] for one in found] == [one[:4] + one[5:] for one in twin(as_cut)]  # all but the bytes
     for name, (schema, own) in case.channels.items():
         data = b"".join(one[4] for one in found if len(one) > 2 and one[1] == name)
         there = sum(START + time <= case.window.end for time in times[name])  # the others came when the date was over

@@ -1,31 +1,33 @@
 """The feed from the vendor, a real process against a double of the gateway that speaks its protocol (tests/vendor/gateway.py)."""
 
 import datetime as dt
+import signal
 import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import databento_dbn as databento
 import numpy as np
 import pytest
 from nats.aio.client import Client
 
 from spymaster_assets.config import Config, load
 from spymaster_assets.ingest import Intake, ingest_date
-from spymaster_assets.lake import Lake
+from spymaster_assets.lake import Fingerprint, Lake
 from spymaster_assets.landing import Landing
 from spymaster_assets.sessions import calendar, wall
-from spymaster_assets.tables import SILVER, SNAPS
-from spymaster_live import bus, health, messages
-from spymaster_live.engine import Engine
+from spymaster_assets.tables import FUTURES_TRADES, SILVER, SNAPS
+from spymaster_live import bus, health, server
 from spymaster_live.messages import CHANNELS, Clock, Frame, Session, read
 from spymaster_live.parity import Said
-from tests.live.rig import Rig, make_silver, rig, short, small_lake
+from tests.live.rig import Rig, make_silver, publish, rig, short, small_lake
 from tests.vendor.gateway import KEY, Gateway, Tape, dropped, seen, sent, serving, settings, stalled, tape
+from tests.vendor.gateway import Session as Vendors
 
 DATE = dt.date(2025, 6, 3)
 DAY = calendar(Config()).session(DATE)
@@ -99,19 +101,6 @@ def records(items: list[Frame | Session | Clock]) -> dict[str, bytes]:
     return data
 
 
-def signals(live: Rig, items: list[Frame | Session | Clock]) -> bytes:
-    """What an engine says about a run: all signals and rows."""
-    engine, said = Engine(live.config()), []
-    for item in items:
-        said += engine.take(item)
-    assert engine.done and not engine.tally.missing and not engine.tally.repeated
-    return b"".join(one.data for one in said if one.subject in (messages.LEVELS_SIGNALS, messages.LEVELS_ROWS))
-
-
-def lines(said: bytes) -> bytes:
-    return b"\n".join(line for line in said.splitlines() if b'"snap":' in line)
-
-
 def silver(root: Path) -> dict[str, str]:
     """Content hashes of a date's Silver."""
     lake = Lake(root, load(root / "short.toml"))
@@ -148,16 +137,9 @@ class Got:
     said: Said
     silver: dict[str, str]
     log: str
-    states: list[dict[str, Any]] = field(default_factory=list)
 
 
-def whole_date(
-    gateway: Gateway,
-    folder: Path,
-    kills: tuple[threading.Event, ...] = (),
-    more: str = "",
-    act: Callable[[Rig], None] | None = None,
-) -> Got:
+def whole_date(gateway: Gateway, folder: Path, kills: tuple[threading.Event, ...] = (), more: str = "") -> Got:
     """The date with an engine and a writer to its hand-over. `kills`: the feed is killed and started again at each."""
     with live_rig(gateway, folder, more) as live:
         due = list(kills)
@@ -167,8 +149,6 @@ def whole_date(
                 due.pop(0)
                 live.kill("feed")
                 live.start("feed")
-            if act is not None:
-                act(live)
 
         live.engine()
         live.start("writer", "writer", "--until-done")
@@ -195,6 +175,10 @@ def test_a_live_date_is_captured_and_its_silver_is_the_batchs(calm: Got, lake: P
     assert len(calm.said.lines) >= 3600 * 4
 
 
+def skipped(session: Vendors) -> bytes:
+    return session.error("too slow", databento.ErrorCode.SKIPPED_RECORDS_AFTER_SLOW_READING)
+
+
 def test_drops_kills_disorder_and_strange_records_do_not_show(reel: Tape, calm: Got, lake: Path, tmp_path: Path) -> None:
     """Options come up to 300 ms after the book; the connection breaks three times, in the midst of a record and after a silence."""
     other = tape(lake / "landing", {"tbbo": 300 * MS, "trades": 200 * MS, "statistics": 100 * MS})
@@ -202,7 +186,7 @@ def test_drops_kills_disorder_and_strange_records_do_not_show(reel: Tape, calm: 
     strange = struct.pack("<BBHIQ", 4, 0xC8, 1, 7, 123) + struct.pack("<BBHIQ", 4, 10, 1, 7, 123)  # a type, and a length
     moments = {
         "09:45": dropped, "09:50": seen(kills[0]), "09:52": sent(strange, strange), "09:55": dropped, "10:00": stalled,
-        "10:07": seen(kills[1]), "10:20": dropped, "15:59": seen(kills[2]),
+        "10:07": seen(kills[1]), "10:12": skipped, "10:20": dropped, "15:59": seen(kills[2]),
     }  # fmt: skip
     acts = {other.upto("mbp-10", at(clock)): act for clock, act in moments.items()}
     gateway = Gateway(other, other.upto("mbp-10", at("09:40")), END, acts, missed=300, quiet=True)
@@ -212,6 +196,7 @@ def test_drops_kills_disorder_and_strange_records_do_not_show(reel: Tape, calm: 
     assert {name: rows.tobytes() for name, rows in got.said.rows.items()} == {n: r.tobytes() for n, r in calm.said.rows.items()}
     assert got.silver == calm.silver
     assert {item.run for item in got.items} == {f"{DATE}.1"}
+    assert "the gateway skipped records: too slow" in got.log
     assert "nothing came for 1 s" in got.log and "records of type 200 that nobody asked for" in got.log
     assert KEY not in got.log and not gateway.acts
 
@@ -236,3 +221,154 @@ def test_late_records_are_late_in_live_and_in_the_silver_of_the_capture(lake: Pa
     assert found != silver(lake)
     snaps = Lake(live.lake, live.config()).rows(SNAPS, DATE)
     assert int(snaps["late"][-1]) > 20
+
+
+def test_killed_before_its_last_word_a_run_is_ended_and_a_run_that_is_over_stays(reel: Tape, calm: Got, tmp_path: Path) -> None:
+    with live_rig(Gateway(reel, len(reel), END), tmp_path) as live:
+        publish(live, [item.message() for item in calm.items[:-1]])
+        for _ in range(2):
+            live.start("feed", *FEED)
+            live.finish()
+            again = market(live)
+            assert len(again) == len(calm.items) and again[-1] == calm.items[-1]
+
+
+def test_a_slow_bus_holds_the_vendor_back_and_loses_nothing(reel: Tape, calm: Got, tmp_path: Path) -> None:
+    """The server stands still: what comes waits, then the socket is not read, and the gateway says that we are slow."""
+    due, told = threading.Event(), list[dict[str, Any]]()
+    gateway = Gateway(reel, reel.upto("mbp-10", at("09:40")), END, slow_after=0.3)
+
+    def act(session: Any) -> bytes:
+        due.set()
+        return b""
+
+    gateway.acts[reel.upto("mbp-10", at("09:41"))] = act
+    with live_rig(gateway, tmp_path, "buffer_bytes = 65536\n") as live:
+
+        def meanwhile() -> None:
+            if due.is_set() and not told:
+                live.signal("nats-server", signal.SIGSTOP)
+                time.sleep(2)
+                live.signal("nats-server", signal.SIGCONT)
+                told.append({})
+            elif told and live.processes["feed"].poll() is None:
+                told.append(state(live))
+
+        live.start("feed", *FEED)
+        live.finish(meanwhile=meanwhile)
+        assert records(market(live)) == records(calm.items)
+        best = max((one for one in told if "paused" in one), key=lambda one: one["slow"])
+        assert best["paused"] > 0 and gateway.slow > 0 and "the vendor: Slow reader" in live.log("feed")
+        assert best["live"] and best["run"] == f"{DATE}.1" and best["records"]["futures_mbp10"] > 0
+
+
+def refused_past(one: Any) -> tuple[str, databento.ErrorCode] | None:
+    if one.start is None or one.schema == "definition":
+        return None
+    return "replay is not part of this plan", databento.ErrorCode.INVALID_SUBSCRIPTION
+
+
+def test_without_the_past_a_run_is_partial_from_the_moment_it_began(reel: Tape, tmp_path: Path) -> None:
+    """By the gateway's clock. After a drop there is a hole that nothing fills: another run, that says so."""
+    now, fall = reel.upto("mbp-10", at("09:40")), reel.upto("mbp-10", at("11:00"))
+    gateway = Gateway(reel, now, END, {fall: dropped}, refuse=refused_past)
+    with live_rig(gateway, tmp_path) as live:
+        live.start("feed", *FEED)
+        live.finish()
+        assert "the vendor does not repeat the past: replay is not part of this plan" in live.log("feed")
+        items = market(live)
+    opened = [item for item in items if isinstance(item, Session)]
+    assert len(opened) == 2 and len({one.run for one in opened}) == 2
+    for one, clock in zip(opened, ("09:40", "11:00"), strict=True):
+        frames = [item for item in items if isinstance(item, Frame) and item.run == one.run]
+        assert abs(one.complete_from - at(clock)) < 60 * 1_000 * MS
+        books = np.concatenate([item.records for item in frames if item.channel == "futures_mbp10"])
+        assert len(books) and int(books["ts_event"].min()) > one.complete_from
+        assert any(item.channel == "definitions" for item in frames)  # definitions hold whenever sent
+    last = items[-1]
+    assert isinstance(last, Clock) and last.watermark == DAY.globex.end
+
+
+def of_the_eve(root: Path, volumes: dict[str, int]) -> None:
+    """What the lake knows of the trading date before: lots by contract."""
+    own, eve = Lake(root, load(root / "short.toml")), calendar(Config()).before(DATE, 1)[0]
+    with own.write(FUTURES_TRADES, eve, Fingerprint({}, "", "", FUTURES_TRADES.digest)) as writer:
+        writer.publish({"volumes": volumes})
+
+
+def test_after_a_roll_the_contract_is_what_the_lakes_volumes_say(reel: Tape, tmp_path: Path) -> None:
+    gateway = Gateway(reel, reel.upto("mbp-10", at("09:40")), END)
+    with live_rig(gateway, tmp_path) as live:
+        of_the_eve(live.lake, {"ESM5": 40, "ESU5": 60})
+        live.start("feed", *FEED)
+        wait_for(live, lambda now: bool(now.get("run")))
+        live.kill("feed")
+        session = market(live)[0]
+    assert isinstance(session, Session) and session.contract == "ESU5 by volume"
+    [asked] = [one for one in gateway.sessions[-1] if one.schema == "mbp-10"]
+    assert asked.symbols == ["ESU5"] and asked.stype == "raw_symbol" and asked.start == DAY.bronze.start
+    assert [one.schema for one in gateway.sessions[0]] == ["definition"]  # first, and alone
+    [trades] = [one for one in gateway.sessions[-1] if one.schema == "trades"]
+    assert trades.symbols == ["ES.FUT", "E1B.OPT"]  # the date's options, by what definitions say
+
+
+def told_why(gateway: Gateway, folder: Path, prepare: Callable[[Rig], None] = lambda live: None) -> str:
+    """What a feed says that ends with exit code 1; its key stands nowhere."""
+    with live_rig(gateway, folder) as live:
+        prepare(live)
+        live.start("feed", *FEED)
+        feed = live.processes["feed"]
+        feed.wait(60)
+        assert feed.poll() == 1
+        text = live.log("feed")
+        assert KEY not in text and "Traceback" not in text
+        return text
+
+
+@pytest.mark.parametrize(
+    ("environment", "words"),
+    [
+        ({"DATABENTO_API_KEY": ""}, "no key of the vendor: set DATABENTO_API_KEY_FILE (a file that holds it) or DATABENTO_API_KEY"),
+        ({"DATABENTO_API_KEY_FILE": "/nowhere"}, "DATABENTO_API_KEY_FILE: /nowhere: No such file or directory"),
+        ({"DATABENTO_API_KEY": KEY[::-1]}, "refuses the key: Authentication failed."),
+    ],
+)
+def test_a_key_that_is_missing_or_wrong_is_told_in_a_sentence(
+    reel: Tape, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], words: str
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    text = told_why(Gateway(reel, len(reel), END), tmp_path)
+    assert words in text and KEY[::-1] not in text
+
+
+def test_a_key_may_stand_in_a_file(reel: Tape, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "key").write_text(f"{KEY}\n")
+    monkeypatch.delenv("DATABENTO_API_KEY")
+    monkeypatch.setenv("DATABENTO_API_KEY_FILE", str(tmp_path / "key"))
+    gateway = Gateway(reel, len(reel), END, refuse=lambda one: ("not for this account", databento.ErrorCode.INVALID_SUBSCRIPTION))
+    assert "Error: the vendor tells no definitions: not for this account" in told_why(gateway, tmp_path / "rig")
+    assert gateway.refused == 0
+
+
+def test_what_the_vendor_or_the_rule_refuses_is_told_in_a_sentence(reel: Tape, tmp_path: Path) -> None:
+    def book(one: Any) -> tuple[str, databento.ErrorCode] | None:
+        return ("no licence for mbp-10", databento.ErrorCode.INVALID_SUBSCRIPTION) if one.schema == "mbp-10" else None
+
+    text = told_why(Gateway(reel, len(reel), END, refuse=book), tmp_path / "book")
+    assert "Error: the vendor refuses a subscription: no licence for mbp-10" in text
+    text = told_why(Gateway(reel, len(reel), END), tmp_path / "rule", lambda live: of_the_eve(live.lake, {"ESZ5": 7}))
+    assert "ESZ5, the contract of 2025-06-03 by volume, is not among the vendor's definitions: ESM5, ESU5" in text
+
+
+def test_a_vendor_who_is_away_is_waited_for_and_health_says_so(reel: Tape, tmp_path: Path) -> None:
+    gateway = Gateway(reel, len(reel), END, port=server.free_port())
+    config = short(tmp_path / "short.toml", COARSE + settings(gateway))
+    with rig(tmp_path / "own", tmp_path / "rig", {"": config}) as live:
+        live.start("feed", *FEED)
+        now = wait_for(live, lambda now: not now["ok"] and now.get("drops", 0) > 1)
+        assert now["why"].startswith(f"no connection to 127.0.0.1:{gateway.port}: ")
+        with serving(gateway):
+            live.finish()
+        last = market(live)[-1]
+    assert isinstance(last, Clock) and last.watermark == DAY.globex.end
