@@ -43,6 +43,24 @@ NS: Final = 1_000_000_000
 DOUBLINGS: Final = 5  # of the wait between connections that do not come about
 log = logging.getLogger("spymaster.live")
 
+TOLD: Final[dict[str, str]] = {  # what health.feed says beside ok, why and age
+    "live": "true",
+    "date, run": "the trading date, and the run's id once it has begun",
+    "position, of, new_york": "the watermark, the date's end (ns UTC), and the watermark in New York",
+    "lag": "seconds of this machine's clock behind the newest event time",
+    "records": "published, by channel",
+    "late": "records that came behind the watermark",
+    "again": "records that came again and are in the stream once",
+    "others": "records of other instruments, or of another date",
+    "unknown": "records of types that were not asked for, by type",
+    "connections, drops": "how many there were",
+    "errors, said": "errors that the vendor told, and what it said last",
+    "slow": "times at which the vendor said that we are slow",
+    "paused, waiting_bytes": "times at which the socket was not read, and what waits before it is worked on",
+    "spooled_bytes": "what waits for the watermark",
+    "waiting_for": "alone: the date whose session has not opened yet",
+}
+
 Known = dict[str, Counter[bytes]]  # of each channel, records that the stream holds
 
 
