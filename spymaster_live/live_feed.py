@@ -314,7 +314,7 @@ class LiveFeed:
             standing.known[DEFINITIONS.name].update(_bytes(frame.records))
 
     async def _begin(self, contract: str, standing: Standing | None, started: int) -> tuple[Session, Known]:
-        """Go on with the run that the stream holds, or begin one."""
+        """Go on with the run that the stream holds, or begin one. `started`: the latest that the gateway's clock has told."""
         live = self.config.live
         if standing is not None:
             session, end, told, numbers, known = standing.session, standing.end, standing.told, standing.numbers, standing.known
@@ -344,7 +344,7 @@ class LiveFeed:
         """Take what comes until the date is over; the run's id."""
         splitter = Splitter()
         past = {one.schema: NEVER for one in asked if one.start is not None}  # newest event time of what is still repeated
-        unnamed, since = 0, self.window.start
+        unnamed, since, started = 0, self.window.start, self._now
         session: Session | None = None
         known: Known = {}
         while True:
@@ -352,6 +352,7 @@ class LiveFeed:
             repeated, beats = set(past), list[Told]()
             for told in piece.told():
                 self._hear(told, asked)
+                started = max(started, told.ts) if session is None else started
                 if told.rtype == split.SYSTEM and told.code == split.REPLAY_COMPLETED:
                     unnamed += not _complete(past, told.words)
                     if unnamed >= len(past):
@@ -363,8 +364,7 @@ class LiveFeed:
             if session is None:
                 if not (beats or repeated - set(past) or any(len(places) for places, _ in found.values())):
                     continue
-                assert splitter.start is not None, "records come behind the header"
-                session, known = await self._begin(contract, standing, splitter.start)
+                session, known = await self._begin(contract, standing, started)
                 since = session.complete_from if session.complete_from > self.day.globex.start else self.window.start
                 self.tally.connections += 1
                 self._worked, self._trouble = True, None

@@ -110,20 +110,19 @@ class Piece:
 
 
 class Splitter:
-    """Pieces of one connection, as they come. `start`: ns UTC of the header, None until it has come."""
+    """Pieces of one connection, as they come."""
 
     def __init__(self) -> None:
         self._rest = b""
         self._done = 0
-        self._version = 0
-        self.start: int | None = None
+        self._version = 0  # of DBN; 0: the header has not come
 
     def take(self, data: bytes) -> Piece:
         """The whole records so far that were not handed out. Damaged if this is no DBN stream."""
         data = self._rest + data if self._rest else data
-        if self.start is None:
+        if not self._version:
             data = data[self._header(data) :]
-        if self.start is None:
+        if not self._version:
             self._rest = data
             return Piece(np.zeros(0, np.uint8), np.zeros(0, np.int64), self._version)
         raw, starts = np.frombuffer(data, np.uint8), np.empty(len(data) // 16 + 1, np.int64)
@@ -143,11 +142,13 @@ class Splitter:
         size = int.from_bytes(data[4:_PREFIX], "little") + _PREFIX
         if len(data) < _PREFIX or len(data) < size:
             return 0
+        if not 1 <= data[3] <= databento.DBN_VERSION:
+            raise Damaged(f"expected DBN version 1 to {databento.DBN_VERSION}, found {data[3]}")
         try:
             meta = databento.Metadata.decode(data[:size])
         except Exception as error:  # the decoder's own exception types are not public
             raise Damaged(f"expected DBN metadata: {error}") from error
         if meta.ts_out:
             raise Damaged("expected records without a send time (ts_out off)")
-        self.start, self._version, self._done = int(meta.start), int(meta.version), size
+        self._version, self._done = data[3], size  # the decoder would say the version that it can make of it
         return size

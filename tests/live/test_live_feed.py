@@ -1,8 +1,12 @@
 """The feed from the vendor, a real process against a double of the gateway that speaks its protocol (tests/vendor/gateway.py)."""
 
+import asyncio
 import datetime as dt
+import os
 import signal
 import struct
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -10,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import databento_dbn as databento
 import numpy as np
@@ -23,9 +28,10 @@ from spymaster_assets.landing import Landing
 from spymaster_assets.sessions import calendar, wall
 from spymaster_assets.tables import FUTURES_TRADES, SILVER, SNAPS
 from spymaster_live import bus, health, server
+from spymaster_live.live_feed import LiveDates
 from spymaster_live.messages import CHANNELS, Clock, Frame, Session, read
 from spymaster_live.parity import Said
-from tests.live.rig import Rig, make_silver, publish, rig, short, small_lake
+from tests.live.rig import ROOT, Rig, make_silver, publish, rig, short, small_lake
 from tests.vendor.gateway import KEY, Gateway, Tape, dropped, seen, sent, serving, settings, stalled, tape
 from tests.vendor.gateway import Session as Vendors
 
@@ -137,6 +143,7 @@ class Got:
     said: Said
     silver: dict[str, str]
     log: str
+    port: int  # of the gateway, which is part of the configuration
 
 
 def whole_date(gateway: Gateway, folder: Path, kills: tuple[threading.Event, ...] = (), more: str = "") -> Got:
@@ -155,7 +162,8 @@ def whole_date(gateway: Gateway, folder: Path, kills: tuple[threading.Event, ...
         live.start("feed", *FEED)
         live.finish(meanwhile=meanwhile)
         assert not due, "every kill has happened"
-        return Got(live.lake, market(live), live.said(), made_of_the_capture(live.lake), (folder / "rig" / "feed.log").read_text())
+        log = (folder / "rig" / "feed.log").read_text()
+        return Got(live.lake, market(live), live.said(), made_of_the_capture(live.lake), log, gateway.port)
 
 
 @pytest.fixture(scope="module")
@@ -224,7 +232,7 @@ def test_late_records_are_late_in_live_and_in_the_silver_of_the_capture(lake: Pa
 
 
 def test_killed_before_its_last_word_a_run_is_ended_and_a_run_that_is_over_stays(reel: Tape, calm: Got, tmp_path: Path) -> None:
-    with live_rig(Gateway(reel, len(reel), END), tmp_path) as live:
+    with live_rig(Gateway(reel, len(reel), END, port=calm.port), tmp_path) as live:
         publish(live, [item.message() for item in calm.items[:-1]])
         for _ in range(2):
             live.start("feed", *FEED)
@@ -372,3 +380,45 @@ def test_a_vendor_who_is_away_is_waited_for_and_health_says_so(reel: Tape, tmp_p
             live.finish()
         last = market(live)[-1]
     assert isinstance(last, Clock) and last.watermark == DAY.globex.end
+
+
+@pytest.mark.parametrize(
+    ("now", "date"),
+    [
+        ("2025-06-02 16:55", "2025-06-03"),  # ten minutes before the session opens, Chicago time
+        ("2025-06-03 09:00", "2025-06-03"),
+        ("2025-06-03 15:59", "2025-06-03"),
+        ("2025-06-03 16:30", None),  # between two sessions
+        ("2025-06-07 12:00", None),  # a Saturday
+        ("2025-06-08 16:51", "2025-06-09"),  # Sunday evening
+        ("2025-07-04 12:00", None),  # a holiday
+    ],
+)
+def test_which_date_is_due(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, now: str, date: str | None) -> None:
+    """Waiting, it says for which."""
+    moment = dt.datetime.fromisoformat(now).replace(tzinfo=ZoneInfo("America/Chicago"))
+    monkeypatch.setattr("spymaster_live.live_feed.time.time_ns", lambda: int(moment.timestamp()) * 1_000_000_000)
+    dates = LiveDates(None, Lake(tmp_path, Config()), KEY, None)  # type: ignore[arg-type]  # no client: nothing is said
+
+    async def due() -> str | None:
+        try:
+            return str(await asyncio.wait_for(dates._due(), 0.2))
+        except TimeoutError:
+            return None
+
+    assert asyncio.run(due()) == date
+    if date is None:
+        assert dates.state()["ok"] and dates.state()["waiting_for"] > now[:10]
+
+
+@pytest.mark.slow
+def test_one_command_for_everything(reel: Tape, tmp_path: Path) -> None:
+    with serving(Gateway(reel, reel.upto("mbp-10", at("09:40")), END)) as gateway:
+        config = short(tmp_path / "short.toml", COARSE + settings(gateway))
+        words = ["--data", str(tmp_path / "own"), "all", "--live", "--date", str(DATE), "--until-done", "--capture"]
+        ports = ["--port", str(server.free_port()), "--gateway-port", "0"]
+        environment = {**os.environ, "SPYMASTER_CONFIG": str(config)}
+        command = [sys.executable, "-m", "spymaster_live", *words, *ports]
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert f"{DATE} is handed over by run {DATE}.1" in done.stdout and KEY not in done.stdout + done.stderr

@@ -3,14 +3,13 @@
 from pathlib import Path
 
 import databento_dbn as databento
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spymaster_assets import dbn
 from spymaster_live.split import HEARTBEAT, REPLAY_COMPLETED, UNTOLD, Damaged, Piece, Splitter
-from tests.test_dbn import EVERY_SCHEMA, VERSIONED, header, live_stream, older_records, records_of
+from tests.test_dbn import EVERY_SCHEMA, header, live_stream, records_of
 
 quick = settings(max_examples=40, deadline=None, derandomize=True, database=None)
 sizes = st.lists(st.integers(1, 3000), min_size=1, max_size=4)
@@ -86,10 +85,3 @@ def test_a_record_without_a_length_is_told_where_it_stands() -> None:
 def test_a_send_time_is_refused() -> None:
     with pytest.raises(Damaged, match="ts_out off"):
         Splitter().take(header(None, ts_out=True))
-
-
-def test_older_records_are_widened() -> None:
-    for schema in VERSIONED:
-        old = older_records(schema, 1, 3, 5)
-        [piece] = [one for one in pieces(header(None, version=1) + old.tobytes(), [1 << 20]) if len(one)]
-        assert np.array_equal(piece.records(dbn.SCHEMAS[schema])[1], dbn.widen(old, dbn.SCHEMAS[schema].dtype))

@@ -181,9 +181,10 @@ class Session:
 
     async def _stream(self) -> None:
         gateway = self.gateway
+        starts = [one.start for one in self.asked if one.start is not None]
         meta = databento.Metadata(
-            dataset="GLBX.MDP3", start=gateway.words_at(), stype_in=None, stype_out=databento.SType.INSTRUMENT_ID, schema=None,
-            symbols=[], partial=[], not_found=[], mappings=[], version=gateway.version,
+            dataset="GLBX.MDP3", start=min([gateway.words_at(), *starts]), stype_in=None, schema=None, symbols=[], partial=[],
+            stype_out=databento.SType.INSTRUMENT_ID, not_found=[], mappings=[], version=gateway.version,
         )  # fmt: skip
         await self.send(meta.encode())
         for one in self.asked:
