@@ -164,6 +164,8 @@ def feed(
 ) -> None:
     """Replay a trading date's landing files, or publish what the vendor sends (--live). Killed, it goes on where it was."""
     if live:
+        if begin or join or paused or frame_records:
+            raise click.ClickException("--from, --join, --paused and --frame-records belong to a replay, not to --live")
         _live(url, date)
         return
     from spymaster_live.feed import Pace, Replay, moment, plan

@@ -54,7 +54,8 @@ TOLD: Final[dict[str, str]] = {  # what health.feed says beside ok, why and age
     "others": "records of other instruments, or of another date",
     "unknown": "records of types that were not asked for, by type",
     "connections, drops": "how many there were",
-    "errors, said": "errors that the vendor told, and what it said last",
+    "errors, said, mappings": "errors that the vendor told, what it said last, and how many symbols it mapped",
+    "repeating": "schemas whose past the vendor is still telling: the watermark waits for the slowest",
     "slow": "times at which the vendor said that we are slow",
     "paused, waiting_bytes": "times at which the socket was not read, and what waits before it is worked on",
     "spooled_bytes": "what waits for the watermark",
@@ -94,6 +95,7 @@ class Tally:
     paused: int = 0  # times at which the socket was not read, because the bus was slow
     slow: int = 0  # times at which the gateway said that we are
     errors: int = 0
+    mappings: int = 0  # symbols that the gateway mapped to numbers; definitions tell us
     latest: str | None = None  # what it said last
 
 
@@ -115,6 +117,7 @@ class LiveFeed:
         self._trouble: str | None = None
         self._heard = time.monotonic()
         self._line: Line | None = None
+        self._past: dict[str, int] = {}  # of each schema that is still repeated, the newest event time
         self._arrivals: Arrivals | None = None
         self._publisher: Publisher | None = None
 
@@ -314,7 +317,7 @@ class LiveFeed:
             standing.known[DEFINITIONS.name].update(_bytes(frame.records))
 
     async def _begin(self, contract: str, standing: Standing | None, started: int) -> tuple[Session, Known]:
-        """Go on with the run that the stream holds, or begin one. `started`: the latest that the gateway's clock has told."""
+        """Go on with the run that the stream holds, or begin one. `started`: what the gateway's clock told before the first record."""
         live = self.config.live
         if standing is not None:
             session, end, told, numbers, known = standing.session, standing.end, standing.told, standing.numbers, standing.known
@@ -343,16 +346,15 @@ class LiveFeed:
     async def _follow(self, line: Line, asked: Sequence[Subscription], standing: Standing | None, contract: str) -> str:
         """Take what comes until the date is over; the run's id."""
         splitter = Splitter()
-        past = {one.schema: NEVER for one in asked if one.start is not None}  # newest event time of what is still repeated
+        past = self._past = {one.schema: NEVER for one in asked if one.start is not None}
         unnamed, since, started = 0, self.window.start, self._now
         session: Session | None = None
         known: Known = {}
         while True:
             piece = await self._next(line, splitter)
-            repeated, beats = set(past), list[Told]()
-            for told in piece.told():
+            repeated, said, beats = set(past), piece.told(), list[Told]()
+            for told in said:
                 self._hear(told, asked)
-                started = max(started, told.ts) if session is None else started
                 if told.rtype == split.SYSTEM and told.code == split.REPLAY_COMPLETED:
                     unnamed += not _complete(past, told.words)
                     if unnamed >= len(past):
@@ -362,6 +364,7 @@ class LiveFeed:
             found = {one.schema: piece.records(dbn.SCHEMAS[one.schema]) for one in asked}
             self._count_unknown(piece, found)
             if session is None:
+                started = max([started, *(one.ts for one in said if one.place < _first(found, len(piece)))])
                 if not (beats or repeated - set(past) or any(len(places) for places, _ in found.values())):
                     continue
                 session, known = await self._begin(contract, standing, started)
@@ -463,6 +466,7 @@ class LiveFeed:
     def _count_unknown(self, piece: Piece, found: dict[str, tuple[np.ndarray, np.ndarray]]) -> None:
         """Count records of types, or of lengths, that are none of what was asked for."""
         known = np.isin(piece.rtypes, (split.SYSTEM, split.ERROR, split.MAPPING))
+        self.tally.mappings += int((piece.rtypes == split.MAPPING).sum())
         for places, _ in found.values():
             known[places] = True
         for rtype, count in Counter(piece.rtypes[~known].tolist()).items():
@@ -485,7 +489,8 @@ class LiveFeed:
             "lag": round(time.time() - newest / NS, 3) if newest > 0 else None, "records": dict(tally.records), "late": tally.late,
             "again": tally.again, "others": tally.others, "unknown": {str(rtype): count for rtype, count in tally.unknown.items()},
             "connections": tally.connections, "drops": tally.drops, "errors": tally.errors, "slow": tally.slow,
-            "said": tally.latest, "paused": tally.paused + (line.paused if line else 0),
+            "said": tally.latest, "mappings": tally.mappings, "repeating": sorted(self._past),
+            "paused": tally.paused + (line.paused if line else 0),
             "waiting_bytes": line.waiting if line else 0,
             "spooled_bytes": arrivals.spool.held + arrivals.spool.stored if arrivals else 0,
         }  # fmt: skip
@@ -540,6 +545,11 @@ def _bytes(records: np.ndarray) -> list[bytes]:
     """Each record as its bytes."""
     size, data = records.itemsize, np.ascontiguousarray(records).tobytes()
     return [data[at : at + size] for at in range(0, len(data), size)]
+
+
+def _first(found: dict[str, tuple[np.ndarray, np.ndarray]], end: int) -> int:
+    """The place of the first record that is no definition; `end` if there is none."""
+    return min((int(places[0]) for schema, (places, _) in found.items() if schema != "definition" and len(places)), default=end)
 
 
 def _complete(past: dict[str, int], words: str) -> bool:

@@ -193,8 +193,8 @@ def test_drops_kills_disorder_and_strange_records_do_not_show(reel: Tape, calm: 
     kills = tuple(threading.Event() for _ in range(3))
     strange = struct.pack("<BBHIQ", 4, 0xC8, 1, 7, 123) + struct.pack("<BBHIQ", 4, 10, 1, 7, 123)  # a type, and a length
     moments = {
-        "09:45": dropped, "09:50": seen(kills[0]), "09:52": sent(strange, strange), "09:55": dropped, "10:00": stalled,
-        "10:07": seen(kills[1]), "10:12": skipped, "10:20": dropped, "15:59": seen(kills[2]),
+        "09:45": sent(strange, strange), "09:46": stalled, "09:48": skipped, "09:49": stalled, "09:52": dropped,
+        "09:55": seen(kills[0]), "10:07": seen(kills[1]), "10:20": dropped, "15:59": seen(kills[2]),
     }  # fmt: skip
     acts = {other.upto("mbp-10", at(clock)): act for clock, act in moments.items()}
     gateway = Gateway(other, other.upto("mbp-10", at("09:40")), END, acts, missed=300, quiet=True)
@@ -267,6 +267,7 @@ def test_a_slow_bus_holds_the_vendor_back_and_loses_nothing(reel: Tape, calm: Go
         assert records(market(live)) == records(calm.items)
         best = max((one for one in told if "paused" in one), key=lambda one: one["slow"])
         assert best["paused"] > 0 and gateway.slow > 0 and "the vendor: Slow reader" in live.log("feed")
+        assert best["mappings"] > 0 and best["repeating"] == []
         assert best["live"] and best["run"] == f"{DATE}.1" and best["records"]["futures_mbp10"] > 0
 
 

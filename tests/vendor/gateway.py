@@ -196,6 +196,7 @@ class Session:
                 words = f"Subscription request for {one.schema} data succeeded"
                 await self.send(self.system(databento.SystemCode.SUBSCRIPTION_ACK, words))
         wanted = self._wanted()
+        await self.send(self._mapped(wanted))
         await self._past(wanted)
         await self._present(wanted)
 
@@ -215,6 +216,17 @@ class Session:
             numbers = sorted(set().union(*(named.get(symbol, set()) for symbol in one.symbols)))
             wanted[one.schema] = np.isin(self.gateway.tape.records[one.schema]["instrument_id"], numbers)
         return wanted
+
+    def _mapped(self, wanted: Mapping[str, np.ndarray]) -> bytes:
+        """What the numbers of everything that was asked for mean."""
+        listed, records = self.gateway.tape.records["definition"], self.gateway.tape.records
+        numbers = set().union(*(np.unique(records[schema]["instrument_id"][rows]).tolist() for schema, rows in wanted.items()))
+        symbols = dict(zip(listed["instrument_id"].tolist(), listed["raw_symbol"].tolist(), strict=True))
+        raw, number = databento.SType.RAW_SYMBOL, databento.SType.INSTRUMENT_ID
+        return b"".join(
+            bytes(databento.SymbolMappingMsg(1, one, 0, raw, (name := symbols[one].decode()), number, name, 0, 0))
+            for one in sorted(numbers)
+        )
 
     async def _past(self, wanted: Mapping[str, np.ndarray]) -> None:
         """What lies before now, from where each subscription starts; one schema after the other."""
