@@ -317,7 +317,7 @@ class LiveFeed:
             standing.known[DEFINITIONS.name].update(_bytes(frame.records))
 
     async def _begin(self, contract: str, standing: Standing | None, started: int) -> tuple[Session, Known]:
-        """Go on with the run that the stream holds, or begin one. `started`: what the gateway's clock told before the first record."""
+        """Go on with the run that the stream holds, or begin one. `started`: the gateway's clock before the first record."""
         live = self.config.live
         if standing is not None:
             session, end, told, numbers, known = standing.session, standing.end, standing.told, standing.numbers, standing.known

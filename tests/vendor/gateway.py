@@ -24,7 +24,8 @@ from spymaster_assets import dbn
 
 KEY = "db-0123456789abcdefghijKLMNOPQRS"
 ORDER = ("definition", "statistics", "tbbo", "trades", "mbp-10")  # of the repeated past
-Act = Callable[["Session"], bytes | None]
+Act = Callable[["Session"], bytes]
+FALL = b"fall"  # of an act: the connection ends in the midst of a record
 STALL = b"stall"  # of an act: nothing more comes until the client has gone
 
 
@@ -86,13 +87,16 @@ class Subscription:
 
 @dataclass
 class Gateway:
-    """The double. `acts`: what happens at places of the tape, each once; `end`: ns UTC of the heartbeat behind the tape."""
+    """The double. `acts`: what happens at places of the tape, or once somebody listens behind them; each once.
+
+    `end`: ns UTC of the heartbeats behind the tape.
+    """
 
     tape: Tape
     now: int
     end: int
     acts: dict[int, Act] = field(default_factory=dict)
-    missed: int = 0  # places that pass while nobody listens
+    missed: int = 0  # places that pass between two sessions
     refuse: Callable[[Subscription], tuple[str, databento.ErrorCode] | None] = lambda one: None
     version: int = 3
     quiet: bool = False  # does not name the schema whose past is told
@@ -103,6 +107,7 @@ class Gateway:
     port: int = 0
     clock: int | None = None  # ns UTC of its own words; None: of the record before `now`
     close: Callable[[], object] = lambda: None
+    current: Session | None = None  # which has the tape
 
     async def serve(self, ready: threading.Event) -> None:
         """Serve until `close`."""
@@ -196,6 +201,10 @@ class Session:
                 words = f"Subscription request for {one.schema} data succeeded"
                 await self.send(self.system(databento.SystemCode.SUBSCRIPTION_ACK, words))
         wanted = self._wanted()
+        if len(self.asked) > 1:  # one for definitions alone moves nothing
+            if gateway.current is not None:
+                gateway.now = min(len(gateway.tape), gateway.now + gateway.missed)
+            gateway.current = self
         await self.send(self._mapped(wanted))
         await self._past(wanted)
         await self._present(wanted)
@@ -244,58 +253,49 @@ class Session:
             await self.send(self.system(databento.SystemCode.REPLAY_COMPLETED, f"Finished {name}replay"))
 
     async def _present(self, wanted: Mapping[str, np.ndarray]) -> None:
-        """The rest of the tape as it comes, then heartbeats."""
+        """The rest of the tape as it comes, as long as no later session has it, then heartbeats."""
         gateway, held = self.gateway, list[bytes]()
         data = {schema: (records.tobytes(), records.itemsize) for schema, records in gateway.tape.records.items()}
-        everything = self._everything()
-        try:
-            while everything and gateway.now < len(gateway.tape):
-                at = gateway.now
-                if at in gateway.acts:
-                    await self.send(b"".join(held))
-                    held.clear()
-                    extra = gateway.acts.pop(at)(self)
-                    if extra is None:
-                        await self._fall(at, data)
-                        return
-                    if extra == STALL:
-                        await self.reader.read()
-                        return
-                    await self.send(extra)
-                schema, row = ORDER[gateway.tape.schemas[at]], int(gateway.tape.rows[at])
-                if schema in wanted and wanted[schema][row]:
-                    raw, size = data[schema]
-                    held.append(raw[row * size : (row + 1) * size])
-                gateway.now += 1
-                if len(held) >= 64:
-                    await self.send(b"".join(held))
-                    held.clear()
-            await self.send(b"".join(held))
-            while True:
-                await self.send(self.system(databento.SystemCode.HEARTBEAT, "Heartbeat", gateway.end))
-                await asyncio.sleep(0.1)
-                if self.reader.at_eof():
+        while gateway.current is self and gateway.now < len(gateway.tape):
+            at = gateway.now
+            if gateway.acts and min(gateway.acts) <= at:
+                await self.send(b"".join(held))
+                held.clear()
+                extra = gateway.acts.pop(min(gateway.acts))(self)
+                if extra == FALL:
+                    await self._fall(data)
                     return
-        except ConnectionError:
-            gateway.now = min(len(gateway.tape), gateway.now + gateway.missed)
-            raise
+                if extra == STALL:
+                    await self.reader.read()
+                    return
+                await self.send(extra)
+                continue
+            schema, row = ORDER[gateway.tape.schemas[at]], int(gateway.tape.rows[at])
+            if schema in wanted and wanted[schema][row]:
+                raw, size = data[schema]
+                held.append(raw[row * size : (row + 1) * size])
+            gateway.now += 1
+            if len(held) >= 64:
+                await self.send(b"".join(held))
+                held.clear()
+        await self.send(b"".join(held))
+        while not self.reader.at_eof():
+            over = gateway.now >= len(gateway.tape)
+            await self.send(self.system(databento.SystemCode.HEARTBEAT, "Heartbeat", gateway.end if over else None))
+            await asyncio.sleep(0.1)
 
-    def _everything(self) -> bool:
-        """Whether this session is that of the market: one for definitions alone moves nothing."""
-        return len(self.asked) > 1
-
-    async def _fall(self, at: int, data: Mapping[str, tuple[bytes, int]]) -> None:
-        """Half a record, then the connection is gone; some of the tape passes unheard."""
+    async def _fall(self, data: Mapping[str, tuple[bytes, int]]) -> None:
+        """Half a record, then the connection is gone."""
         raw, size = data["mbp-10"]
         self.writer.write(raw[: size // 2])
         await self.writer.drain()
         await asyncio.sleep(0.05)
         self.writer.transport.abort()
-        self.gateway.now = min(len(self.gateway.tape), at + self.gateway.missed)
 
 
-def dropped(session: Session) -> None:
+def dropped(session: Session) -> bytes:
     """The connection ends in the midst of a record."""
+    return FALL
 
 
 def stalled(session: Session) -> bytes:
