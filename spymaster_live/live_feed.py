@@ -374,7 +374,8 @@ class LiveFeed:
             assert self._arrivals is not None and self._publisher is not None, "the run has begun"
             moments = np.full(len(piece), NEVER)
             for schema, (places, records) in found.items():
-                moments[places] = times = records[dbn.SCHEMAS[schema].index].view("i8")
+                its = np.minimum(records[dbn.SCHEMAS[schema].index], records["ts_recv"])  # no event is newer than its receipt
+                moments[places] = times = its.view("i8")
                 if schema in past and len(times):
                     past[schema] = max(past[schema], int(times.max()))
             if not repeated:

@@ -192,8 +192,10 @@ def test_drops_kills_disorder_and_strange_records_do_not_show(reel: Tape, calm: 
     other = tape(lake / "landing", {"tbbo": 300 * MS, "trades": 200 * MS, "statistics": 100 * MS})
     kills = tuple(threading.Event() for _ in range(3))
     strange = struct.pack("<BBHIQ", 4, 0xC8, 1, 7, 123) + struct.pack("<BBHIQ", 4, 10, 1, 7, 123)  # a type, and a length
+    wrong = other.records["trades"][:1].copy()
+    wrong["ts_event"] = END + 3_600_000 * MS  # after its receipt, and after the date
     moments = {
-        "09:45": sent(strange, strange), "09:46": stalled, "09:48": skipped, "09:49": stalled, "09:52": dropped,
+        "09:45": sent(strange, wrong.tobytes(), strange), "09:46": stalled, "09:48": skipped, "09:49": stalled, "09:52": dropped,
         "09:55": seen(kills[0]), "10:07": seen(kills[1]), "10:20": dropped, "15:59": seen(kills[2]),
     }  # fmt: skip
     acts = {other.upto("mbp-10", at(clock)): act for clock, act in moments.items()}
