@@ -1,4 +1,4 @@
-"""DBN files <-> structured arrays. The only module that knows Databento's file format; the only import of databento.
+"""DBN files <-> structured arrays. The only module that knows Databento's file format.
 
 A DBN file is a header (dataset, schema, time range, symbols and their instrument ids per day) followed by records, each of
 which starts with its own length (in words of 4 bytes) and type (`rtype`). Files come plain or as one or more zstd frames.
@@ -94,7 +94,7 @@ SCHEMAS: Final[Mapping[str, Layout]] = {
     ),
     "statistics": Layout(24, STATISTICS, older={1: _dtype(databento.v1.StatMsg._dtypes), 2: _dtype(databento.v2.StatMsg._dtypes)}),
 }
-_SYMBOL_MAPPING: Final = Layout(
+SYMBOL_MAPPING: Final = Layout(
     22, _dtype(databento.SymbolMappingMsg._dtypes), older={1: _dtype(databento.v1.SymbolMappingMsg._dtypes)}
 )
 
@@ -235,7 +235,7 @@ def _records(stream: pa.NativeFile, header: Header, layout: Layout, chunk_bytes:
         raise DbnError(header.path, 0, "records without a send time (ts_out off)", "ts_out on")
     pick = _plain if header.schema is not None else _mixed
     for chunk in pick(stream, header, layout, chunk_bytes):
-        yield _widen(chunk, layout.dtype)
+        yield widen(chunk, layout.dtype)
 
 
 def live_symbols(path: Path) -> dict[int, str]:
@@ -246,7 +246,7 @@ def live_symbols(path: Path) -> dict[int, str]:
         if header.schema is not None:
             return {}
         found: dict[int, str] = {}
-        for chunk in _records(stream, header, _SYMBOL_MAPPING, CHUNK_BYTES):
+        for chunk in _records(stream, header, SYMBOL_MAPPING, CHUNK_BYTES):
             ids, names = chunk["instrument_id"].tolist(), chunk["stype_out_symbol"].tolist()
             found |= {number: name.decode() for number, name in zip(ids, names, strict=True)}
         return found
@@ -330,7 +330,7 @@ def _mixed(stream: pa.NativeFile, header: Header, layout: Layout, chunk_bytes: i
 _ABSENT: Final = {"leg_price": UNDEF_PRICE, "leg_delta": UNDEF_PRICE, "leg_side": ord("N")}  # in DBN 1 and 2
 
 
-def _widen(records: np.ndarray, dtype: np.dtype[Any]) -> np.ndarray:
+def widen(records: np.ndarray, dtype: np.dtype[Any]) -> np.ndarray:
     """Records of an older DBN version as today's: fields by name, what was not there undefined."""
     if records.dtype == dtype:
         return records

@@ -146,6 +146,11 @@ def _health(url: str, name: str, seconds: float | None, monitor: str) -> None:
 @click.option("--paused", is_flag=True, help="Wait for `control start` (after --from).")
 @click.option("--quiet", is_flag=True, help="No progress bar.")
 @click.option("--frame-records", default=0, type=click.IntRange(0), help="Records in a frame at most (0: as many as fit).")
+@click.option(
+    "--live",
+    is_flag=True,
+    help="From the vendor: --date alone, else the running session, the next, and so on. Key: docs/operate.md.",
+)
 def feed(
     url: str,
     date: dt.datetime | None,
@@ -155,8 +160,14 @@ def feed(
     paused: bool,
     quiet: bool,
     frame_records: int,
+    live: bool,
 ) -> None:
-    """Replay a trading date's landing files. Killed, it goes on where it was."""
+    """Replay a trading date's landing files, or publish what the vendor sends (--live). Killed, it goes on where it was."""
+    if live:
+        if begin or join or paused or frame_records:
+            raise click.ClickException("--from, --join, --paused and --frame-records belong to a replay, not to --live")
+        _live(url, date)
+        return
     from spymaster_live.feed import Pace, Replay, moment, plan
 
     async def work() -> str:
@@ -168,6 +179,22 @@ def feed(
         pace = Pace(speed, free=start, paused=paused)
         async with bus.connected(url, "feed") as client:
             return await Replay(client, planned, pace, lake.config.live.window).run()
+
+    run = _run(work)
+    if run is not None:
+        click.echo(f"run {run} is published")
+
+
+def _live(url: str, date: dt.datetime | None) -> None:
+    """The feed from the vendor."""
+    from spymaster_live.live_feed import LiveDates
+    from spymaster_live.vendor import api_key
+
+    async def work() -> str:
+        lake, key = _lake(), api_key()
+        day = None if date is None else calendar(lake.config).require(date.date())
+        async with bus.connected(url, "feed") as client:
+            return await LiveDates(client, lake, key, day).run()
 
     run = _run(work)
     if run is not None:
@@ -346,18 +373,23 @@ def docs(check: bool) -> None:
 @click.option("--until-done", is_flag=True, help="End when the date is over, and compare with Dagster's Silver if it is there.")
 @click.option("--capture", is_flag=True, help="With a writer: everything on the bus to disk.")
 @click.option("--gateway-port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="0: no gateway.")
+@click.option("--live", is_flag=True, help="The feed is the vendor's, not a replay (feed --live).")
 def everything(
-    date: dt.datetime | None, speed: float, begin: str | None, port: int, until_done: bool, capture: bool, gateway_port: int
+    date: dt.datetime | None, speed: float, begin: str | None, port: int, until_done: bool, capture: bool, gateway_port: int,
+    live: bool,
 ) -> None:  # fmt: skip
     """A server of its own, streams, feed, engine, gateway (and a writer) in one go. Ctrl-C ends all of them."""
     from spymaster_live.together import together
 
     lake = _lake()
     try:
-        day = _date(lake, date)
+        if live:
+            words = ("--live", *(() if date is None else ("--date", str(calendar(lake.config).require(date.date())))))
+        else:
+            words = ("--date", str(_date(lake, date)), "--speed", str(speed), *(("--from", begin) if begin else ()), "--quiet")
     except (MissingInput, NotATradingDate) as error:
         raise click.ClickException(str(error)) from error
-    sys.exit(together(lake, day, speed, begin, port, until_done, capture, gateway_port))
+    sys.exit(together(lake, words, port, until_done, capture, gateway_port))
 
 
 if __name__ == "__main__":

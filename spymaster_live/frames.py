@@ -8,9 +8,9 @@ without records gives nothing, until the clock is due.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -33,6 +33,23 @@ class Cutting:
     begin: int = 0
     coarse: int = 1
 
+    def end_of(self, times: np.ndarray, window: Window) -> np.ndarray:
+        """The ends of the spans that hold moments in the window; a moment at its start is its own end."""
+        begin = max(min(self.begin, window.end), window.start)
+        coarse = np.minimum(window.start + -((window.start - times) // self.coarse) * self.coarse, begin)
+        fine = np.minimum(begin + -((begin - times) // self.span) * self.span, window.end)
+        ends: np.ndarray = np.where(times <= begin, coarse, fine)
+        return ends
+
+    def last_end(self, times: np.ndarray, window: Window) -> np.ndarray:
+        """The latest ends of spans up to some moments; the window's start before the first."""
+        inside = np.clip(times, window.start, window.end)
+        begin = max(min(self.begin, window.end), window.start)
+        coarse = np.where(inside >= begin, begin, window.start + (inside - window.start) // self.coarse * self.coarse)
+        fine = np.where(inside >= window.end, window.end, begin + (inside - begin) // self.span * self.span)
+        ends: np.ndarray = np.where(inside < begin, coarse, fine)
+        return ends
+
     def ends(self, window: Window) -> Iterator[int]:
         """The ends of the spans of a window."""
         at, begin = window.start, min(self.begin, window.end)
@@ -49,6 +66,14 @@ class Source(NamedTuple):
 
     schema: str
     records: Iterator[np.ndarray]
+
+
+class Numbered(Protocol):
+    """A channel whose records are numbered as they are handed out."""
+
+    name: str
+    schema: str
+    taken: int
 
 
 class _Channel:
@@ -91,7 +116,7 @@ def frames(run: str, sources: Mapping[str, Source], window: Window, cutting: Cut
     for end in cutting.ends(window):
         parts = [channel.upto(end) for channel in channels]
         if any(len(records) for records, _ in parts):
-            yield from _cut(run, channels, parts, told, end, cutting)
+            yield from cut(run, channels, parts, told, end, cutting)
             told = end
         elif end - told >= cutting.clock and end < window.end:
             yield Clock(run, end)
@@ -99,10 +124,10 @@ def frames(run: str, sources: Mapping[str, Source], window: Window, cutting: Cut
     yield Clock(run, window.end)
 
 
-def _cut(
-    run: str, channels: list[_Channel], parts: list[tuple[np.ndarray, np.ndarray]], told: int, end: int, cutting: Cutting
+def cut(
+    run: str, channels: Sequence[Numbered], parts: Sequence[tuple[np.ndarray, np.ndarray]], told: int, end: int, cutting: Cutting
 ) -> Iterator[Frame]:  # fmt: skip
-    """The frames of one span. `told`: the watermark before it."""
+    """The frames of one span: of each channel its records and their effective times. `told`: the watermark before it."""
     times = np.concatenate([times for _, times in parts])
     rank = np.repeat(np.arange(len(parts)), [len(records) for records, _ in parts])
     order = np.lexsort((rank, times))  # stable: arrival within a channel

@@ -14,6 +14,7 @@ from spymaster_live.gateway.fold import KEPT
 from spymaster_live.gateway.guard import PROTOCOL, TOKEN
 from spymaster_live.gateway.rest import ENDPOINTS
 from spymaster_live.gateway.wire import LATEST, TOPICS
+from spymaster_live.live_feed import TOLD
 from spymaster_live.messages import CHANNELS, FLOWS, HEADERS, ROWS, SCHEMAS
 
 MARKET_HEADERS = ("Version", "Run", "Schema", "First", "Count", "Start", "End", "Watermark", "Hash", "Nats-Msg-Id")
@@ -26,7 +27,9 @@ LEVELS_HEADERS = ("Version", "Run", "Date", "Snaps", "Rows", "Nats-Msg-Id")
 
 def markdown() -> str:
     """The page."""
-    return "\n".join([*_head(), *_subjects(), *_headers(), *_payload(), *_tables(), *_control(), *_capture(), *_gateway(), ""])
+    return "\n".join(
+        [*_head(), *_subjects(), *_headers(), *_payload(), *_tables(), *_control(), *_vendor(), *_capture(), *_gateway(), ""]
+    )
 
 
 def _head() -> list[str]:
@@ -63,7 +66,7 @@ def _subjects() -> list[str]:
         f"| `{messages.LEVELS_FLOW}` | {bus.LEVELS} | {_named(FLOWS)} of the whole seconds that signals were told about |",
         f"| `{messages.LEVELS_STATUS}` | {bus.LEVELS} | JSON, every second: where the engine stands, what it misses, what troubles it |",
         f"| `{messages.DEAD}.SUBJECT` | {bus.DLQ} | a message that could not be read, as it came, with `Reason` and `Stream-Sequence` |",
-        f"| `{messages.CONTROL}` | none | requests to a replay, below |",
+        f"| `{messages.CONTROL}` | none | requests to a replay, below; a feed from the vendor is not steered |",
         f"| `{health.subject('NAME')}` | none | asked, a service answers with JSON: `ok`, `why` (text or null), `age` (seconds at the same work),"
         " and how it stands |",
         f"| key-value `{bus.STATE}` | KV | the latest of each level, for those who connect |",
@@ -142,6 +145,27 @@ def _control() -> list[str]:
         "| `speed` | `speed` | times real time; 0: as fast as possible. Frames stay as they were cut |",
         "| `seek` | `to`: ns UTC, or HH:MM[:SS] New York time | up to a minute ahead: run through it; else a new run, at once up to there |",
         "| `state` | | nothing |",
+    ]
+
+
+def _vendor() -> list[str]:
+    vendor = Config().live.vendor
+    return [
+        "",
+        "## The feed from the vendor",
+        "",
+        "`python -m spymaster_live feed --live` publishes the same messages as a replay. The watermark is the newest event time less"
+        f" {vendor.lateness_ms:g} ms;",
+        "in silence the vendor's heartbeats move it. `market.session` names the contract that the lake's earlier dates choose; up to `Paced-From`"
+        " the",
+        f"vendor repeated the past, in frames of {Config().live.frame_seconds:g} s. After a drop or a kill the run goes on with the next record"
+        " of each channel.",
+        "",
+        f"`{health.subject('feed')}` tells, beside `ok`, `why` and `age` (seconds since the vendor was heard):",
+        "",
+        "| name | meaning |",
+        "|---|---|",
+        *(f"| `{name}` | {meaning} |" for name, meaning in TOLD.items()),
     ]
 
 

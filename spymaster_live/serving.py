@@ -108,9 +108,10 @@ class Serving:
 
     async def _start(self) -> int:
         """Where to begin: with the latest session, else with whatever comes."""
+        end = await last_sequence(self.client, MARKET)  # asked for first: a session that begins meanwhile lies behind it
         session = await last(self.client, MARKET, messages.SESSION)
         if session is None or session.seq is None or session.time is None:
-            return await last_sequence(self.client, MARKET) + 1
+            return end + 1
         run = (session.headers or {}).get("Run")
         if run is None:  # no session at all: the one that counts lies somewhere before
             return 1

@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -74,22 +74,19 @@ def _part(lake: Lake, url: str, *words: str) -> Callable[[], subprocess.Popen[by
     return lambda: subprocess.Popen(command, env=os.environ.copy())
 
 
-def together(
-    lake: Lake, date: dt.date, speed: float, begin: str | None, port: int, until_done: bool, capture: bool, gateway_port: int
-) -> int:  # fmt: skip
-    """Run everything until stopped, or until the date is over. `capture`: with a writer; `gateway_port`: 0 for no gateway.
+def together(lake: Lake, feed: Sequence[str], port: int, until_done: bool, capture: bool, gateway_port: int) -> int:
+    """Run everything until stopped, or until the date is over. `feed`: its words; `capture`: with a writer.
 
-    The exit code.
+    `gateway_port`: 0 for no gateway. The exit code.
     """
     url = f"nats://127.0.0.1:{port}"
-    pacing = ("--from", begin) if begin else ()
     gateway = ("gateway", "--port", str(gateway_port), *(("--writer",) if capture else ()))
     kept = [
         Kept("nats-server", lambda: server.start(port, lake.root / "nats"), once=False),
         Kept("engine", _part(lake, url, "engine"), once=False),
         *([Kept("writer", _part(lake, url, "writer", *(["--until-done"] * until_done)), once=until_done)] if capture else []),
         *([Kept("gateway", _part(lake, url, *gateway), once=False)] if gateway_port else []),
-        Kept("feed", _part(lake, url, "feed", "--date", str(date), "--speed", str(speed), *pacing, "--quiet"), once=True),
+        Kept("feed", _part(lake, url, "feed", *feed), once=True),
     ]
     try:
         server.make_sure(port)

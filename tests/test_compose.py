@@ -52,7 +52,7 @@ def test_profiles() -> None:
     of = {profile: {name for name in SERVICES if profile in profiles[name]} for profile in ("batch", "replay", "live")}
     assert of["batch"] == {"postgres", "code", "webserver", "daemon"}
     assert of["replay"] == {"nats", "provision", "feed", "engine", "writer", "gateway"}
-    assert of["live"] == of["replay"] - {"feed"}
+    assert of["live"] == of["replay"] - {"feed"} | {"feed-live"}
     assert set.union(*of.values()) == {*SERVICES}
 
 
@@ -76,14 +76,17 @@ def test_no_service_has_a_secret_that_is_not_a_file_or_not_its_own(service: str)
         if re.search("KEY|SECRET|TOKEN|PASS|CREDENTIAL", name):
             assert value.startswith("/run/secrets/") and value.removeprefix("/run/secrets/") in about["secrets"], name
     own = {name for name in about.get("secrets", ()) if name.endswith(".nk")}
-    assert own == ({f"{service}.nk"} if service in MAY else set())
+    user = service.removesuffix("-live")  # either feed is the bus's user feed
+    assert own == ({f"{user}.nk"} if user in MAY else set())
     for secret in about.get("secrets", ()):
         assert composed()["secrets"][secret].keys() == {"file"}
 
 
 def test_the_keys_command_makes_every_secret(tmp_path: Path) -> None:
     make(tmp_path)
-    for about in composed()["secrets"].values():
+    for name, about in composed()["secrets"].items():
+        if name == "vendor.key":  # the vendor's own
+            continue
         assert (tmp_path / Path(about["file"]).name).stat().st_size > 0
 
 
@@ -230,5 +233,5 @@ def test_no_secret_is_in_a_log_or_in_a_command(project: Project) -> None:
                for line in path.read_text().replace("*:", "").split() if len(line) > 20]  # fmt: skip
     said = "".join(path.read_text(errors="replace") for path in project.folder.glob("*.log"))
     said += "".join(str(project.command(name, composed()["services"][name]["command"])) for name in project.processes)
-    assert set(project.processes) == set(SERVICES)
+    assert set(project.processes) == {*SERVICES} - {"feed-live"}  # which wants the vendor
     assert len(secrets) > 10 and not [secret for secret in secrets if secret in said]
