@@ -3,8 +3,11 @@
 The double serves simulated dates; what they hold, and which hours and contracts are right, is said here by hand.
 """
 
+import contextlib
 import datetime as dt
+import itertools
 import json
+import multiprocessing
 import os
 import pty
 import random
@@ -16,6 +19,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from email.utils import format_datetime
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import dagster as dg
@@ -28,12 +32,15 @@ from spymaster_assets.cli import main
 from spymaster_assets.config import Config, load
 from spymaster_assets.daily import EVERY
 from spymaster_assets.definitions import build
+from spymaster_assets.download import Download, Way
 from spymaster_assets.lacking import Lacking
 from spymaster_assets.lake import MANIFEST, Lake
 from spymaster_assets.landing import Landing
+from spymaster_assets.progress import silence
 from spymaster_assets.simulator.write import simulate
 from spymaster_assets.staged import damaged, entries
 from spymaster_assets.tables import BRONZE, OPTION_QUOTES, OPTION_STATISTICS, OPTION_TRADES, SILVER
+from spymaster_assets.vendor import Vendor
 from spymaster_live.keys import make
 from tests.vendor.historical import KEY, USD_PER_GB, Fault, Historical
 
@@ -43,6 +50,9 @@ HOLIDAY = [dt.date(2025, 6, 18), dt.date(2025, 6, 20)]  # the 19th is a holiday
 HALF = dt.date(2025, 7, 3)  # closes at 13:00 New York time
 NAMES = ["definitions", "futures_mbp10-ESM5", "futures_trades", "option_quotes", "option_statistics", "option_trades"]
 CHECKOUT = Path(__file__).parents[1]
+KILLS = 8
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload(["spymaster_assets.download", "spymaster_assets.vendor"])
 SETTINGS = """
 [vendor]
 gateway = "{gateway}"
@@ -145,11 +155,15 @@ def utc(text: str) -> int:
 
 
 @pytest.fixture
-def downloaded(vendor: Historical, tmp_path: Path) -> Path:
-    root = tmp_path / "lake"
-    result = download(root, [DATE], "--yes")
-    assert result.exit_code == 0, result.output
-    return root
+def downloaded(vendor: Historical, sold: Historical, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A lake with DATE downloaded, and what that cost in the double's books."""
+    kept: Path = sold.__dict__.get("kept") or tmp_path_factory.mktemp("kept")
+    if "kept" not in sold.__dict__:
+        result = download(kept, [DATE], "--yes")
+        assert result.exit_code == 0, result.output
+        sold.__dict__["kept"], sold.charges = kept, vendor.charges
+    vendor.charges = list(sold.charges)
+    return Path(shutil.copytree(kept, tmp_path / "lake"))
 
 
 def test_a_downloaded_date_makes_the_tables_that_the_simulated_date_makes(downloaded: Path, source: Path, tmp_path: Path) -> None:
@@ -496,9 +510,6 @@ def test_a_date_that_is_not_over_at_the_vendors_is_not_bought(vendor: Historical
 
 
 def test_two_at_once_are_refused(vendor: Historical, tmp_path: Path) -> None:
-    from spymaster_assets.download import Download
-    from spymaster_assets.vendor import Vendor
-
     first = Download(Lake(tmp_path, load()), Vendor(load(), KEY))
     with first._alone([DATE]):
         result = download(tmp_path, [DATE], "--yes")
@@ -597,48 +608,57 @@ def test_a_job_that_expired_is_told_and_then_priced_anew(vendor: Historical, tmp
 # Kills
 
 
-def test_kills_at_random_moments_lose_nothing_and_pay_nothing_twice(vendor: Historical, downloaded: Path, tmp_path: Path) -> None:
+def bring(root: Path, way: Way, environment: dict[str, str], told: Connection) -> None:
+    """A download of DATE in a process of its own, started by a word to it."""
+    os.environ.clear()
+    os.environ.update(environment)
+    silence()
+    told.send("ready")
+    told.recv()
+    outcome = Download(Lake(root, load()), Vendor(load(), KEY), way=way).run([DATE], lambda _: True)
+    told.send(outcome.trouble)
+
+
+@pytest.mark.parametrize("way", ["batch", "stream"])
+def test_kills_at_random_moments_lose_nothing_and_pay_nothing_twice(
+    vendor: Historical, downloaded: Path, tmp_path: Path, way: Way
+) -> None:
     """Batch jobs are charged once whatever happens; of streams, at most the one that a kill broke off is charged again."""
-    words = [sys.executable, "-c", RUN]
-    for way in ("--batch", "--stream"):
-        root, chance, kills, finished = tmp_path / way[2:], random.Random(20250603), 0, False
-        vendor.charges.clear()
-        vendor.seconds_per_block = 0.004
-        while not finished:
-            with subprocess.Popen([*words, str(root), way], cwd=CHECKOUT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-                assert process.stdout is not None and process.stdout.readline() == b"ready\n"
-                assert process.stdin is not None
-                process.stdin.write(b"go\n")
-                process.stdin.flush()
-                if kills < 5:
-                    time.sleep(chance.uniform(0.05, 0.5))
-                    process.kill()
-                    kills += process.wait() == -signal.SIGKILL
-                finished = process.wait() == 0
-        vendor.seconds_per_block = 0.0
-        assert kills >= 3, "a run was over before it could be killed"
-        assert without_costs(contents(root)) == without_costs(contents(downloaded))
-        assert on_its_way(root) == []
-        paid = Counter((charge.way, charge.schema, charge.symbols) for charge in vendor.charges)
-        assert len(paid) == len(NAMES) and {key[0] for key in paid} == {way[2:]}
-        again = sum(paid.values()) - len(paid)
-        assert again == 0 if way == "--batch" else again <= kills
-        print(f"{way}: {kills} kills, {again} charged again, {len(vendor.ranges)} ranges")
-
-
-RUN = f"""
-import sys
-from pathlib import Path
-from spymaster_assets.config import load, vendor_key
-from spymaster_assets.download import Download
-from spymaster_assets.lake import Lake
-from spymaster_assets.vendor import Vendor
-import datetime as dt
-download = Download(Lake(Path(sys.argv[1]), load()), Vendor(load(), vendor_key()), way=sys.argv[2][2:])
-print("ready", flush=True)
-sys.stdin.readline()
-assert not download.run([dt.date({DATE.year}, {DATE.month}, {DATE.day})], lambda offers: True).trouble
-"""
+    root, chance, kills, trouble = tmp_path / "killed", random.Random(20250603), 0, None
+    vendor.charges.clear()
+    vendor.seconds_per_block = 0.005
+    while trouble is None:
+        ours, theirs = FORKS.Pipe()
+        process = FORKS.Process(target=bring, args=(root, way, dict(os.environ), theirs))
+        process.start()
+        theirs.close()
+        assert ours.recv() == "ready"
+        ours.send("go")
+        if kills < KILLS:  # after so many more requests, and a while
+            due = len(vendor.asked) + chance.randint(1, 12)
+            while len(vendor.asked) < due and process.is_alive():
+                time.sleep(0.001)
+            time.sleep(chance.uniform(0, 0.1))
+            process.kill()
+        else:
+            vendor.seconds_per_block = 0.0
+        with contextlib.suppress(EOFError, ConnectionError):
+            trouble = ours.recv()
+        process.join()
+        kills += process.exitcode == -signal.SIGKILL
+        ours.close()
+    assert trouble == {} and kills >= 3, "runs were over before they were killed"
+    assert without_costs(contents(root)) == without_costs(contents(downloaded))
+    assert on_its_way(root) == []
+    paid = Counter((charge.way, charge.schema, charge.symbols) for charge in vendor.charges)
+    again = sum(paid.values()) - len(paid)
+    assert len(paid) == len(NAMES) and {key[0] for key in paid} == {way}
+    assert again == 0 if way == "batch" else again <= kills
+    print(f"{way}: {kills} kills, {again} requests charged again, {len(vendor.ranges)} ranges asked for")
+    if way == "batch":
+        for job in vendor.jobs:
+            pieces = sorted((first, first + sent) for name, first, sent in vendor.ranges if name == job)
+            assert pieces[0][0] == 0 and all(later[0] <= earlier[1] for earlier, later in itertools.pairwise(pieces))
 
 
 # Dagster

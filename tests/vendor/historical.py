@@ -150,6 +150,7 @@ class Historical:
         start, end, asked = int(form["start"]), int(form["end"]), set(form["symbols"].split(","))
         days = range(start // DAY_NS, (end - 1) // DAY_NS + 1)
         parts: list[np.ndarray] = []
+        due: list[np.ndarray] = []  # receive times made rising: a file's own order stays
         mappings: dict[str, list[dbn.Interval]] = {}
         for file in self._files:
             if file.schema != form["schema"] or (file.day - dt.date(1970, 1, 1)).days not in days:
@@ -163,8 +164,10 @@ class Historical:
             received = file.records["ts_recv"].view("i8")
             kept = np.isin(file.records["instrument_id"], numbers) & (received >= start) & (received < end)
             parts.append(file.records[kept])
-        records = np.concatenate(parts) if parts else np.zeros(0, dbn.SCHEMAS[form["schema"]].dtype)
-        return records[np.argsort(records["ts_recv"], kind="stable")], mappings
+            due.append(np.maximum.accumulate(received[kept]) if kept.any() else received[:0])
+        if not parts:
+            return np.zeros(0, dbn.SCHEMAS[form["schema"]].dtype), mappings
+        return np.concatenate(parts)[np.argsort(np.concatenate(due), kind="stable")], mappings
 
     def body(self, form: Mapping[str, str]) -> bytes:
         """The DBN file of a request, zstd."""
