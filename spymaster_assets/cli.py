@@ -155,8 +155,10 @@ def download(first: dt.datetime, last: dt.datetime, schemas: str, yes: bool, by_
     """
     from spymaster_assets.asking import VendorError
     from spymaster_assets.config import vendor_key
-    from spymaster_assets.download import Busy, Download
+    from spymaster_assets.download import Download
+    from spymaster_assets.lacking import TELLING
     from spymaster_assets.progress import terminal
+    from spymaster_assets.staged import Busy
     from spymaster_assets.vendor import Vendor
 
     lake, dates = _lake(), calendar(load()).dates(first.date(), last.date())
@@ -166,6 +168,8 @@ def download(first: dt.datetime, last: dt.datetime, schemas: str, yes: bool, by_
     def agree(offers: list[Offer]) -> bool:
         due = sum(offer.due for offer in offers)
         click.echo("\n".join(_prices(offers)))
+        if (first := sorted({offer.wanted.date for offer in offers if offer.wanted.table in TELLING})) and "mbp-10" in asked:
+            click.echo(f"then, asked for with exact prices: books, about {bringer.outlook(first):,.2f} USD, and what options did")
         if yes:
             return True
         if not sys.stdin.isatty():
@@ -173,9 +177,10 @@ def download(first: dt.datetime, last: dt.datetime, schemas: str, yes: bool, by_
         return click.confirm(f"Buy this for {due:,.2f} USD?")
 
     way: Way | None = None if by_batch is None else "batch" if by_batch else "stream"
-    wanted = [schema for schema in schemas.replace(",", " ").split() if schema]
+    asked = schemas.replace(",", " ").split() or list(lake.config.vendor.schemas)
     try:
-        outcome = Download(lake, Vendor(lake.config, vendor_key()), wanted, way, terminal()).run(dates, agree)
+        bringer = Download(lake, Vendor(lake.config, vendor_key()), asked, way, terminal())
+        outcome = bringer.run(dates, agree)
     except (Busy, VendorError, ValueError, OSError) as error:
         raise click.ClickException(str(error)) from error
     for date in dates:

@@ -362,7 +362,7 @@ class Vendor(Group):
     timeout_seconds: float = Field(100.0, gt=0)  # without a byte
     poll_seconds: float = Field(10.0, gt=0)  # between two questions whether batch jobs are done
     wait_seconds: float = Field(3600.0, gt=0)  # for batch jobs; they go on at the vendor's, and the next run finds them
-    usd_per_date: float = Field(0.0, ge=0)  # what Dagster's asset may spend on a date, as nobody can be asked there
+    usd_per_date: float = Field(0.0, ge=0)  # what a date may cost in all that Dagster's asset buys, where nobody can be asked
 
 
 class Config(Group):

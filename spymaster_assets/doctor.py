@@ -114,8 +114,8 @@ def examine_downloads(lake: Lake) -> Iterator[Finding]:
     if dates:
         yield Finding(not wrong, f"downloads: {len(dates) - wrong} of {len(dates)} dates are as they came")
     for state in unfinished(landing):
-        date = state.parent.name
-        yield Finding(False, f"{state.stem} of {date} is on its way: spymaster download --from {date} --to {date} goes on with it")
+        day = state.parent.name
+        yield Finding(False, f"{state.stem} of {day} is on its way: spymaster download --from {day} --to {day} goes on with it")
 
 
 def examine_dagster(home: Path, settings: Path) -> Iterator[Finding]:

@@ -9,19 +9,18 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
-import fcntl
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, Literal
 
 from spymaster_assets import dbn
-from spymaster_assets.asking import DONE, EXPIRED, Broken, Quote, VendorError
+from spymaster_assets.asking import DONE, EXPIRED, Broken, Quote, Request, VendorError
 from spymaster_assets.lacking import Lacking, NotTold, Wanted
 from spymaster_assets.lake import Lake
 from spymaster_assets.landing import Landing
-from spymaster_assets.sessions import calendar, to_datetime
-from spymaster_assets.staged import Staged, State, entries, on_their_way, staging
+from spymaster_assets.sessions import calendar, nearest_contract, to_datetime
+from spymaster_assets.staged import Staged, State, alone, entries, on_their_way
 
 if TYPE_CHECKING:
     from spymaster_assets.vendor import Vendor
@@ -30,10 +29,6 @@ Way = Literal["batch", "stream"]
 Progress = Callable[[str, int, int], None]
 READY: Final = ("available", "degraded", "missing")  # conditions of a UTC day of which no more will come
 TROUBLE: Final = (VendorError, NotTold, dbn.DbnError, OSError, ValueError)
-
-
-class Busy(RuntimeError):
-    """Another process downloads the same date."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +84,9 @@ class Download:
         one date does not stop the others. Busy if another process is at one of them; VendorError where no request can succeed.
         """
         outcome = Outcome()
-        with self._alone(dates):
+        with contextlib.ExitStack() as locks:
+            for date in dates:
+                locks.enter_context(alone(self.landing, date))
             for staged in (one for date in dates for one in on_their_way(self.landing, date)):
                 staged.resume()
             for step in (Lacking.telling, Lacking.told):
@@ -105,18 +102,15 @@ class Download:
                 self._bring(offers, outcome)
         return outcome
 
-    @contextlib.contextmanager
-    def _alone(self, dates: Sequence[dt.date]) -> Iterator[None]:
-        """No other process downloads these dates meanwhile."""
-        with contextlib.ExitStack() as locks:
-            for date in dates:
-                held = staging(self.landing, date)
-                held.mkdir(parents=True, exist_ok=True)
-                try:
-                    fcntl.flock(locks.enter_context((held / ".lock").open("w")), fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    raise Busy(f"{date}: another process downloads it") from None
-            yield
+    def outlook(self, dates: Sequence[dt.date]) -> float:
+        """USD that the books of the dates cost, if the calendar's contract turns out to be each one's."""
+        config, found = self.lake.config, 0.0
+        for date in dates:
+            window, symbol = calendar(config).session(date).bronze, nearest_contract(date, config)
+            found += self.vendor.quote(
+                Request(config.instrument.dataset, "mbp-10", (symbol,), "raw_symbol", window.start, window.end)
+            ).usd
+        return found
 
     @contextlib.contextmanager
     def _blaming(self, date: dt.date, outcome: Outcome, name: str = "") -> Iterator[None]:

@@ -11,8 +11,11 @@ between any two steps leaves what the next one goes on with.
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
+import fcntl
 import json
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -23,8 +26,13 @@ from spymaster_assets.asking import Broken, Quote, Request
 from spymaster_assets.lake import MANIFEST, sync, write_atomic
 from spymaster_assets.landing import Landing, file_hash
 
+LOCK: Final = ".lock"
 STAGING: Final = ".download"  # below landing, and so on the same disk
 ENDING: Final = ".dbn.zst"
+
+
+class Busy(RuntimeError):
+    """Another process downloads the same date."""
 
 
 def folder(landing: Landing, date: dt.date) -> Path:
@@ -51,8 +59,36 @@ def entries(landing: Landing, date: dt.date) -> dict[str, dict[str, Any]]:
 
 def dates_downloaded(landing: Landing) -> list[dt.date]:
     """The trading dates of which something was downloaded."""
-    found = (landing.root / landing.config.vendor.folder).glob(f"*/{MANIFEST}")
+    found = (landing.root / landing.config.vendor.folder).glob(f"{'[0-9]' * 4}-[01][0-9]-[0-3][0-9]/{MANIFEST}")
     return sorted(dt.date.fromisoformat(path.parent.name) for path in found)
+
+
+@contextlib.contextmanager
+def alone(landing: Landing, date: dt.date) -> Iterator[None]:
+    """No other process downloads a date meanwhile. Busy if one does."""
+    held = staging(landing, date) / LOCK
+    held.parent.mkdir(parents=True, exist_ok=True)
+    with held.open("w") as lock:
+        for _ in range(10):  # whoever only looks lets go at once
+            with contextlib.suppress(BlockingIOError):
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            time.sleep(0.05)
+        else:
+            raise Busy(f"{date}: another process downloads it")
+        yield
+
+
+def at_work(landing: Landing, date: dt.date) -> bool:
+    """Whether a process downloads a date now."""
+    try:
+        with (staging(landing, date) / LOCK).open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
 
 
 def unfinished(landing: Landing) -> list[Path]:

@@ -248,6 +248,7 @@ def _retry_after(headers: Mapping[str, Any]) -> float:
     if said.isdecimal():
         return float(said)
     try:
-        return max(0.0, (email.utils.parsedate_to_datetime(said) - dt.datetime.now(dt.UTC)).total_seconds())
+        until = email.utils.parsedate_to_datetime(said)
     except ValueError:
         return 0.0
+    return max(0.0, (until if until.tzinfo else until.replace(tzinfo=dt.UTC)).timestamp() - time.time())

@@ -38,7 +38,7 @@ from spymaster_assets.lake import MANIFEST, Lake
 from spymaster_assets.landing import Landing
 from spymaster_assets.progress import silence
 from spymaster_assets.simulator.write import simulate
-from spymaster_assets.staged import damaged, entries
+from spymaster_assets.staged import alone, damaged, entries
 from spymaster_assets.tables import BRONZE, OPTION_QUOTES, OPTION_STATISTICS, OPTION_TRADES, SILVER
 from spymaster_assets.vendor import Vendor
 from spymaster_live.keys import make
@@ -306,6 +306,9 @@ def test_without_a_terminal_nothing_is_bought_unasked(vendor: Historical, tmp_pa
     assert "nothing was bought, as there is no terminal to ask at; --yes agrees" in result.output
     lines = {line.split()[1]: line.split() for line in result.output.splitlines() if line.startswith(str(DATE))}
     assert set(lines) == {"definitions", "futures_trades"} and "total" in result.output
+    book = {"schema": "mbp-10", "symbols": "ESM5", "stype_in": "raw_symbol"}
+    size = vendor.size_of(book | {"start": str(utc("2025-06-02 21:00")), "end": str(utc("2025-06-03 21:00"))})
+    assert f"books, about {size / 1e9 * USD_PER_GB:,.2f} USD" in result.output
     assert vendor.charges == [] and contents(tmp_path / "lake") == {}
 
 
@@ -509,11 +512,20 @@ def test_a_date_that_is_not_over_at_the_vendors_is_not_bought(vendor: Historical
     assert [charge.start for charge in vendor.charges] == [utc("2025-06-11 21:00")]
 
 
-def test_two_at_once_are_refused(vendor: Historical, tmp_path: Path) -> None:
-    first = Download(Lake(tmp_path, load()), Vendor(load(), KEY))
-    with first._alone([DATE]):
-        result = download(tmp_path, [DATE], "--yes")
+def test_two_at_once_are_refused_and_the_sensor_waits(vendor: Historical, downloaded: Path) -> None:
+    (downloaded / "landing" / "download" / str(DATE) / "option_quotes.dbn.zst").unlink()
+
+    def tick() -> bool:
+        with dg.DagsterInstance.ephemeral() as instance:
+            repository = build(downloaded).get_repository_def()
+            context = dg.build_sensor_context(instance=instance, repository_def=repository)
+            return bool(repository.get_sensor_def("landing_sensor").evaluate_tick(context).run_requests)
+
+    with alone(landing_of(downloaded), DATE):
+        result = download(downloaded, [DATE], "--yes")
+        assert not tick()
     assert result.exit_code == 1 and f"{DATE}: another process downloads it" in result.output
+    assert tick()
 
 
 def test_an_unknown_schema_is_refused(vendor: Historical, tmp_path: Path) -> None:
@@ -684,7 +696,7 @@ def test_the_asset_buys_no_more_than_it_may(vendor: Historical, tmp_path: Path) 
     assert not refused.success and vendor.charges == []
     [failure] = [event.step_failure_data for event in refused.get_step_failure_events()]
     told = failure.user_failure_data.description
-    assert "may spend 0.00 USD on a date" in told and "definitions" in told
+    assert "it may cost 0.00 USD" in told and "definitions" in told
     made = materialize(tmp_path, usd=100.0)
     assert made.success and checks(made) == {"complete": True, "intact": True}
     [event] = made.get_asset_materialization_events()

@@ -16,13 +16,13 @@ from spymaster_assets.assets.checks import result
 from spymaster_assets.assets.partitions import CONFIG, date_of, trading_dates
 from spymaster_assets.assets.resources import LakeResource
 from spymaster_assets.config import KEY, KEY_FILE, vendor_key
-from spymaster_assets.download import Busy, Download, Offer
+from spymaster_assets.download import Download, Offer
 from spymaster_assets.lacking import Lacking, NotTold
 from spymaster_assets.lake import Lake
 from spymaster_assets.landing import Landing
 from spymaster_assets.progress import terminal
 from spymaster_assets.quality import Outcome
-from spymaster_assets.staged import damaged, entries
+from spymaster_assets.staged import Busy, damaged, entries
 
 DOWNLOAD: Final = dg.AssetKey(["vendor", "download"])
 POOL: Final = "vendor"
@@ -35,7 +35,7 @@ RETRIES: Final = dg.RetryPolicy(max_retries=2, delay=60, backoff=dg.Backoff.EXPO
 
 
 class Allowance(dg.Config):
-    """What the run may spend on its date."""
+    """What the date may cost in all, what was bought of it before included."""
 
     usd: float = CONFIG.vendor.usd_per_date
 
@@ -55,25 +55,37 @@ def judge(lake: Lake, date: dt.date, note: str = "") -> dict[str, Outcome]:
     }
 
 
-def _buy(lake: Lake, date: dt.date, usd: float) -> str:
-    """Bring what the date lacks for at most `usd`; what is to be known of it. dg.Failure if that cannot be."""
+def _key() -> str | None:
+    try:
+        return vendor_key()
+    except ValueError as error:
+        raise dg.Failure(str(error), allow_retries=False) from None
+
+
+def _held(lake: Lake, date: dt.date) -> dict[str, dict[str, Any]]:
+    return entries(Landing(lake.root / "landing", lake.config), date)
+
+
+def _buy(lake: Lake, date: dt.date, key: str, usd: float) -> str:
+    """Bring what the date lacks, if all of it costs at most `usd`; what is to be known of it. dg.Failure if that cannot be."""
     from spymaster_assets.vendor import Vendor  # the vendor's client takes a second to import
 
-    spent = 0.0
+    cost = 0.0
 
     def agree(offers: list[Offer]) -> bool:
-        nonlocal spent
-        spent += sum(offer.due for offer in offers)
-        return spent <= usd
+        nonlocal cost
+        lacking = {offer.wanted.name: offer.quote.usd for offer in offers}
+        cost = sum({**{name: entry["usd"] for name, entry in _held(lake, date).items()}, **lacking}.values())
+        return cost <= usd
 
     try:
-        outcome = Download(lake, Vendor(lake.config, vendor_key()), progress=terminal()).run([date], agree)
+        outcome = Download(lake, Vendor(lake.config, key), progress=terminal()).run([date], agree)
     except (Busy, VendorError, ValueError, OSError) as error:
         raise dg.Failure(str(error), allow_retries=not isinstance(error, VendorError) or not error.final) from error
     if outcome.refused:
         names = ", ".join(offer.wanted.name for offer in outcome.refused)
         raise dg.Failure(
-            f"{date}: {names} would bring the cost to {spent:,.2f} USD; the run may spend {usd:,.2f} USD on a date"
+            f"{date}: with {names} it would cost {cost:,.2f} USD in all; it may cost {usd:,.2f} USD"
             " (`usd` in the Launchpad, usd_per_date in the settings)",
             allow_retries=False,
         )
@@ -107,10 +119,10 @@ def _metadata(held: dict[str, dict[str, Any]], note: str) -> dict[str, Any]:
     kinds={"databento"},
 )
 def download(context: dg.AssetExecutionContext, config: Allowance, lake: LakeResource) -> Iterator[object]:
-    date, store = date_of(context), lake.lake()
-    note = _buy(store, date, config.usd) if vendor_key() else NO_KEY
-    held = entries(Landing(store.root / "landing", store.config), date)
-    if vendor_key() and held:
+    date, store, key = date_of(context), lake.lake(), _key()
+    note = _buy(store, date, key, config.usd) if key else NO_KEY
+    held = _held(store, date)
+    if key and held:
         digests = "".join(sorted(str(entry["digest"]) for entry in held.values()))
         version = dg.DataVersion(hashlib.sha256(digests.encode()).hexdigest()[:16])
         yield dg.MaterializeResult(metadata=_metadata(held, note), data_version=version)
