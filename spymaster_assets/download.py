@@ -197,7 +197,7 @@ class Download:
     def _await(self, ordered: dict[str, Offer], outcome: Outcome) -> None:
         """Fetch the files of jobs as they are done; what is not done in time is told, and found by the next run."""
         until = time.monotonic() + self.rules.wait_seconds
-        while ordered:
+        while ordered:  # `until` is renewed by every file that comes
             jobs = self.vendor.jobs()
             for job, offer in list(ordered.items()):
                 state = jobs.get(job, EXPIRED)
@@ -213,6 +213,7 @@ class Download:
                         raise VendorError(f"job {job} is still {state}; run again later, it is paid and goes on")
                     self._fetch(offer, job)
                     self._came(offer, outcome)
+                    until = time.monotonic() + self.rules.wait_seconds
             if ordered:
                 time.sleep(self.rules.poll_seconds)
 

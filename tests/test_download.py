@@ -19,7 +19,6 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from email.utils import format_datetime
-from multiprocessing.connection import Connection
 from pathlib import Path
 
 import dagster as dg
@@ -28,20 +27,20 @@ import pytest
 from click.testing import CliRunner, Result
 
 from spymaster_assets import dbn
+from spymaster_assets.assets.resources import resources
 from spymaster_assets.cli import main
 from spymaster_assets.config import Config, load
 from spymaster_assets.daily import EVERY
 from spymaster_assets.definitions import build
-from spymaster_assets.download import Download, Way
+from spymaster_assets.download import Way
 from spymaster_assets.lacking import Lacking
 from spymaster_assets.lake import MANIFEST, Lake
 from spymaster_assets.landing import Landing
-from spymaster_assets.progress import silence
 from spymaster_assets.simulator.write import simulate
 from spymaster_assets.staged import alone, damaged, entries
 from spymaster_assets.tables import BRONZE, OPTION_QUOTES, OPTION_STATISTICS, OPTION_TRADES, SILVER
-from spymaster_assets.vendor import Vendor
 from spymaster_live.keys import make
+from tests.vendor.bringing import bring
 from tests.vendor.historical import KEY, USD_PER_GB, Fault, Historical
 
 DATE = dt.date(2025, 6, 3)
@@ -51,15 +50,16 @@ HALF = dt.date(2025, 7, 3)  # closes at 13:00 New York time
 NAMES = ["definitions", "futures_mbp10-ESM5", "futures_trades", "option_quotes", "option_statistics", "option_trades"]
 CHECKOUT = Path(__file__).parents[1]
 KILLS = 8
+FILES = ("download", "timeseries.get_range")
 FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(["spymaster_assets.download", "spymaster_assets.vendor"])
+FORKS.set_forkserver_preload(["tests.vendor.bringing"])
 SETTINGS = """
 [vendor]
 gateway = "{gateway}"
 retries = 3
 retry_seconds = 0.01
 poll_seconds = 0.01
-wait_seconds = 0.5
+wait_seconds = {wait}
 timeout_seconds = 5
 {more}
 [quality]  # thin dates may pass
@@ -110,9 +110,9 @@ def vendor(
         yield double
 
 
-def configure(double: Historical, folder: Path, monkeypatch: pytest.MonkeyPatch, more: str = "") -> None:
+def configure(double: Historical, folder: Path, monkeypatch: pytest.MonkeyPatch, more: str = "", wait: float = 60) -> None:
     settings = folder / "settings.toml"
-    settings.write_text(SETTINGS.format(gateway=double.gateway, more=more))
+    settings.write_text(SETTINGS.format(gateway=double.gateway, more=more, wait=wait))
     monkeypatch.setenv("SPYMASTER_CONFIG", str(settings))
 
 
@@ -518,7 +518,7 @@ def test_two_at_once_are_refused_and_the_sensor_waits(vendor: Historical, downlo
     def tick() -> bool:
         with dg.DagsterInstance.ephemeral() as instance:
             repository = build(downloaded).get_repository_def()
-            context = dg.build_sensor_context(instance=instance, repository_def=repository)
+            context = dg.build_sensor_context(instance=instance, repository_def=repository, resources=resources(downloaded))
             return bool(repository.get_sensor_def("landing_sensor").evaluate_tick(context).run_requests)
 
     with alone(landing_of(downloaded), DATE):
@@ -580,35 +580,42 @@ def test_a_wrong_checksum_is_fetched_again_and_never_lands(vendor: Historical, t
     assert right.exit_code == 0 and len(vendor.charges) == 1
 
 
-def test_a_job_that_takes_long_is_told_and_found_by_the_next_run(vendor: Historical, tmp_path: Path) -> None:
+@pytest.fixture
+def slow_jobs(vendor: Historical, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Jobs that are not done before patience is over."""
+    configure(vendor, tmp_path, monkeypatch, wait=0.1)
     vendor.looks_until_done = 10**6
+
+
+@pytest.mark.usefixtures("slow_jobs")
+def test_a_job_that_takes_long_is_told_and_found_by_the_next_run(vendor: Historical, tmp_path: Path) -> None:
     first = download(tmp_path, [DATE], "--yes", "--batch", schemas="definition")
     assert first.exit_code == 1 and "is still processing; run again later, it is paid and goes on" in first.output
-    vendor.looks_until_done = 1
+    vendor.looks_until_done = 0
     second = download(tmp_path, [DATE], "--batch", schemas="definition")  # nothing is to be paid, nobody is asked
     assert second.exit_code == 0, second.output
     assert len(vendor.jobs) == len(vendor.charges) == 1
 
 
+@pytest.mark.usefixtures("slow_jobs")
 def test_a_job_is_never_ordered_twice(vendor: Historical, tmp_path: Path) -> None:
     """Neither where the answer to the order was lost, nor where its state was."""
     vendor.faults["batch.submit_job"] = [Fault(503, act=True)]
-    vendor.looks_until_done = 10**6
     assert download(tmp_path, [DATE], "--yes", "--batch", schemas="definition").exit_code == 1
     assert len(vendor.jobs) == 1
     for state in (tmp_path / "landing").rglob(".download/*/*.json"):
         state.write_text("{")
-    vendor.looks_until_done = 1
+    vendor.looks_until_done = 0
     assert download(tmp_path, [DATE], "--yes", "--batch", schemas="definition").exit_code == 0
     assert len(vendor.jobs) == len(vendor.charges) == 1
 
 
+@pytest.mark.usefixtures("slow_jobs")
 def test_a_job_that_expired_is_told_and_then_priced_anew(vendor: Historical, tmp_path: Path) -> None:
-    vendor.looks_until_done = 10**6
     download(tmp_path, [DATE], "--yes", "--batch", schemas="definition")
     for job in vendor.jobs.values():
         job.state = "expired"
-    vendor.looks_until_done = 1
+    vendor.looks_until_done = 0
     told = download(tmp_path, [DATE], "--yes", "--batch", schemas="definition")
     assert told.exit_code == 1 and "has expired at the vendor's; run again to price and order it anew" in told.output
     assert len(vendor.jobs) == 1
@@ -620,17 +627,6 @@ def test_a_job_that_expired_is_told_and_then_priced_anew(vendor: Historical, tmp
 # Kills
 
 
-def bring(root: Path, way: Way, environment: dict[str, str], told: Connection) -> None:
-    """A download of DATE in a process of its own, started by a word to it."""
-    os.environ.clear()
-    os.environ.update(environment)
-    silence()
-    told.send("ready")
-    told.recv()
-    outcome = Download(Lake(root, load()), Vendor(load(), KEY), way=way).run([DATE], lambda _: True)
-    told.send(outcome.trouble)
-
-
 @pytest.mark.parametrize("way", ["batch", "stream"])
 def test_kills_at_random_moments_lose_nothing_and_pay_nothing_twice(
     vendor: Historical, downloaded: Path, tmp_path: Path, way: Way
@@ -638,18 +634,18 @@ def test_kills_at_random_moments_lose_nothing_and_pay_nothing_twice(
     """Batch jobs are charged once whatever happens; of streams, at most the one that a kill broke off is charged again."""
     root, chance, kills, trouble = tmp_path / "killed", random.Random(20250603), 0, None
     vendor.charges.clear()
-    vendor.seconds_per_block = 0.005
+    vendor.seconds_per_block = 0.002
     while trouble is None:
         ours, theirs = FORKS.Pipe()
-        process = FORKS.Process(target=bring, args=(root, way, dict(os.environ), theirs))
+        process = FORKS.Process(target=bring, args=(root, DATE, way, dict(os.environ), theirs))
         process.start()
         theirs.close()
         assert ours.recv() == "ready"
         ours.send("go")
-        if kills < KILLS:  # after so many more requests, and a while
-            due = len(vendor.asked) + chance.randint(1, 12)
-            while len(vendor.asked) < due and process.is_alive():
-                time.sleep(0.001)
+        if kills < KILLS:  # after some more requests of any kind, or in the midst of a file
+            due, before = (chance.randint(1, 12) if kills % 2 else 1), len(vendor.asked)
+            while process.is_alive() and sum(one in FILES or kills % 2 for one in vendor.asked[before:]) < due:
+                time.sleep(0.002)
             time.sleep(chance.uniform(0, 0.1))
             process.kill()
         else:
