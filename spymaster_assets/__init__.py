@@ -7,6 +7,8 @@ The map, in the order in which data flows:
     tables      every table and column, declared once
     features/   the feature registry: family, unit, window, when known, null policy
     dbn         DBN files <-> structured arrays, in bounded chunks
+    vendor      Databento's historical data over HTTPS (asking: its requests, prices and errors)
+    lacking, staged, download   what a date lacks in landing; a file on its way there; pricing, ordering, bringing
     landing     which files there are, what they hold, which of them serve a date
     contract    which futures contract a date is about
     ingest      landing files of a date -> its six Bronze tables
@@ -18,7 +20,7 @@ The map, in the order in which data flows:
     simulator/  a market with known truth, written as genuine DBN files
     models/     metrics, weights and the plain scorers that every model must beat
     truth_check what the simulator planted beside what the pipeline sees
-    cli         spymaster simulate | truth-check | ingest | day | backfill | status | ...
+    cli         spymaster simulate | truth-check | download | ingest | day | backfill | status | ...
 
 This package imports nothing at its top level; import the module that you need.
 """

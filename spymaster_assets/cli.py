@@ -1,5 +1,5 @@
-"""The command line: spymaster simulate | truth-check | ingest | day | backfill | train | walk-forward | report | status |
-outcomes | inspect | sql | doctor | docs.
+"""The command line: spymaster simulate | truth-check | download | ingest | day | backfill | train | walk-forward | report |
+status | outcomes | inspect | sql | doctor | docs.
 
 Dates are trading dates; a range is FROM:TO, both included. Everything lives below the data folder (--data, SPYMASTER_DATA, ./data).
 """
@@ -19,7 +19,10 @@ from spymaster_assets.config import data_root, load
 from spymaster_assets.sessions import NotATradingDate, calendar
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from spymaster_assets.backfill import Outcome
+    from spymaster_assets.download import Offer, Way
     from spymaster_assets.lake import Lake
 
 PROJECT = Path(__file__).parents[1]
@@ -137,6 +140,75 @@ def truth_check(dates: list[dt.date] | None, out: Path) -> None:
         raise click.ClickException(str(error)) from error
     out.write_text(page(found), encoding="utf-8")
     click.echo(f"{summary(found)}\nPage: {out}")
+
+
+@main.command()
+@click.option("--from", "first", type=click.DateTime(["%Y-%m-%d"]), required=True, help="The first trading date.")
+@click.option("--to", "last", type=click.DateTime(["%Y-%m-%d"]), required=True, help="The last one.")
+@click.option("--schemas", default="", help="Of definition, trades, mbp-10, tbbo (or bbo-1s, bbo-1m), statistics; comma between.")
+@click.option("--yes", is_flag=True, help="Pay what it costs without being asked.")
+@click.option("--batch/--stream", "by_batch", default=None, help="Every request as a batch job, or as a stream (default: by size).")
+def download(first: dt.datetime, last: dt.datetime, schemas: str, yes: bool, by_batch: bool | None) -> None:
+    """Bring what trading dates lack from Databento, after showing what it costs. Interrupted or killed, run it again.
+
+    The key stands in DATABENTO_API_KEY, or in the file that DATABENTO_API_KEY_FILE names.
+    """
+    from spymaster_assets.asking import VendorError
+    from spymaster_assets.config import vendor_key
+    from spymaster_assets.download import Download
+    from spymaster_assets.lacking import TELLING
+    from spymaster_assets.progress import terminal
+    from spymaster_assets.staged import Busy
+    from spymaster_assets.vendor import Vendor
+
+    lake, dates = _lake(), calendar(load()).dates(first.date(), last.date())
+    if not dates:
+        raise click.ClickException(f"no trading date from {first.date()} to {last.date()}")
+
+    def agree(offers: list[Offer]) -> bool:
+        due = sum(offer.due for offer in offers)
+        click.echo("\n".join(_prices(offers)))
+        if (first := sorted({offer.wanted.date for offer in offers if offer.wanted.table in TELLING})) and "mbp-10" in asked:
+            click.echo(f"then, asked for with exact prices: books, about {bringer.outlook(first):,.2f} USD, and what options did")
+        if yes:
+            return True
+        if not sys.stdin.isatty():
+            raise click.ClickException(f"{due:,.2f} USD: nothing was bought, as there is no terminal to ask at; --yes agrees")
+        return click.confirm(f"Buy this for {due:,.2f} USD?")
+
+    way: Way | None = None if by_batch is None else "batch" if by_batch else "stream"
+    asked = schemas.replace(",", " ").split() or list(lake.config.vendor.schemas)
+    try:
+        bringer = Download(lake, Vendor(lake.config, vendor_key()), asked, way, terminal())
+        outcome = bringer.run(dates, agree)
+    except (Busy, VendorError, ValueError, OSError) as error:
+        raise click.ClickException(str(error)) from error
+    for date in dates:
+        came, trouble = outcome.files.get(date, []), outcome.trouble.get(date, [])
+        refused = [offer.wanted.name for offer in outcome.refused if offer.wanted.date == date]
+        state = f"{len(came)} files came" if came else "not complete" if trouble or refused else "complete, nothing came"
+        click.echo(f"{date}  {state}")
+        unbought = [f"not bought: {', '.join(refused)}"] if refused else []
+        for line in (*outcome.notes.get(date, []), *trouble, *unbought):
+            click.echo(f"            {line}")
+    click.echo(f"{outcome.usd:,.2f} USD, {outcome.bytes / 1e6:,.1f} MB; next: spymaster backfill {dates[0]} {dates[-1]}")
+    if outcome.trouble or outcome.refused:
+        sys.exit(1)
+
+
+def _prices(offers: list[Offer]) -> Iterator[str]:
+    """What is lacking and what it costs, as a table."""
+    yield f"{'date':<10}  {'file':<22} {'schema':<10} {'symbols':>7} {'records':>13} {'MB':>9} {'USD':>9}"
+    for offer in offers:
+        one, request = offer.wanted, offer.wanted.request
+        way = f"batch job {offer.job}, paid" if offer.job else offer.way
+        symbols = request.symbols[0] if len(request.symbols) == 1 else f"{len(request.symbols):,}"
+        yield (
+            f"{one.date}  {one.name:<22} {request.schema:<10} {symbols:>7} {offer.quote.records:>13,}"
+            f" {offer.quote.bytes / 1e6:>9,.1f} {offer.due:>9,.2f}  {way}"
+        )
+    size = sum(offer.quote.bytes for offer in offers) / 1e6
+    yield f"{'total':<66} {size:>9,.1f} {sum(offer.due for offer in offers):>9,.2f}  (MB uncompressed, as they are charged)"
 
 
 @main.command()
@@ -405,12 +477,13 @@ def docs(check: bool) -> None:
 
 @main.command()
 def doctor() -> None:
-    """Look for trouble: installation, configuration, landing files, stored hashes, leftovers, refused and missing dates."""
-    from spymaster_assets.doctor import examine_dagster, examine_installation, examine_lake
+    """Look for trouble: installation, configuration, landing, downloads, stored hashes, leftovers, refused and missing dates."""
+    from spymaster_assets.doctor import examine_dagster, examine_downloads, examine_installation, examine_lake
 
     problems, lake = 0, _lake()
     home = dagster_home(lake.root)
-    for finding in (*examine_installation(), *examine_dagster(home, PROJECT / "dagster.yaml"), *examine_lake(lake)):
+    settings = PROJECT / "dagster.yaml"
+    for finding in (*examine_installation(), *examine_dagster(home, settings), *examine_lake(lake), *examine_downloads(lake)):
         click.echo(f"{'ok     ' if finding.well else 'PROBLEM'}  {finding.message}")
         problems += not finding.well
     click.echo(f"\n{problems} problem{'' if problems == 1 else 's'}" if problems else "\nall well")

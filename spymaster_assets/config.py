@@ -11,6 +11,7 @@ Source of the values: design of levels, touches, physics, score and labels (docs
 import hashlib
 import json
 import os
+import re
 import tomllib
 from datetime import date
 from functools import cache
@@ -372,6 +373,23 @@ class Live(Group):
     vendor: Vendor = Vendor()
 
 
+class Vendor(Group):
+    """Databento's historical data: what a date is made of, what goes by which way, and how patiently it is asked for."""
+
+    gateway: str = "https://hist.databento.com"
+    schemas: tuple[str, ...] = ("definition", "trades", "mbp-10", "tbbo", "statistics")  # what `spymaster download` brings
+    folder: str = Field("download", pattern=r"^[a-z][a-z0-9_-]*$")  # below landing: one folder per trading date
+    symbols_max: int = Field(2000, ge=1)  # of one request, as Databento allows
+    batch_bytes: int = Field(256 << 20, ge=0)  # billable bytes of a request from which on it becomes a batch job
+    retries: int = Field(6, ge=0)  # after the first attempt, of which none brought anything
+    retry_seconds: float = Field(1.0, gt=0)  # before the second attempt, twice as long before each further one
+    retry_seconds_max: float = Field(60.0, gt=0)  # as above, at most; what the vendor asks for may be longer
+    timeout_seconds: float = Field(100.0, gt=0)  # without a byte
+    poll_seconds: float = Field(10.0, gt=0)  # between two questions whether batch jobs are done
+    wait_seconds: float = Field(3600.0, gt=0)  # for batch jobs; they go on at the vendor's, and the next run finds them
+    usd_per_date: float = Field(0.0, ge=0)  # what a date may cost in all that Dagster's asset buys, where nobody can be asked
+
+
 class Config(Group):
     """The whole tree."""
 
@@ -392,6 +410,7 @@ class Config(Group):
     sequences: Sequences = Sequences()
     models: Models = Models()
     live: Live = Live()
+    vendor: Vendor = Vendor()
 
     @model_validator(mode="after")
     def _consistent(self) -> "Config":
@@ -429,7 +448,7 @@ class Config(Group):
     @property
     def of_tables(self) -> str:
         """Hash of everything that tables and their checks depend on."""
-        return self.digest(*(group for group in type(self).model_fields if group not in ("models", "live")))
+        return self.digest(*(group for group in type(self).model_fields if group not in ("models", "live", "vendor")))
 
     def digest(self, *groups: str) -> str:
         """Hash (16 hex digits) of the named groups, of all of them without names."""
@@ -446,6 +465,32 @@ def load(path: Path | None = None) -> Config:
         return Config.model_validate(tomllib.loads(named.read_text()))
     except (OSError, ValueError) as error:
         raise ValueError(f"configuration {named}: {error}") from error
+
+
+KEY = "DATABENTO_API_KEY"  # the environment variable that holds the vendor's key; KEY_FILE names a file that does
+KEY_FILE = f"{KEY}_FILE"
+
+
+def vendor_key() -> str | None:
+    """Databento's key: KEY, else the content of the file that KEY_FILE names, else None.
+
+    ValueError for a file that cannot be read or a text that is no key; the message does not show it.
+    """
+    key, named = os.environ.get(KEY, "").strip(), os.environ.get(KEY_FILE)
+    source = KEY
+    if not key and named:
+        source = f"{KEY_FILE} ({named})"
+        try:
+            key = Path(named).read_text().strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ValueError(f"{source}: {error.strerror if isinstance(error, OSError) else 'not a text'}") from None
+    if not key:
+        if named:
+            raise ValueError(f"{source}: the file is empty")
+        return None
+    if not re.fullmatch(r"[!-9;-~]+", key):
+        raise ValueError(f"{source}: expected a key as Databento gives it, found spaces, colons or other signs that none has")
+    return key
 
 
 def data_root() -> Path:

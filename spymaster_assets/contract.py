@@ -8,7 +8,7 @@ Chosen from earlier dates only: the largest volume in `futures_trades` of the la
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -32,12 +32,20 @@ class Contract:
         return asdict(self)
 
 
-def choose(date: dt.date, lake: Lake, present: Collection[str], config: Config) -> Contract:
-    """The contract of `date`. `present`: the outrights that the date's MBP-10 files name."""
+Volumes = Callable[[dt.date], Mapping[str, int]]
+
+
+def traded(lake: Lake, date: dt.date) -> Mapping[str, int]:
+    """Lots of a date by outright, as its Bronze tells; empty without."""
+    manifest = lake.manifest(FUTURES_TRADES, date)
+    return manifest.facts.get("volumes", {}) if manifest else {}
+
+
+def choose(date: dt.date, lake: Lake, present: Collection[str], config: Config, volumes: Volumes | None = None) -> Contract:
+    """The contract of `date`. `present`: the outrights that its MBP-10 files name; `volumes`: of an earlier date, else `traded`."""
     for earlier in calendar(config).before(date, config.bronze.contract_lookback):
-        manifest = lake.manifest(FUTURES_TRADES, earlier)
-        volumes: Mapping[str, int] = manifest.facts.get("volumes", {}) if manifest else {}
-        alive = {symbol: volume for symbol, volume in volumes.items() if expiry_of(symbol, date, config) >= date}
+        lots = volumes(earlier) if volumes else traded(lake, earlier)
+        alive = {symbol: volume for symbol, volume in lots.items() if expiry_of(symbol, date, config) >= date}
         if alive:
             symbol = min(alive, key=lambda name: (-alive[name], expiry_of(name, date, config)))
             dominance = alive[symbol] / sum(alive.values())

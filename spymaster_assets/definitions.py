@@ -16,6 +16,7 @@ from spymaster_assets.assets.automation import (
     models_job,
 )
 from spymaster_assets.assets.bronze import bronze_assets, landing_assets
+from spymaster_assets.assets.download import download, download_job
 from spymaster_assets.assets.history import history_assets
 from spymaster_assets.assets.models import model_assets
 from spymaster_assets.assets.resources import resources
@@ -25,9 +26,9 @@ from spymaster_assets.assets.stages import stage_assets
 def build(root: Path | None = None) -> dg.Definitions:
     """The code location whose lake lies at `root` (SPYMASTER_DATA, else ./data)."""
     return dg.Definitions(
-        assets=[*landing_assets, *history_assets, *bronze_assets, *stage_assets, *model_assets, latest_date],
+        assets=[download, *landing_assets, *history_assets, *bronze_assets, *stage_assets, *model_assets, latest_date],
         asset_checks=[freshness_check],
-        jobs=[bronze_job, date_job, models_job, freshness_job],
+        jobs=[download_job, bronze_job, date_job, models_job, freshness_job],
         schedules=[daily_schedule, freshness_schedule],
         sensors=[landing_sensor],
         resources=resources(root),

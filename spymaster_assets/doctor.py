@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
+from spymaster_assets.config import KEY, KEY_FILE, vendor_key
 from spymaster_assets.daily import EVERY, refused
 from spymaster_assets.lake import Lake, LakeError
 from spymaster_assets.landing import Landing, supply
 from spymaster_assets.progress import terminal
 from spymaster_assets.schema import Table
 from spymaster_assets.sessions import calendar
+from spymaster_assets.staged import damaged, dates_downloaded, unfinished
 from spymaster_assets.tables import FUTURES_MBP10, TABLES, TRAINING
 
 NEEDED = (
@@ -90,6 +92,30 @@ def _missing(lake: Lake, table: Table) -> Iterator[Finding]:
         yield Finding(
             False, f"{table.stage}/{table.name}: {len(missing)} trading dates missing between {book[0]} and {book[-1]}: {listed}"
         )
+
+
+def examine_downloads(lake: Lake) -> Iterator[Finding]:
+    """Whether there is a key for the vendor, and whether what was downloaded is there as it came."""
+    try:
+        told = "there is a key" if vendor_key() else f"no key, nothing can be downloaded (set {KEY} or {KEY_FILE})"
+        yield Finding(True, f"vendor: {told}")
+    except ValueError as error:
+        yield Finding(False, f"vendor: {error}")
+    landing = Landing(lake.root / "landing", lake.config)
+    dates, wrong = dates_downloaded(landing), 0
+    for date in dates:
+        try:
+            found = damaged(landing, date)
+        except ValueError as error:
+            found = [str(error)]
+        wrong += bool(found)
+        for one in found:
+            yield Finding(False, f"{one}: spymaster download --from {date} --to {date} brings it again")
+    if dates:
+        yield Finding(not wrong, f"downloads: {len(dates) - wrong} of {len(dates)} dates are as they came")
+    for state in unfinished(landing):
+        day = state.parent.name
+        yield Finding(False, f"{state.stem} of {day} is on its way: spymaster download --from {day} --to {day} goes on with it")
 
 
 def examine_dagster(home: Path, settings: Path) -> Iterator[Finding]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -25,7 +25,7 @@ from spymaster_assets.ahead import ahead
 from spymaster_assets.arrival import Overlap, in_order
 from spymaster_assets.compute.transpose import Columns, field_places
 from spymaster_assets.config import Config
-from spymaster_assets.contract import Contract, choose
+from spymaster_assets.contract import Contract, choose, traded
 from spymaster_assets.lake import Fingerprint, Lake, LakeError, Manifest, PartitionWriter, code_digest
 from spymaster_assets.landing import Landing, LandingFile, Source, Supply, file_hash, supply
 from spymaster_assets.lateness import CLOCK, Lateness
@@ -138,6 +138,15 @@ class Intake:
         paths = [self.landing.path(source.file) for source in sources]
         named = {entry for path in paths for day in days for entry in self.symbology.named(path, day)}
         return choose(self.date, self.lake, {symbol for symbol, kind in named if kind == "outright"}, self.config)
+
+    def volumes(self) -> Mapping[str, int]:
+        """Lots of the date by outright: as Bronze has them, else as the files in landing tell; empty without any."""
+        if self._published(FUTURES_TRADES) is not None or not self.supply(FUTURES_TRADES).sources:
+            return traded(self.lake, self.date)
+        lots: Counter[str] = Counter()
+        for records, symbols in self._symbols(self.records(FUTURES_TRADES), self.supply(FUTURES_TRADES)):
+            lots.update(_lots(records, symbols))
+        return lots
 
     def fingerprint(self, table: Table) -> Fingerprint:
         """What the table would be made from now."""
@@ -394,8 +403,7 @@ class Intake:
             columns |= {name: np.zeros(len(records), table[name].dtype) for name in null}
             writer.append(columns, null)
             if table is FUTURES_TRADES:
-                traded = np.bincount(symbols.indices.to_numpy(), records["size"], minlength=len(symbols.dictionary))
-                volumes.update({name: int(lots) for name, lots in zip(symbols.dictionary.to_pylist(), traded, strict=True) if lots})
+                volumes.update(_lots(records, symbols))
 
     def _nothing(self, table: Table) -> str:
         """Why there is nothing to make the table from, with what lies in landing instead."""
@@ -424,6 +432,12 @@ def _kept(count: int, wanted: np.ndarray | None, inside: np.ndarray | None) -> n
     if inside is not None:
         kept[kept] = inside
     return kept
+
+
+def _lots(trades: np.ndarray, symbols: pa.Array) -> dict[str, int]:
+    """Lots by symbol, of those that have any. `symbols`: one for each trade, none null."""
+    lots = np.bincount(symbols.indices.to_numpy(), trades["size"], minlength=len(symbols.dictionary))
+    return {name: int(each) for name, each in zip(symbols.dictionary.to_pylist(), lots, strict=True) if each}
 
 
 def _joined(clocks: Sequence[Lateness | None], accounts: Sequence[Account]) -> dict[str, Any]:

@@ -192,6 +192,7 @@ CHANGES: Mapping[str, Mapping[str, object]] = {
     "sequences": {"depth_ticks": 5},
     "models": {"folds": 4},
     "live": {"frame_ms": 40.0},
+    "vendor": {"retries": 3},
 }
 OPTIONS = {"option_flow", "open_interest"}
 FUELLED = {"day_summary", "levels", *TOUCHED}  # what reads options, and what follows it on the date
@@ -214,6 +215,7 @@ OWN: Mapping[str, set[str]] = {  # the tables that read a group of parameters th
     "sequences": {"sequences"},
     "models": set(),
     "live": set(),
+    "vendor": set(),
 }
 ALL: Mapping[str, set[str]] = {  # and those that follow, of a date with earlier ones
     "instrument": {*NAMES},
@@ -233,6 +235,7 @@ ALL: Mapping[str, set[str]] = {  # and those that follow, of a date with earlier
     "sequences": {"sequences"},
     "models": set(),
     "live": set(),
+    "vendor": set(),
 }
 
 

@@ -14,6 +14,7 @@ from spymaster_assets.config import Config, watches_landing
 from spymaster_assets.lake import Lake
 from spymaster_assets.landing import FEEDS, LandingFile, dates_served
 from spymaster_assets.sessions import calendar, to_datetime, to_ns, wall
+from spymaster_assets.staged import at_work, dates_downloaded, folder
 from spymaster_assets.tables import BRONZE, TRAINING
 
 READY = "00:05"  # market zone, of the day after: from here on a date's partition exists and may be run
@@ -134,8 +135,14 @@ _STATUS = dg.DefaultSensorStatus.RUNNING if watches_landing() else dg.DefaultSen
 
 @dg.sensor(job=date_job, minimum_interval_seconds=30, name="landing_sensor", default_status=_STATUS)
 def landing_sensor(context: dg.SensorEvaluationContext, lake: LakeResource) -> dg.SensorResult | dg.SkipReason:
-    """New files in landing: an observation on the landing assets and a run for every trading date they serve, once it is over."""
-    return respond(lake.landing().scan(), context.cursor, dt.datetime.now(dt.UTC))
+    """New files in landing: an observation on the landing assets and a run for every trading date they serve, once it is over.
+
+    Files of a date that is being downloaded wait until all of them are there.
+    """
+    landing = lake.landing()
+    busy = {folder(landing, date) for date in dates_downloaded(landing) if at_work(landing, date)}
+    files = [file for file in landing.scan() if landing.path(file).parent not in busy]
+    return respond(files, context.cursor, dt.datetime.now(dt.UTC))
 
 
 def _hash(files: list[LandingFile]) -> str:
