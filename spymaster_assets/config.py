@@ -330,7 +330,7 @@ class Gateway(Group):
     kept_bytes: int = Field(64 << 20, ge=1 << 20)
 
 
-class Vendor(Group):
+class LiveVendor(Group):
     """The vendor's live gateway. The key is no setting: docs/operate.md."""
 
     gateway: str = ""  # host; empty: the one of the dataset
@@ -370,7 +370,7 @@ class Live(Group):
     capture_bytes: int = Field(64 << 20, ge=1 << 16)  # data of a batch that is written at once
     capture_zstd: int = Field(1, ge=1, le=22)  # level of segments and of what is handed over
     gateway: Gateway = Gateway()
-    vendor: Vendor = Vendor()
+    vendor: LiveVendor = LiveVendor()
 
 
 class Vendor(Group):

@@ -19,7 +19,7 @@ from typing import Final
 from databento.common.error import BentoError
 from databento.live.protocol import DatabentoLiveProtocol
 
-from spymaster_assets.config import Vendor
+from spymaster_assets.config import LiveVendor
 
 KEY: Final = "DATABENTO_API_KEY"  # environment: the key
 KEY_FILE: Final = "DATABENTO_API_KEY_FILE"  # environment: a file that holds it
@@ -67,7 +67,7 @@ def api_key() -> str:
 class Line(DatabentoLiveProtocol):  # type: ignore[misc]
     """One connection. `waiting`: bytes that were not taken; `paused`: how often the socket was not read because of them."""
 
-    def __init__(self, key: str, dataset: str, vendor: Vendor) -> None:
+    def __init__(self, key: str, dataset: str, vendor: LiveVendor) -> None:
         super().__init__(key, dataset, heartbeat_interval_s=vendor.heartbeat_seconds, slow_reader_behavior="warn")
         self._room = vendor.buffer_bytes
         self._space = memoryview(bytearray(PIECE))
@@ -135,7 +135,7 @@ class Line(DatabentoLiveProtocol):  # type: ignore[misc]
             self.disconnected.exception()  # known to whoever wants to know
 
 
-async def connected(key: str, dataset: str, vendor: Vendor) -> Line:
+async def connected(key: str, dataset: str, vendor: LiveVendor) -> Line:
     """An authenticated connection. Dropped if there is none to be had now, Refused if the gateway does not accept the key."""
     host, loop = vendor.gateway or f"{dataset.lower().replace('.', '-')}.lsg.databento.com", asyncio.get_running_loop()
     where = f"{host}:{vendor.port}"
