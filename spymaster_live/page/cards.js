@@ -8,7 +8,7 @@ const PARTS = [ // of the score: its weight's name, its facts in words around th
 	["fuel", "hedge", { effect: "", exposure: "# lots/pt" }],
 	["tape", "tape", { imbalance: "aggression #", velocity: "# pt/s", rate: "# × usual rate", prints: "# prints", sweep: "sweep #" }],
 ];
-const NONE = "No level yet. Premarket and moving averages hold from 09:30 New York time, the opening range from 09:45.";
+const NONE = "No level yet. Premarket and moving averages hold from 09:30 on, the opening range from 09:45.";
 
 export class Cards {
 	/** `rules`: of the score; `meanings`: of the payload's names. */

@@ -3,7 +3,7 @@
 import { ask } from "./gateway.js";
 import { time } from "./words.js";
 
-const TURN_MS = 250; // between two moments while it plays
+const TURN_MS = 250; // of a moment while it plays
 
 export class DayView {
 	/** `told(error)`: something came, or did not. `waits`: what is being loaded. */

@@ -146,7 +146,7 @@ async function showDay(date, ms) {
 		if (page.day === day) failed(error);
 		day.close();
 	});
-	if (page.day === day) fetchRecord();
+	if (page.day === day && market.session) fetchRecord();
 }
 
 async function fetchDates() {

@@ -23,7 +23,7 @@ export function notice(state, page, market, age) {
 		failed: `${reason}.`,
 	};
 	const more = [
-		payload?.quality.partial && "Joined late: what reaches back before that is unknown.",
+		status?.partial && "Joined late: what reaches back before that is unknown.",
 		payload && !payload.quality.book_ok && "The book is one-sided, crossed or flagged.",
 		session && !day && !session.model && "No model serves this date: the score stands alone.",
 		status?.model_trouble && `The model cannot be used: ${status.model_trouble}.`,

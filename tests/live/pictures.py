@@ -39,7 +39,7 @@ def main() -> None:
             page = browser.new_context(viewport={"width": 1280, "height": 800}, color_scheme="dark").new_page()
             screen = Screen(page, Path(folder))
             screen.goes(f"http://127.0.0.1:{gateway.port}/")
-            page.wait_for_timeout(60_000)
+            screen.until(f"spymaster.at().market.payload?.ts > {touch['t0']}", "the touch")
             screen.until(SEEN, "a touch that is scored for 20 s")
             for theme in ("dark", "light"):
                 screen.until(f"document.documentElement.dataset.theme === '{theme}'", theme)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import select
 import socket
 import threading
 from collections.abc import Awaitable, Callable, Iterator
@@ -19,12 +20,14 @@ from tests.chromium import CHROMIUM, FLAGS
 from tests.live.rig import Rig
 
 SIZES = {"wide": (1280, 800), "phone": (390, 844)}
-PATIENCE = 30  # seconds until something must be shown, on a busy machine
+PATIENCE = 60  # seconds until something must be shown, on a busy machine
 SHOWN = """() => {
   const { market } = spymaster.at();
-  const { bars, levels, touches, payload, dealers, strikes, book } = market;
+  const { levels, touches, payload, dealers, strikes, book, heatUntil } = market;
   const heat = [...market.heat].sort(([a], [b]) => a - b);
-  return { bars, levels, touches, outcomes: [...market.outcomes], heat, payload, dealers, strikes, book };
+  const named = ({ time, open, high, low, close, k }) => ({ time, open, high, low, close, k }); // the chart adds more to a bar
+  const bars = market.bars.map(named);
+  return { bars, levels, touches, outcomes: [...market.outcomes], heat, heatUntil, payload, dealers, strikes, book };
 }"""  # everything that the page draws from
 
 
@@ -76,11 +79,11 @@ class Screen:
 
     def until(self, script: str, what: str) -> Any:
         """Wait for a true value of a script."""
-        for _ in range(PATIENCE * 10):
+        for _ in range(2 * PATIENCE * 10):
             if found := self.page.evaluate(script):
                 return found
             self.page.wait_for_timeout(100)
-        raise AssertionError(f"{what}: not within {PATIENCE} s")
+        raise AssertionError(f"{what}: not within {2 * PATIENCE} s")
 
     def shown(self) -> dict[str, Any]:
         return dict(self.page.evaluate(SHOWN))
@@ -126,27 +129,30 @@ def chromium() -> Iterator[Any]:
 def proxy(port: int) -> Iterator[int]:
     """The port of a proxy to a port of this machine that puts the gateway's name into Host and leaves the browser's Origin."""
 
-    def forward(source: socket.socket, target: socket.socket, change: bool) -> None:
-        with suppress(OSError):
-            while data := source.recv(1 << 16):
-                if change:
-                    data = re.sub(rb"(?i)\r\nhost: [^\r]*", b"\r\nHost: 127.0.0.1:%d" % port, data)
-                target.sendall(data)
-        for one in (source, target):
-            with suppress(OSError):
-                one.shutdown(socket.SHUT_RDWR)
+    ended = threading.Event()
+
+    def forward(client: socket.socket) -> None:
+        with client, socket.create_connection(("127.0.0.1", port)) as server, suppress(OSError):
+            while not ended.is_set():
+                for source in select.select([client, server], [], [], 0.1)[0]:
+                    if not (data := source.recv(1 << 16)):
+                        return
+                    if source is client:
+                        server.sendall(re.sub(rb"(?i)\r\nhost: [^\r]*", b"\r\nHost: 127.0.0.1:%d" % port, data))
+                    else:
+                        client.sendall(data)
 
     def serve() -> None:
-        while True:
-            try:
-                client, _ = listening.accept()
-            except OSError:
-                return
-            server = socket.create_connection(("127.0.0.1", port))
-            for one, other, change in ((client, server, True), (server, client, False)):
-                threading.Thread(target=forward, args=(one, other, change), daemon=True).start()
+        with ThreadPoolExecutor(32) as pool, suppress(OSError):  # of the socket that is closed at the end
+            while True:
+                pool.submit(forward, listening.accept()[0])
 
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        threading.Thread(target=serve, daemon=True).start()
-        yield int(listening.getsockname()[1])
-        listening.shutdown(socket.SHUT_RDWR)
+        serving = threading.Thread(target=serve)
+        serving.start()
+        try:
+            yield int(listening.getsockname()[1])
+        finally:
+            ended.set()
+            listening.shutdown(socket.SHUT_RDWR)
+            serving.join()
