@@ -9,7 +9,7 @@ const ROOM = 24; // minutes right of the latest bar, for the levels' names
 export class Chart {
 	/** `place`, `scale`, `choice`: elements; `picked(touch)`. */
 	constructor(place, scale, choice, market, picked) {
-		Object.assign(this, { scale, market, mode: "rest", heat: null, most: 0, shown: 0, epoch: null, date: null, wanted: new Set(), moment: null });
+		Object.assign(this, { scale, market, mode: "rest", heat: null, canvas: new OffscreenCanvas(1, 1), most: 0, shown: 0, epoch: null, date: null, wanted: new Set(), moment: null });
 		this.chart = createChart(place, {
 			autoSize: true, crosshair: { mode: CrosshairMode.Normal },
 			layout: { attributionLogo: false }, 
@@ -81,7 +81,7 @@ export class Chart {
 		return this.series.priceToCoordinate(points);
 	}
 
-	/** Closed minutes as a picture of one pixel a minute and price, which the canvas stretches. */
+	/** Closed minutes as a picture, a pixel a minute and price. */
 	paintHeat() {
 		const { heat, heatUntil: until, minute } = this.market;
 		const cells = [...heat.values()].flat().filter(({ k }) => k <= until);
@@ -89,8 +89,9 @@ export class Chart {
 		const ticks = cells.map((cell) => cell.ticks).sort((a, b) => a - b);
 		const [first, lowest, highest] = [Math.min(...heat.keys()), ticks[0], ticks.at(-1)];
 		this.most = sizes[Math.floor(0.98 * (sizes.length - 1))] ?? 0;
-		this.heat = { until, first, lowest, highest, picture: cells.length && new OffscreenCanvas((until - first) / minute + 1, highest - lowest + 1) };
-		const context = cells.length && this.heat.picture.getContext("2d");
+		const picture = cells.length && Object.assign(this.canvas, { width: (until - first) / minute + 1, height: highest - lowest + 1 });
+		this.heat = { until, first, lowest, highest, picture };
+		const context = this.canvas.getContext("2d");
 		for (const cell of cells) this.fill(context, cell, (cell.k - first) / minute, highest - cell.ticks, 1, 1);
 	}
 
