@@ -13,7 +13,7 @@ import { notice } from "./states.js";
 import { byId, date as dateOf, number, say, time, useTheme, useZone } from "./words.js";
 
 const LIVE_MS = 60_000; // from the market's clock to this machine's at most, if live
-const LOOK_MS = 2000; // between two questions whether all is well
+const LOOK_MS = 2000; // between two looks whether all is well
 
 // `state`: of the connection, or what went wrong; `moved`: when the clock did; `frames`, `slow`: drawn, over 50 ms
 const page = { state: "loading", reason: null, ready: null, trouble: null, moved: 0, clock: null, day: null, stream: null, frames: 0, slow: 0 };
