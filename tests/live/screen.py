@@ -106,8 +106,9 @@ class Screen:
 
     def is_calm(self, *known: str) -> None:
         """It complained of nothing but what a browser itself says of a gateway that is away or refuses: `known` beginnings."""
-        assert [one for one in self.errors if not one.startswith(known or ("\0",))] == []
-        assert self.foreign == []
+        complaints = [one for one in self.errors if not one.startswith(known or ("\0",))]
+        assert not complaints, complaints
+        assert not self.foreign, self.foreign
         self.errors.clear()
 
 

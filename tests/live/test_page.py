@@ -539,7 +539,7 @@ def test_what_a_replay_ends_with_is_a_fresh_load_and_the_lake(
     same_as_the_lake(mine, stored)
     assert watched.value("window.first") is True
     watched.shoots("ended")
-    fresh.is_calm()
+    fresh.is_calm(*AWAY)  # the engine has ended, which /readyz tells
     fresh.page.close()
     assert rounded(mine["payload"]) == rounded(session.get("/api/levels"))
 
