@@ -29,13 +29,9 @@ from spymaster_assets.lake import Lake
 from spymaster_assets.quality import Partition
 from spymaster_assets.simulator.write import simulate
 from spymaster_assets.tables import BRONZE, FUTURES_MBP10, GOLD, PRIORS, SEQUENCES, SILVER, TRAINING
+from tests.chromium import CHROMIUM, FLAGS
 
 PROJECT = Path(__file__).parents[1]
-CHROMIUM = Path("/usr/bin/chromium")
-FLAGS = (
-    "--no-sandbox --disable-dev-shm-usage --disable-gpu --disable-quic --no-first-run "
-    "--disable-background-networking --disable-component-update --disable-sync"
-)
 FIRST, *LATER = (dt.date(2025, 6, day) for day in (2, 3, 4, 5))
 GRID = "[grid]\ninterval_ns = 1000000000\n"  # a quarter of the snaps
 MADE = (*BRONZE, *SILVER, *GOLD)
@@ -198,7 +194,7 @@ def user(root: Path, server: Server) -> Iterator[User]:
 
     expect.set_options(timeout=START * 1000)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS.split())
+        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
         yield User(browser.new_page(viewport={"width": 1400, "height": 1000}), server, root)
         browser.close()
 

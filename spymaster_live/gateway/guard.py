@@ -23,7 +23,7 @@ TOKEN: Final = "token."  # before the token in the list of subprotocols
 GUARDED: Final = ("/api/", "/ws/", "/metrics")  # paths that want the token; the others tell nothing of the market
 LOCAL: Final = ("localhost", "127.0.0.1", "::1")
 HEADERS: Final = {
-    "Content-Security-Policy": "default-src 'self'; frame-ancestors 'none'",
+    "Content-Security-Policy": "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "X-Frame-Options": "DENY",
@@ -119,11 +119,12 @@ class Guard:
             return 400, "this name is not one of the gateway's: [live.gateway] hosts"
         origin = headers.get("origin")
         own = f"{scope['scheme'].replace('ws', 'http')}://{hosts[0]}"
-        if origin is not None and origin != own and origin not in self._origins:
+        guarded = scope["path"].startswith(GUARDED)  # the page's own files tell anybody why it may not ask
+        if guarded and origin is not None and origin != own and origin not in self._origins:
             return 403, "this page may not ask: [live.gateway] origins"
         if not self._rates[scope["type"]].allows(address, time.monotonic()):
             return 429, "too often"
-        if self._secret is not None and scope["path"].startswith(GUARDED) and not self._knows(scope, headers):
+        if self._secret is not None and guarded and not self._knows(scope, headers):
             return 401, "the token is missing or wrong"
         return None
 

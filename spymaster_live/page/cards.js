@@ -1,207 +1,162 @@
-// A card for each level: where it is, what the score says and why, the odds, what came of touches like this one.
+// A card for each level: where it is, the score and why, the odds, what came of touches like this one.
 
 import { ask } from "./gateway.js";
-import { colour, el, number, percent, ready, rows, say, seconds, time } from "./words.js";
+import { byId, el, number, percent, rows, say, table, time } from "./words.js";
 
-const PARTS = [ // of the score, its weight's name, its facts with short names
-  ["barrier", "liquidity", { state: "", turnover: "turnover", replenishment_ratio: "refilled", delta_liq: "change", wall_ratio: "× usual size" }],
-  ["fuel", "hedge", { effect: "", exposure: "gamma" }],
-  ["tape", "tape", { imbalance: "imbalance", velocity: "prints/s", rate: "× usual rate", prints: "prints", sweep: "sweep" }],
+const PARTS = [ // of the score: its weight's name, its facts in words around their number
+	["barrier", "liquidity", { state: "", turnover: "turnover #", replenishment_ratio: "refilled # ×", delta_liq: "change # lots", wall_ratio: "# × usual size" }],
+	["fuel", "hedge", { effect: "", exposure: "# lots/pt" }],
+	["tape", "tape", { imbalance: "aggression #", velocity: "# pt/s", rate: "# × usual rate", prints: "# prints", sweep: "sweep #" }],
 ];
-const WORDS = ["break", "bounce", "chop"];
+const NONE = "No level yet. Premarket and moving averages hold from 09:30 on, the opening range from 09:45.";
 
 export class Cards {
-  /** `rules`: of the score; `meanings`: of the payload's names. */
-  constructor(place, rules, meanings) {
-    Object.assign(this, { place, rules, meanings, cards: new Map() });
-  }
+	/** `rules`: of the score; `meanings`: of the payload's names. */
+	constructor(place, rules, meanings) {
+		Object.assign(this, { place, rules, meanings, cards: new Map() });
+	}
 
-  /** The levels of a payload, the highest price first. */
-  update(payload, market) {
-    const levels = [...(payload?.levels ?? [])].sort((a, b) => b.price - a.price);
-    const seen = new Set();
-    levels.forEach((level, i) => {
-      const id = seen.has(level.id) ? `${level.id} ${level.touch?.event_id}` : level.id; // one in force, one whose touch still runs
-      seen.add(id);
-      if (!this.cards.has(id)) this.cards.set(id, new Card(level, this.rules, this.meanings));
-      const card = this.cards.get(id);
-      if (this.place.children[i] !== card.root) this.place.insertBefore(card.root, this.place.children[i] ?? null);
-      card.update(level, market);
-    });
-    for (const [id, card] of this.cards) {
-      if (seen.has(id)) continue;
-      card.root.remove();
-      this.cards.delete(id);
-    }
-    const empty = this.place.querySelector(".empty");
-    if (levels.length) empty?.remove();
-    else if (!empty) this.place.append(el("p.card.soft.empty", {}, "No level yet. Premarket and moving averages hold from 09:30 New York time on, the opening range from 09:45."));
-  }
+	/** The levels of a payload, the highest price first. */
+	update(payload, market, state) {
+		const shown = new Map();
+		for (const level of (payload?.levels ?? []).toSorted((a, b) => b.price - a.price)) {
+			const id = shown.has(level.id) ? `${level.id} ${level.touch?.event_id}` : level.id; // one in force, one whose touch still runs
+			shown.set(id, this.cards.get(id) ?? new Card(level, this.rules, this.meanings));
+			shown.get(id).update(level, market);
+		}
+		const empty = el("p.card.soft", payload || state === "waiting" ? NONE : "Nothing is known yet.");
+		const wanted = shown.size ? [...shown.values()].map(({ root }) => root) : [empty];
+		const { children } = this.place;
+		if (wanted.length !== children.length || wanted.some((root, i) => root !== children[i])) this.place.replaceChildren(...wanted);
+		this.cards = shown;
+	}
 
-  /** Give the nth card the keyboard. */
-  focus(n) {
-    this.place.children[n]?.focus();
-  }
+	focus(n) {
+		this.place.children[n]?.focus();
+	}
 
-  /** Mark the card of a kind of level. */
-  select(kind) {
-    for (const card of this.cards.values()) card.root.classList.toggle("selected", card.kind === kind);
-  }
+	select(kind) {
+		for (const card of this.cards.values()) card.root.classList.toggle("selected", card.kind === kind);
+	}
 }
 
 class Card {
-  constructor(level, rules, meanings) {
-    Object.assign(this, { rules, meanings, kind: level.id, touch: null, scores: [] });
-    this.root = document.getElementById("card").content.firstElementChild.cloneNode(true);
-    this.root.setAttribute("aria-label", level.id);
-    this.at = (name) => this.root.querySelector(name);
-    this.at(".signal").title = meanings.get("levels[].signal");
-    this.at("tbody").append(...PARTS.map(([name]) => el("tr", {}, el("th", { title: meanings.get(`levels[].${name}.score`) }, name), el("td.n"), el("td.n"), el("td"))));
-    this.at("details").ontoggle = () => this.showAnalogs();
-  }
+	constructor(level, rules, meanings) {
+		Object.assign(this, { rules, meanings, kind: level.id, touch: null, scores: [] });
+		this.root = byId("card").content.firstElementChild.cloneNode(true);
+		this.root.ariaLabel = level.id;
+		this.at = (name) => this.root.querySelector(name);
+		this.say = (name, text) => say(this.at(name), text);
+		this.set = (name, attribute, value) => this.at(name).setAttribute(attribute, value);
+		this.at(".signal").title = meanings.get("levels[].signal");
+		this.at("tbody").append(...PARTS.map(([name]) => el("tr", el("th", { title: meanings.get(`levels[].${name}.score`) }, name), el("td.n"), el("td.n"), el("td"))));
+		const { reject_to: low, break_from: high } = rules;
+		this.set(".dial .low", "stroke-dasharray", `${low} 100`);
+		this.set(".dial .high", "stroke-dasharray", `0 ${high} 100`);
+		this.set(".trace .low", "d", `M0 ${100 - low}H100`);
+		this.set(".trace .high", "d", `M0 ${100 - high}H100`);
+		this.at("details").ontoggle = () => this.showAnalogs();
+	}
 
-  say(name, text) {
-    say(this.at(name), text);
-  }
+	update(level, market) {
+		const { touch } = level;
+		const others = level.kinds.filter((kind) => kind !== level.id);
+		this.say("h3", `${level.id} ${number(level.price, 2)}`);
+		const before = market.touchesOf(level.id);
+		this.say(".what", `${this.rules.kinds[level.id] ?? ""}${others.length ? `; within 1 pt: ${others.join(", ")}` : ""}`);
+		this.say(".where", [
+			level.distance === null ? "The price is unknown." : `${number(level.distance, 2)} pt ${level.price > market.payload.es.spot ? "above" : "below"} the price.`,
+			before.length ? `Touched ${before.length} × today, last at ${time(before.at(-1).t0 / 1e6)}.` : "Not touched today.",
+		].join(" "));
+		this.root.classList.toggle("near", level.in_band);
+		this.at(".touched").hidden = !touch;
+		if (!touch) {
+			this.say(".signal", "");
+			this.touch = null;
+			return;
+		}
+		this.market = market;
+		if (touch.event_id !== this.touch) this.begin(touch);
+		this.score(level, touch);
+		this.explain(level);
+		this.tell(level.model);
+	}
 
-  update(level, market) {
-    const { touch } = level;
-    const others = level.kinds.filter((kind) => kind !== level.id);
-    this.say("h3", `${level.id} ${number(level.price, 2)}`);
-    this.say(".what", `${number(level.distance, 2)} pt away${others.length ? `, with ${others.join(", ")}` : ""} · ${this.rules.kinds[level.id] ?? ""}`);
-    this.root.classList.toggle("near", level.in_band);
-    this.at(".touched").hidden = !touch;
-    this.at(".quiet").hidden = Boolean(touch);
-    if (!touch) {
-      const before = market.touchesOf(level.id);
-      const last = before[before.length - 1];
-      this.say(".quiet", last ? `Not being touched. Touched ${before.length} × today, last at ${time(last.t0 / 1e6)}.` : "Not touched today.");
-      this.say(".signal", "");
-      this.touch = null;
-      return;
-    }
-    if (touch.event_id !== this.touch) this.begin(touch, market);
-    this.score(level, touch);
-    this.explain(level);
-    this.tell(level.model);
-  }
+	begin(touch) {
+		[this.touch, this.t0, this.scores] = [touch.event_id, touch.t0, []];
+		this.at(".analogs").replaceChildren();
+		this.at("details").open = false;
+		const mine = (told) => touch.event_id === this.touch && (this.scores = rows(told.scores).map((one) => [one.elapsed, one.break_score_smooth]));
+		this.ask("scores")?.then(mine, () => {}); // without it the trace begins here
+	}
 
-  /** Another touch: its score so far. */
-  begin(touch, market) {
-    [this.touch, this.scores] = [touch.event_id, []];
-    const number_ = market.touches.find(({ kind, t0 }) => kind === this.kind && t0 === touch.t0)?.touch;
-    this.query = number_ === undefined ? null : `date=${market.date}&touch=${number_}`;
-    this.at(".analogs").replaceChildren();
-    this.at("details").open = false;
-    if (!this.query) return;
-    const mine = (told) => touch.event_id === this.touch && (this.scores = rows(told.scores).map((one) => [one.elapsed, one.break_score_smooth]));
-    ask(`/api/scores?${this.query}`).then(mine, () => {}); // without it the trace begins here
-  }
+	/** Ask something about the touch; undefined before its row came. */
+	ask(what) {
+		const row = this.market.touches.find(({ kind, t0 }) => kind === this.kind && t0 === this.t0);
+		return row && ask(`/api/${what}?date=${this.market.date}&touch=${row.touch}`);
+	}
 
-  score(level, touch) {
-    const score = level.break_score_smooth;
-    this.say(".signal", level.signal === "NEUTRAL" ? "" : level.signal);
-    this.at(".signal").className = `signal ${level.signal}`;
-    this.say(".state", `From ${level.direction === "UP" ? "below" : "above"}, touch ${touch.attempt} today, ${seconds(touch.elapsed)} ago: ${level.note}. Evidence: ${level.confidence.toLowerCase()}.`);
-    if (!(this.scores[this.scores.length - 1]?.[0] >= touch.elapsed)) this.scores.push([touch.elapsed, score]);
-    this.drawDial(score);
-    this.drawTrace(touch.elapsed);
-  }
+	score(level, touch) {
+		const score = level.break_score_smooth;
+		this.say(".signal", level.signal === "NEUTRAL" ? "" : level.signal);
+		this.at(".signal").className = `signal ${level.signal}`;
+		this.say(".state", `From ${level.direction === "UP" ? "below" : "above"}, touch ${touch.attempt} today, ${number(touch.elapsed)} s ago: ${level.note}. Evidence: ${level.confidence.toLowerCase()}.`);
+		if (!(this.scores.at(-1)?.[0] >= touch.elapsed)) this.scores.push([touch.elapsed, score]);
+		this.say(".dial .number", number(score));
+		this.set(".dial", "aria-label", `score ${number(score)} of 100`);
+		this.set(".dial .value", "stroke-dasharray", `${score ?? 0} 100`);
+		this.at(".dial .value").classList.toggle("more", score >= 50);
+		const known = this.scores.filter(([at, one]) => one !== null && at <= touch.elapsed);
+		this.set("polyline", "points", known.map(([at, one]) => `${(100 * at) / Math.max(60, touch.elapsed)},${100 - one}`).join(" "));
+	}
 
-  /** Why the score is what it is, and what would make it another. */
-  explain(level) {
-    const { weights, break_from: high, reject_to: low } = this.rules;
-    const known = PARTS.filter(([name]) => level[name].score !== null);
-    const whole = known.reduce((sum, [, weight]) => sum + weights[weight], 0);
-    PARTS.forEach(([name, weight, facts], i) => {
-      const values = level[name];
-      const [, score, points, cell] = this.at("tbody").rows[i].cells;
-      say(score, number(values.score));
-      say(points, values.score === null ? "–" : number((values.score * weights[weight]) / whole, 1));
-      const told = Object.entries(facts).map(([fact, short]) => [fact, short, values[fact]]).filter(([, , value]) => value !== null && value !== 0);
-      const digits = (value) => (Number.isInteger(value) ? 0 : Math.abs(value) < 10 ? 2 : 0);
-      say(cell, told.map(([, short, value]) => (short ? `${short} ${number(value, digits(value))}` : value.toLowerCase())).join(", ") || "unknown");
-      cell.title = told.map(([fact, , value]) => `${fact}: ${this.rules.states[value] ?? this.meanings.get(`levels[].${name}.${fact}`)}`).join("\n");
-    });
-    const raw = level.break_score_raw;
-    const needed = (target) =>
-      known.map(([name, weight]) => [name, level[name].score + ((target - raw) * whole) / weights[weight]])
-        .filter(([, value]) => value >= 0 && value <= 100).map(([name, value]) => `${name} at ${number(value)}`).join(" or ");
-    const way = (word, target, there) => `${word}: ${there ? "it says so now" : needed(target) ? `with ${needed(target)}` : "no single part would do"}.`;
-    this.say(".mind", raw === null ? "No part is known: there is no score."
-      : `Raw ${number(raw)}. What would change its mind, held for ${this.rules.trigger_seconds} s: ${way("BREAK", high, raw >= high)} ${way("REJECT", low, raw <= low)}`);
-  }
+	explain(level) {
+		const { weights, break_from: high, reject_to: low } = this.rules;
+		const known = PARTS.filter(([name]) => level[name].score !== null);
+		const whole = known.reduce((sum, [, weight]) => sum + weights[weight], 0);
+		PARTS.forEach(([name, weight, facts], i) => {
+			const values = level[name];
+			const [, score, points, cell] = this.at("tbody").rows[i].cells;
+			say(score, number(values.score));
+			say(points, values.score === null ? "–" : number((values.score * weights[weight]) / whole, 1));
+			const told = Object.entries(facts).filter(([fact]) => values[fact]); 
+			const digits = (value) => (value % 1 && Math.abs(value) < 10 ? 2 : 0);
+			say(cell, told.map(([fact, words]) => (words ? words.replace("#", number(values[fact], digits(values[fact]))) : values[fact].toLowerCase())).join(", ") || "unknown");
+			cell.title = told.map(([fact]) => `${fact}: ${this.rules.states[values[fact]] ?? this.meanings.get(`levels[].${name}.${fact}`)}`).join("\n");
+		});
+		const raw = level.break_score_raw;
+		const needed = (target) =>
+			known.map(([name, weight]) => [name, level[name].score + ((target - raw) * whole) / weights[weight]])
+				.filter(([, value]) => value >= 0 && value <= 100).map(([name, value]) => `${name} at ${number(value)}`).join(" or ");
+		const way = (target, there) => (there ? "it is there" : needed(target) ? `it takes ${needed(target)}` : "no part alone could do it");
+		this.say(".mind", raw === null ? "No part is known: there is no score."
+			: `The points add up to ${number(raw)}; the score is that, smoothed over ${this.rules.smooth_seconds} s. What would change its mind? ${this.rules.trigger_seconds} s at ${high} or more say BREAK (${way(high, raw >= high)}), at ${low} or less REJECT (${way(low, raw <= low)}).`);
+	}
 
-  /** What the model says, or why it says nothing. */
-  tell(model) {
-    const known = model && model.break !== null;
-    const odds = this.at(".odds");
-    odds.hidden = !known;
-    if (!known) {
-      this.say(".said", model ? "Odds unknown: volatility is not known yet." : "No model serves this date: the score stands alone.");
-      return;
-    }
-    WORDS.forEach((word, i) => (odds.children[i].style.width = `${100 * model[word]}%`));
-    const interval = model.interval ? ` (analogs: ${model.interval.map((one) => Math.round(100 * one)).join("–")} %)` : "";
-    const why = model.veto ? ` No trade: ${this.rules.states[model.veto]}.`
-      : model.abstain ? ` It abstains: at 90 % it cannot exclude ${model.set.join(", ").toLowerCase() || "anything"}.` : "";
-    this.say(".said", `Within ${this.rules.outcome_seconds / 60} min: break ${percent(model.break)}${interval}, bounce ${percent(model.bounce)}, neither ${percent(model.chop)}.${why}`);
-    odds.setAttribute("aria-label", this.at(".said").textContent);
-  }
+	tell(model) {
+		const known = model && model.break !== null;
+		const odds = this.at(".odds");
+		odds.hidden = !known;
+		if (!known) return this.say(".said", model ? "Odds unknown: volatility is not known yet." : "No model serves this date: the score stands alone.");
+		for (const part of odds.children) part.style.width = `${100 * model[part.className]}%`;
+		const interval = model.interval ? ` (analogs: ${model.interval.map((one) => Math.round(100 * one)).join("–")} %)` : "";
+		const why = model.veto ? ` No trade: ${this.rules.states[model.veto]}.`
+			: model.abstain ? ` It abstains: at 90 % it cannot exclude ${model.set.join(", ").toLowerCase() || "anything"}.` : "";
+		this.say(".said", `Within ${this.rules.outcome_seconds / 60} min: break ${percent(model.break)}${interval}, bounce ${percent(model.bounce)}, neither ${percent(model.chop)}.${why}`);
+		odds.ariaLabel = this.at(".said").textContent;
+	}
 
-  async showAnalogs() {
-    const place = this.at(".analogs");
-    if (!this.at("details").open || !this.query || place.children.length) return;
-    place.replaceChildren(el("p.soft", {}, "looking…"));
-    const found = await ask(`/api/analogs?${this.query}`).catch((error) => ({ error: error.message }));
-    if (!found?.outcomes) {
-      place.replaceChildren(el("p.soft", {}, found?.error ?? "No index of earlier touches was made for this date."));
-      return;
-    }
-    const { outcomes, nearest, of, far } = found;
-    const line = ({ date, ts, kind, direction, outcome, strength }) =>
-      el("tr", {}, el("td", {}, `${date} ${time(ts / 1e6)}`), el("td", {}, `${kind} ${direction.toLowerCase()}`), el(`td.${outcome}`, {}, outcome), el("td.n", {}, number(strength, 2, true)));
-    place.replaceChildren(
-      el("p", {}, `Of ${of} touches most like it at the touch ${outcomes.BREAK} broke, ${outcomes.BOUNCE} bounced, ${outcomes.CHOP} did neither.${far ? " None is close." : ""}`),
-      el("table", {}, el("tbody", {}, ...nearest.map(line))),
-    );
-  }
-
-  drawDial(score) {
-    const { context, width, height } = ready(this.at(".dial"));
-    this.at(".dial").setAttribute("aria-label", `score ${number(score)} of 100`);
-    if (!width) return;
-    const [x, y, r] = [width / 2, height - 14, Math.min(width / 2 - 6, height - 20)];
-    const arc = (from, to, name, thick) => {
-      context.beginPath();
-      context.arc(x, y, r, Math.PI * (1 + from / 100), Math.PI * (1 + to / 100));
-      [context.strokeStyle, context.lineWidth] = [colour(name), thick];
-      context.stroke();
-    };
-    arc(0, 100, "line", 8);
-    arc(0, this.rules.reject_to, "bounce", 3);
-    arc(this.rules.break_from, 100, "break", 3);
-    if (score !== null) arc(0, score, score >= 50 ? "break" : "bounce", 8);
-    const write = (text, at, base, font, name) => {
-      [context.font, context.fillStyle, context.textAlign] = [`${font} system-ui, sans-serif`, colour(name), "center"];
-      context.fillText(text, at, base);
-    };
-    write(number(score), x, y, "700 22px", "text");
-    write("bounce", 20, height - 1, "10px", "soft");
-    write("break", width - 18, height - 1, "10px", "soft");
-  }
-
-  drawTrace(elapsed) {
-    const { context, width, height } = ready(this.at(".trace"));
-    const y = (score) => height - 2 - ((height - 4) * score) / 100;
-    const draw = (points, name, dashes) => {
-      context.setLineDash(dashes);
-      context.strokeStyle = colour(name);
-      context.beginPath();
-      for (const [at, score] of points) context.lineTo((width * at) / Math.max(60, elapsed), y(score));
-      context.stroke();
-    };
-    for (const [score, name] of [[this.rules.break_from, "break"], [this.rules.reject_to, "bounce"]]) draw([[0, score], [999, score]], name, [3, 3]);
-    draw(this.scores.filter(([at, score]) => score !== null && at <= elapsed), "text", []);
-  }
+	async showAnalogs() {
+		const place = this.at(".analogs");
+		if (!this.at("details").open || place.children.length) return;
+		place.replaceChildren(el("p.soft", "looking…"));
+		const found = await this.ask("analogs")?.catch((error) => ({ error: `${error.message}.` }));
+		if (!found?.outcomes) return place.replaceChildren(el("p.soft", found?.error ?? "No index of earlier touches was made for this date."));
+		const { outcomes, nearest, of, far } = found;
+		const line = ({ date, ts, kind, direction, outcome, strength }) => [`${date} ${time(ts / 1e6)}`, `${kind} ${direction.toLowerCase()}`, el("td", el(`span.${outcome}`, outcome)), el("td.n", number(strength, 2, true))];
+		place.replaceChildren(
+			el("p", `Of the ${of} earlier touches that began most like it ${outcomes.BREAK} broke, ${outcomes.BOUNCE} bounced, ${outcomes.CHOP} did neither.${far ? " None is close." : ""} The nearest:`),
+			table(["when", "level", "came", "strength, pt"], nearest.map(line)),
+		);
+	}
 }

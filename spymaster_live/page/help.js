@@ -1,30 +1,30 @@
-// The help: keys, what answers which question, and every name with its unit and meaning, as the gateway declares them.
+// The help: what answers which question, keys, and every name as the gateway declares it.
 
-import { el } from "./words.js";
+import { el, table } from "./words.js";
 
 const KEYS = [
-  ["space", "play or pause"], [".", "one second ahead"], ["← →", "a day: to the touch before, after"], ["h", "what the colours show: resting, traded, pulled, added"],
-  ["1 … 9", "the card of a level, from the highest"], ["c", "the chart"], ["d", "choose a date"], ["l", "the latest: the running date"], ["t", "dark or light"], ["?", "this help"], ["esc", "close"],
+	["space", "play or pause"], [".", "one second ahead"], ["← →", "to the touch before, after"], ["+ − [ ]", "the chart: fewer, more minutes; earlier, later"],
+	["h", "what the colours show"], ["1 … 9", "the card of a level, from the highest"], ["c", "the chart"], ["d", "choose a date"], ["l", "the latest: the running date"],
+	["t", "dark or light"], ["?", "this help"], ["esc", "close"],
 ];
 const QUESTIONS = [
-  ["What is this level?", "The line below its name on its card."],
-  ["Why is the score 78?", "The table on its card: each part from 0 (bounce) to 100 (break), and its points of the score; behind it the numbers that it comes from."],
-  ["What would change its mind?", "Below the table: which value of which part would tell BREAK or REJECT."],
-  ["How often did this work before?", "On the card “Touches most like this one”; for all touches “What came of it before”: by level, and by the odds that were given, out of sample."],
-  ["Is this live?", "The badge at the top: LIVE, REPLAY or DAY."],
-  ["Is it fresh?", "Age at the top, since the market's clock moved. STALE appears after 2 s without news; the line below the header says why."],
+	["What is this level?", "The line below its name on its card."],
+	["Why is the score 78?", "The table on its card: each part from 0 (bounce) to 100 (break), its points, and what they come from."],
+	["What would change its mind?", "Below that table: what BREAK or REJECT would take."],
+	["How often did this work before?", "On the card “Touches most like this one”; of all touches “What came of it before”."],
+	["Is this live?", "The badge at the top: LIVE, REPLAY or DAY."],
+	["Is it fresh?", "Age at the top, since the market's clock moved. STALE appears after 2 s; the line below the header says why."],
 ];
 
 export function fill(dialog, tables) {
-  const close = el("button", { onclick: () => dialog.close() }, "close");
-  const meanings = tables["levels.signals"].map(({ name, unit, meaning }) => el("tr", {}, el("td", {}, name), el("td", {}, unit), el("td", {}, meaning)));
-  const states = Object.entries(tables.rules.states).map(([word, meaning]) => el("tr", {}, el("td", {}, word), el("td", {}, meaning)));
-  const pairs = (list, tag) => list.map(([a, b]) => el("tr", {}, el("th", {}, tag ? el(tag, {}, a) : a), el("td", {}, b)));
-  dialog.replaceChildren(
-    el("div.bar", {}, el("h2", {}, "Help"), el("span.space"), close),
-    el("h2", {}, "Questions"), el("table", {}, el("tbody", {}, ...pairs(QUESTIONS))),
-    el("h2", {}, "Keys"), el("table", {}, el("tbody", {}, ...pairs(KEYS, "kbd"))),
-    el("h2", {}, "States"), el("table", {}, el("tbody", {}, ...states)),
-    el("h2", {}, "Names, units, meanings"), el("table", {}, el("tbody", {}, ...meanings)),
-  );
+	const parts = [
+		["Questions", ["question", "answer"], QUESTIONS],
+		["Keys", ["key", "does"], KEYS.map(([key, what]) => [el("td", el("kbd", key)), what])],
+		["States", ["word", "meaning"], Object.entries(tables.rules.states)],
+		["Names", ["name", "unit", "meaning"], tables["levels.signals"].map(({ name, unit, meaning }) => [name, unit, meaning])],
+	];
+	dialog.replaceChildren(
+		el("div.bar", el("h2", "Help"), el("span.space"), el("button", { onclick: () => dialog.close() }, "close")),
+		...parts.flatMap(([title, heads, lines]) => [el("h2", title), table(heads, lines)]),
+	);
 }

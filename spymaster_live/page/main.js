@@ -4,254 +4,240 @@ import { Cards } from "./cards.js";
 import { Chart } from "./chart.js";
 import { DayView } from "./day.js";
 import { draw as drawDealers } from "./dealers.js";
-import { Refused, Stream, ask, token } from "./gateway.js";
+import { Stream, ask, stateOf, token } from "./gateway.js";
 import { fill as fillHelp } from "./help.js";
 import { Market } from "./market.js";
 import { fill as fillRecord } from "./record.js";
 import { Bar } from "./replay.js";
 import { notice } from "./states.js";
-import { date as dateOf, number, say, time, useTheme, useZone } from "./words.js";
+import { byId, date as dateOf, number, say, time, useTheme, useZone } from "./words.js";
 
-const byId = (id) => document.getElementById(id);
-const LIVE_MS = 60_000; // the market's clock is not farther from this machine's where it is live
-const LOOK_MS = 2000; // between two questions whether all is well
+const LIVE_MS = 60_000; // from the market's clock to this machine's at most, if live
+const LOOK_MS = 2000; // between two looks whether all is well
 
-// `state`: of the connection, else what went wrong; `moved`: when the market's clock did; `frames`, `slow`: drawn, over 50 ms
+// `state`: of the connection, or what went wrong; `moved`: when the clock did; `frames`, `slow`: drawn, over 50 ms
 const page = { state: "loading", reason: null, ready: null, trouble: null, moved: 0, clock: null, day: null, stream: null, frames: 0, slow: 0 };
-let market, chart, cards, bar, waiting;
-
-// ---- what is shown ----
+let market = null, chart, cards, bar, waiting;
 
 const age = () => (performance.now() - page.moved) / 1000;
 
-/** In which of the states that states.js words the page is. */
 function condition() {
-  if (page.state !== "connected") return page.state;
-  if (page.day) return "day";
-  const { session, status, payload } = market;
-  if (!session) return "empty";
-  if (status?.state === "done") return "ended";
-  if (page.ready && !page.ready.ok) return "degraded";
-  if (status?.replay?.paused) return "paused";
-  if (age() > market.rules.stale_seconds) return "stale";
-  return payload ? "fresh" : "waiting";
+	if (page.state !== "connected") return page.state;
+	const { session, status, payload } = market;
+	if (page.day) return payload ? "day" : "loading";
+	if (!session) return "empty";
+	if (status?.state === "done") return "ended";
+	if (page.ready && !page.ready.ok) return "degraded";
+	if (status?.replay?.paused) return "paused";
+	if (age() > market.rules.stale_seconds) return "stale";
+	return payload ? "fresh" : "waiting";
 }
 
 function render() {
-  const state = condition();
-  const { session, status, payload, now } = market;
-  const shown = page.day ? page.day.ms : now;
-  const live = now && Math.abs(Date.now() - now) < LIVE_MS && !status?.replay;
-  const { spot, bid, ask: offer } = payload?.es ?? {};
-  const model = page.day ? page.day.model : session?.model;
-  document.body.dataset.state = state;
-  const { words, bad } = notice(state, page, market, Math.round(age()));
-  say(byId("notice"), words);
-  byId("notice").classList.toggle("bad", bad);
-  byId("stale").hidden = !["stale", "degraded", "disconnected"].includes(state);
-  byId("token-form").hidden = state !== "token";
-  say(byId("mode"), page.day ? "DAY" : !session ? "…" : live ? "LIVE" : "REPLAY");
-  say(byId("contract"), session?.contract.split(" ")[0] ?? "");
-  say(byId("clock"), shown ? `${dateOf(shown)} ${time(shown)}` : time(null));
-  say(byId("price"), spot == null ? "" : `${number(spot, 2)}  ${number(bid, 2)} / ${number(offer, 2)}`);
-  say(byId("age"), `age ${page.day || !session ? "–" : number(age(), 1)} s`);
-  say(byId("gaps"), `gaps ${number(payload?.quality.gaps)}, late ${number(payload?.quality.late)}`);
-  say(byId("model"), session ? `Model: ${model || "none serves this date; geometry and the score stand"}` : "");
-  chart.wanted = new Set((payload?.levels ?? []).map(({ id }) => id));
-  chart.moment = null;
-  chart.update();
-  if (!page.day) bar.follow(status?.replay ?? null);
-  else if (state === "day") {
-    bar.shown(page.day);
-    chart.reveal(page.day.ms);
-  }
-  cards.update(payload, market);
-  drawDealers(byId("gamma"), byId("dealers"), market);
+	const state = condition();
+	const { day } = page;
+	const { words, bad } = notice(state, page, market, Math.round(age()));
+	document.body.dataset.state = state;
+	say("notice", words);
+	byId("notice").classList.toggle("bad", bad);
+	byId("stale").hidden = !["stale", "degraded", "disconnected"].includes(state);
+	byId("token-form").hidden = state !== "token";
+	if (!market) return;
+	const { session, status, payload, now } = market;
+	const { spot, bid, ask: offer } = payload?.es ?? {};
+	const shown = day ? day.ms : now;
+	const live = now && Math.abs(Date.now() - now) < LIVE_MS && !status?.replay;
+	const model = day ? day.model : session?.model;
+	say("mode", day ? "DAY" : !session ? "…" : live ? "LIVE" : "REPLAY");
+	say("contract", session?.contract.split(" ")[0] ?? "");
+	say("clock", shown ? `${dateOf(shown)} ${time(shown)}` : time(null));
+	say("price", spot == null ? "" : `${number(spot, 2)} (${number(bid, 2)} / ${number(offer, 2)})`);
+	say("age", day || !session ? "" : `age ${number(age(), 1)} s`);
+	say("gaps", payload ? `gaps ${number(payload.quality.gaps)}, late ${number(payload.quality.late)}` : "");
+	say("model", session ? `Model: ${model || "none serves this date; geometry and the score stand"}` : "");
+	chart.wanted = new Set((payload?.levels ?? []).map(({ id }) => id));
+	chart.update();
+	chart.look(day?.ms ?? null);
+	bar.follow(day?.ms ? day : null, day ? null : status?.replay);
+	cards.update(payload, market, state);
+	drawDealers(byId("gamma"), byId("dealers"), market);
 }
 
 /** Draw soon: once a frame, however much comes. */
 function changed() {
-  waiting ??= requestAnimationFrame((began) => {
-    waiting = null;
-    render();
-    page.frames += 1;
-    page.slow += performance.now() - began > 50;
-  });
+	waiting ??= requestAnimationFrame((began) => {
+		waiting = null;
+		render();
+		page.frames += 1;
+		page.slow += performance.now() - began > 50;
+	});
 }
 
+/** Something could not be had. A day is read again once somebody answers. */
 function failed(error) {
-  const { status } = error;
-  page.state = status === 401 ? "token" : status === 403 || status === 400 ? "refused" : error instanceof Refused ? "failed" : "disconnected";
-  page.reason = error.message;
-  changed();
+	const { day } = page;
+	[page.state, page.reason] = [stateOf(error), error.message];
+	clearTimeout(page.timer);
+	const again = () => page.day === day && ask("/healthz").then(() => showDay(day.date, day.ms), failed);
+	if (day && page.state === "disconnected") page.timer = setTimeout(again, LOOK_MS);
+	changed();
 }
-
-// ---- where it comes from ----
 
 function heard(message) {
-  market.hear(message);
-  if (market.now !== page.clock) [page.clock, page.moved] = [market.now, performance.now()];
-  if (message.type === "snapshot" && market.session) {
-    page.trouble = null;
-    fetchHeat();
-    fetchRecord();
-  } else if (message.type === "flow" && market.lacksHeat) fetchHeat();
-  changed();
+	market.hear(message);
+	if (market.now !== page.clock) [page.clock, page.moved] = [market.now, performance.now()];
+	if (message.type === "snapshot") {
+		page.trouble = null;
+		fetchDates();
+		if (market.session) {
+			fetchHeat();
+			fetchRecord();
+		}
+	} else if (market.minutes > page.minute) fetchHeat();
+	changed();
 }
 
 async function fetchHeat() {
-  if (page.heating) return;
-  page.heating = true;
-  const { epoch } = market;
-  const told = await ask(`/api/heat?date=${market.date}&after=${market.heatUntil}`).catch(() => null); // asked again with the next minute
-  page.heating = false;
-  if (told && epoch === market.epoch) market.takeHeat(told.heat);
-  changed();
+	const { epoch, date, heatUntil } = market;
+	page.minute = market.minutes;
+	const told = await ask(`/api/heat?date=${date}&after=${heatUntil}`).catch(() => null); 
+	if (told && epoch === market.epoch) market.takeHeat(told.heat);
+	changed();
 }
 
 async function fetchRecord() {
-  if (page.recorded === market.date) return;
-  page.recorded = market.date;
-  const found = await ask(`/api/record?date=${market.date}`).catch(({ message }) => say(byId("record-body"), message));
-  if (found) fillRecord(byId("record-body"), found, market.rules);
+	if (page.recorded === market.date) return;
+	page.recorded = market.date;
+	const found = await ask(`/api/record?date=${market.date}`).catch(({ message }) => say("record-body", `Not to be had: ${message}.`));
+	if (found) fillRecord(byId("record-body"), found, market.rules);
+	else page.recorded = null;
 }
 
 /** Leave what is shown, for the stream or a day. */
 function leave(address) {
-  page.stream?.close();
-  page.day?.close();
-  Object.assign(page, { stream: null, day: null, state: "loading", ready: null, trouble: null });
-  market.clear();
-  bar.walk(null);
-  history.replaceState(null, "", address);
-  changed();
+	page.stream?.close();
+	page.day?.close();
+	Object.assign(page, { stream: null, day: null, state: "loading", ready: null, trouble: null });
+	market.clear();
+	history.replaceState(null, "", address);
+	changed();
 }
 
 function showLatest() {
-  leave(location.pathname);
-  page.stream = new Stream(heard, (state, reason) => {
-    Object.assign(page, { state, reason });
-    changed();
-  });
-  page.stream.connect();
+	leave(location.pathname);
+	page.stream = new Stream(heard, (state, reason) => {
+		Object.assign(page, { state, reason, ready: null });
+		changed();
+	});
+	page.stream.connect();
 }
 
+/** A day of the lake, at `ms` UTC or its first touch. */
 async function showDay(date, ms) {
-  leave(`?date=${date}`);
-  const day = new DayView(date, market, changed, failed);
-  page.day = day;
-  try {
-    await day.open(ms);
-  } catch (error) {
-    failed(error);
-    return;
-  }
-  if (page.day !== day) return;
-  page.state = "connected";
-  bar.walk(day);
-  fetchRecord();
-  changed();
+	leave(`?date=${date}`);
+	const day = new DayView(date, market, (error) => {
+		if (error) return failed(error);
+		page.state = "connected";
+		changed();
+	});
+	page.day = day;
+	fetchDates();
+	await day.open(ms).catch((error) => {
+		if (page.day === day) failed(error);
+		day.close();
+	});
+	if (page.day === day && market.session) fetchRecord();
 }
 
-async function look() {
-  if (page.stream && page.state === "connected") page.ready = await ask("/readyz").catch(() => null); // if nobody answers the stream tells
+async function fetchDates() {
+	const { running, dates } = await ask("/api/dates").catch(() => ({ dates: [] })); 
+	byId("date").replaceChildren(new Option(`running: ${running ?? "none"}`, ""), ...dates.toReversed().map((date) => new Option(date, date)));
+	byId("date").value = page.day?.date ?? "";
 }
-
-async function fetchDates(chosen) {
-  const { running, dates } = await ask("/api/dates");
-  byId("date").replaceChildren(new Option(`running: ${running ?? "none"}`, ""), ...dates.toReversed().map((date) => new Option(date, date)));
-  byId("date").value = chosen;
-}
-
-// ---- what the user does ----
 
 const KEYS = {
-  " ": () => bar.play(),
-  ".": () => bar.step(),
-  ArrowLeft: () => page.day?.neighbour(-1),
-  ArrowRight: () => page.day?.neighbour(1),
-  h: () => chart.show(),
-  c: () => byId("chart").focus(),
-  d: () => byId("date").focus(),
-  l: showLatest,
-  t: () => theme(document.documentElement.dataset.theme === "light" ? "dark" : "light"),
-  "?": () => byId("help").showModal(),
+	" ": () => bar.play(),
+	".": () => bar.step(),
+	ArrowLeft: () => neighbour(-1),
+	ArrowRight: () => neighbour(1),
+	"+": () => chart.zoom(0.7),
+	"-": () => chart.zoom(1 / 0.7),
+	"[": () => chart.zoom(1, -0.2),
+	"]": () => chart.zoom(1, 0.2),
+	h: () => chart.show(),
+	c: () => byId("chart").focus(),
+	d: () => byId("date").focus(),
+	l: showLatest,
+	t: () => {
+		const name = document.documentElement.dataset.theme === "light" ? "dark" : "light";
+		localStorage.setItem("spymaster.theme", name);
+		useTheme(name);
+		chart.paint();
+		changed();
+	},
+	"?": () => byId("help").showModal(),
 };
 
-function theme(name) {
-  useTheme(name);
-  localStorage.setItem("spymaster.theme", name);
-  chart.paint();
-  changed();
+function picked(touch) {
+	chart.selected = touch.touch;
+	cards.select(touch.kind);
+	page.day?.go(touch.k);
+	changed();
 }
 
-/** A touch was chosen in the chart. */
-function picked(touch) {
-  chart.selected = touch.touch;
-  cards.select(touch.kind);
-  page.day?.go(touch.k);
-  changed();
+/** Choose the touch before or after a day's moment, else the chosen one. */
+function neighbour(step) {
+	const { touches } = market;
+	const at = page.day?.k ?? touches.find(({ touch }) => touch === chart.selected)?.k ?? Infinity;
+	const next = step > 0 ? touches.find(({ k }) => k > at) : touches.findLast(({ k }) => k < at);
+	if (next) picked(next);
 }
 
 function listen() {
-  byId("theme").onclick = KEYS.t;
-  byId("help-open").onclick = KEYS["?"];
-  byId("date").onchange = ({ target }) => (target.value ? showDay(target.value) : showLatest());
-  document.onkeydown = (event) => {
-    const { key, target } = event;
-    if (event.ctrlKey || event.altKey || event.metaKey || /INPUT|SELECT/.test(target.tagName) || byId("help").open) return;
-    if (key === " " && /BUTTON|SUMMARY/.test(target.tagName)) return;
-    if (/^[1-9]$/.test(key)) cards.focus(key - 1);
-    else if (KEYS[key]) KEYS[key]();
-    else return;
-    event.preventDefault();
-  };
-  window.onresize = changed;
-  setInterval(changed, 500);
-  setInterval(look, LOOK_MS);
+	byId("theme").onclick = KEYS.t;
+	byId("help-open").onclick = KEYS["?"];
+	byId("date").onchange = ({ target }) => (target.value ? showDay(target.value) : showLatest());
+	document.onkeydown = (event) => {
+		const { key, target: { tagName } } = event;
+		if (event.ctrlKey || event.altKey || event.metaKey || /INPUT|SELECT/.test(tagName) || byId("help").open || (key === " " && /BUTTON|SUMMARY/.test(tagName))) return;
+		if (/^[1-9]$/.test(key)) cards.focus(key - 1);
+		else if (KEYS[key]) KEYS[key]();
+		else return;
+		event.preventDefault();
+	};
+	setInterval(changed, 500);
+	setInterval(async () => {
+		if (page.stream && page.state === "connected") page.ready = await ask("/readyz").catch(() => null); 
+	}, LOOK_MS);
 }
 
+/** Names and rules first: without them nothing can be drawn. */
 async function start() {
-  useTheme(localStorage.getItem("spymaster.theme") ?? (matchMedia("(prefers-color-scheme: light)").matches ? "light" : "dark"));
-  byId("token-form").onsubmit = (event) => {
-    event.preventDefault();
-    token.set(byId("token").value.trim());
-    location.reload();
-  };
-  const given = new URLSearchParams(location.hash.slice(1)).get("token");
-  if (given) token.set(given);
-  const query = new URLSearchParams(location.search);
-  try {
-    const tables = await ask("/api/tables");
-    useZone(tables.rules.zone);
-    market = new Market(tables.rules);
-    chart = new Chart(byId("chart"), byId("heat-scale"), byId("heat-modes"), market, picked);
-    cards = new Cards(byId("levels"), tables.rules, new Map(tables["levels.signals"].map(({ name, unit, meaning }) => [name, `${meaning} [${unit}]`])));
-    bar = new Bar((trouble) => {
-      page.trouble = trouble;
-      changed();
-    });
-    fillHelp(byId("help"), tables);
-  } catch (error) {
-    refused(error);
-    return;
-  }
-  listen();
-  const date = query.get("date") ?? "";
-  if (date) showDay(date, Number(query.get("at")));
-  else showLatest();
-  fetchDates(date).catch(failed);
+	const tables = await ask("/api/tables").catch(failed);
+	if (!tables) return page.state !== "token" && setTimeout(start, LOOK_MS);
+	useZone(tables.rules.zone);
+	market = new Market(tables.rules);
+	chart = new Chart(byId("chart"), byId("heat-scale"), byId("heat-modes"), market, picked);
+	cards = new Cards(byId("levels"), tables.rules, new Map(tables["levels.signals"].map(({ name, unit, meaning }) => [name, `${meaning} [${unit}]`])));
+	bar = new Bar((trouble) => {
+		page.trouble = trouble;
+		changed();
+	});
+	fillHelp(byId("help"), tables);
+	listen();
+	const query = new URLSearchParams(location.search);
+	if (query.get("date")) showDay(query.get("date"), Number(query.get("at")));
+	else showLatest();
 }
 
-/** Not even the names could be read: before there is anything to draw. */
-function refused(error) {
-  const wanted = error.status === 401;
-  document.body.dataset.state = wanted ? "token" : error instanceof Refused ? "refused" : "disconnected";
-  byId("token-form").hidden = !wanted;
-  byId("notice").className = "bad";
-  say(byId("notice"), wanted ? `The gateway wants a token: ${error.message}.` : error instanceof Refused ? `The gateway refuses: ${error.message}.` : "The gateway does not answer. Trying again…");
-  if (!(error instanceof Refused)) setTimeout(start, LOOK_MS);
-}
-
-window.spymaster = { page, at: () => ({ market, chart, cards }) }; // for whoever looks behind it
+useTheme(localStorage.getItem("spymaster.theme") ?? (matchMedia("(prefers-color-scheme: light)").matches ? "light" : "dark"));
+byId("token-form").onsubmit = (event) => {
+	event.preventDefault();
+	token.set(byId("token").value.trim());
+	location.reload();
+};
+const given = new URLSearchParams(location.hash.slice(1)).get("token");
+if (given) token.set(given);
+history.replaceState(null, "", location.pathname + location.search); // no token stays in the address
+window.spymaster = { page, at: () => ({ market, chart, cards }) }; 
 start();

@@ -1,25 +1,28 @@
-// What came of the touches of earlier dates: by level, and by the odds of a break that were given. All of it out of sample.
+// What came of the touches of earlier dates, by level and by the odds that were given, out of sample.
 
-import { el, number, percent } from "./words.js";
+import { el, number, percent, table } from "./words.js";
+
+const FEW = 20; // touches; fewer say little
 
 export function fill(place, found, rules) {
-  if (!found.dates) {
-    place.replaceChildren(el("p.soft", {}, "No earlier date has outcomes in the lake yet."));
-    return;
-  }
-  const bar = (share, word) => el("td", {}, el(`i.share.${word}`, { "data-share": share }), ` ${percent(share)}`);
-  const line = (title, one) =>
-    el("tr", {}, el("th", {}, title), el("td.n", {}, number(one.touches)), ...["break", "bounce", "chop"].map((word) => bar(one.touches ? one[word] / one.touches : null, word)));
-  const table = (caption, lines) =>
-    el("div", {}, el("p.soft", {}, caption), el("table", {}, el("thead", {}, el("tr", {}, el("th"), el("th.n", {}, "touches"), ...["broke", "bounced", "neither"].map((word) => el("th", {}, word)))), el("tbody", {}, ...lines)));
-  const odds = found.odds.filter(({ touches }) => touches);
-  place.replaceChildren(
-    el("p", {}, `${found.dates} dates before ${found.before}; what came within ${rules.outcome_seconds / 60} min of the touch.`),
-    el("div.two", {},
-      table("by level", found.levels.map((one) => line(one.kind, one))),
-      odds.length
-        ? table(`by the odds of a break that ${found.champion} gave beforehand`, odds.map((one) => line(`${Math.round(100 * one.low)}–${Math.round(100 * one.high)} %`, one)))
-        : el("p.soft", {}, found.champion === "geometry" ? "No model serves: no odds were given." : "No odds were given on these dates.")),
-  );
-  for (const one of place.querySelectorAll("[data-share]")) one.style.width = `${4 * (Number(one.dataset.share) || 0)}rem`;
+	if (!found.dates) {
+		place.replaceChildren(el("p.soft", "No earlier date has outcomes in the lake yet."));
+		return;
+	}
+	const cell = (share, word, few) => {
+		const bar = el(`i.share.${word}`);
+		bar.style.width = `${4 * share}rem`;
+		return el(few ? "td.few" : "td", bar, ` ${percent(share)}`);
+	};
+	const line = (title, one) => [title, el("td.n", number(one.touches)), ...["break", "bounce", "chop"].map((word) => cell(one[word] / one.touches, word, one.touches < FEW))];
+	const shares = (caption, first, lines) => el("div", el("p.soft", caption), table([first, "touches", "broke", "bounced", "neither"], lines));
+	const odds = found.odds.filter(({ touches }) => touches);
+	place.replaceChildren(
+		el("p", `Of all touches on the ${found.dates} dates before ${found.before}: which share went through the level, came back from it, or did neither within ${rules.outcome_seconds / 60} min. Pale: fewer than ${FEW} touches, which say little.`),
+		el("div.two",
+			shares("By level:", "level", found.levels.map((one) => line(one.kind, one))),
+			odds.length
+				? shares(`By the odds of a break that ${found.champion} gave before it knew. Good odds: the share that broke lies in the range they name.`, "odds", odds.map((one) => line(`${Math.round(100 * one.low)}–${percent(one.high)}`, one)))
+				: el("p.soft", "No odds were given: no model served these dates.")),
+	);
 }

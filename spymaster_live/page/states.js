@@ -1,31 +1,33 @@
-// Every state of the page in words: what is shown, whether to trust it, and what to do.
+// Every state of the page in words.
 
 import { time } from "./words.js";
 
 const BAD = ["token", "refused", "disconnected", "degraded", "stale", "failed"];
 
-/** The line below the header, and whether it is bad news. `age`: seconds since the market's clock moved. */
+/** The line below the header, and whether it is bad news. `market`: null at first; `age`: s since its clock moved. */
 export function notice(state, page, market, age) {
-  const { session, status, payload, now } = market;
-  const words = {
-    loading: "Loading…",
-    empty: "Connected. No session has begun: start a feed, or choose a date above.",
-    token: `The gateway wants a token: ${page.reason}.`,
-    refused: `The gateway refuses this page: ${page.reason}.`,
-    disconnected: `Disconnected: ${page.reason || "the connection was lost"}.${now ? ` What is shown is as of ${time(now)}.` : ""} Trying again…`,
-    degraded: `Not to be trusted now: ${page.ready?.why}.`,
-    stale: `Nothing new for ${age} s.`,
-    ended: `${session?.date} is over: this is how it ended.`,
-    paused: "The replay is paused.",
-    waiting: "Waiting: scores begin at 09:30 New York time.",
-    failed: page.reason,
-  };
-  const more = [
-    payload?.quality.partial && "Joined late: what reaches back before that is unknown.",
-    payload && !payload.quality.book_ok && "The book is one-sided, crossed or flagged.",
-    session && !page.day && !session.model && "No model serves this date: the score stands alone.",
-    status?.model_trouble && `The model cannot be used: ${status.model_trouble}.`,
-    page.trouble,
-  ];
-  return { words: [words[state], ...more].filter(Boolean).join(" "), bad: BAD.includes(state) || Boolean(page.trouble) };
+	const { session, status, payload, now } = market ?? {};
+	const { day, ready, reason, trouble } = page;
+	const words = {
+		loading: day ? `Loading ${day.date}: ${day.waits.join(", ")}…` : "Loading…",
+		empty: `Connected, but ${ready?.why ?? "no session has begun"}: start a feed, or choose a date.`,
+		token: `The gateway wants a token: ${reason}.`,
+		refused: `The gateway refuses this page: ${reason}.`,
+		disconnected: `Disconnected: ${reason || "the connection was lost"}.${now ? ` What is shown is as of ${time(now)}.` : ""} Trying again…`,
+		degraded: `Not to be trusted now: ${ready?.why}.`,
+		stale: `Nothing new for ${age} s.`,
+		ended: `${session?.date} is over: this is how it ended.`,
+		paused: "The replay is paused.",
+		waiting: "Waiting: scores begin at 09:30 New York time.",
+		day: `A past date, as it stood at the moment of the line; what is paler came later.${day?.waits.length ? ` Loading ${day.waits.join(", ")}…` : ""}`,
+		failed: `${reason}.`,
+	};
+	const more = [
+		status?.partial && "Joined late: what reaches back before that is unknown.",
+		payload && !payload.quality.book_ok && "The book is one-sided, crossed or flagged.",
+		session && !day && !session.model && "No model serves this date: the score stands alone.",
+		status?.model_trouble && `The model cannot be used: ${status.model_trouble}.`,
+		trouble,
+	];
+	return { words: [words[state], ...more].filter(Boolean).join(" "), bad: BAD.includes(state) || Boolean(trouble) };
 }

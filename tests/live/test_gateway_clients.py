@@ -151,6 +151,7 @@ def test_streams_without_the_token(gateway: Asked, said: list[str] | None) -> No
 def test_pages_and_names_of_others(gateway: Asked) -> None:
     for origin in ("http://evil.example", "null", f"https://127.0.0.1:{gateway.port}", "http://127.0.0.1:1"):
         assert refused(gateway, origin=origin)[0] == gateway.ask("/api/tables", {"Origin": origin})[0] == 403
+        assert gateway.ask("/", {"Origin": origin})[0] == 200  # the page's own files, which then say why it may not ask
     for host in ("evil.example", f"evil.example:{gateway.port}", "127.0.0.1.evil.example", "", "[::1", "localhost@evil"):
         assert gateway.ask("/api/tables", {"Host": host})[0] == 400, host
     for host in ("desk.example:443", "localhost", f"127.0.0.1:{gateway.port}", "[::1]:80", "LOCALHOST"):
