@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -68,8 +69,12 @@ def renderer() -> tuple[int, int]:
 
     Its process is the largest; Chromium keeps another in reserve.
     """
-    found = [one for one in psutil.Process().children(recursive=True) if "--type=renderer" in " ".join(one.cmdline())]
-    return max((one.memory_full_info().pss, one.memory_info().rss) for one in found)
+    found = [(0, 0)]
+    for one in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):  # of a process that just ended
+            if "--type=renderer" in " ".join(one.cmdline()):
+                found.append((one.memory_full_info().pss, one.memory_info().rss))
+    return max(found)
 
 
 @browser
