@@ -6,6 +6,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 export SPYMASTER_DATA ?= $(CURDIR)/data
 export DAGSTER_HOME ?= $(SPYMASTER_DATA)/dagster
+# Compiled modules are kept whatever the environment says: a run starts a hundred Python processes, each of which would compile them.
+export PYTHONDONTWRITEBYTECODE :=
 
 DEMO_FROM ?= 2025-06-02
 DEMO_LAST ?= 2025-07-31
@@ -65,9 +67,7 @@ demo: .venv/base $(PAGE)
 	@echo "SQL: $(BIN)/spymaster sql 'show tables', or open $(SPYMASTER_DATA)/spymaster.duckdb in any SQL tool; docs/tutorial.md goes on from here."
 	@echo "Your own files: '$(BIN)/spymaster ingest FILES', then '$(BIN)/spymaster backfill FROM TO'. README.md has the rest."
 
-# A file of tests stays together, because its tests share what takes long to make. Compiled modules are kept whatever the
-# environment says: the tests start a hundred Python processes, each of which would compile them.
-test: export PYTHONDONTWRITEBYTECODE =
+# A file of tests stays together, because its tests share what takes long to make.
 test: .venv/dev $(PAGE)
 	$(BIN)/python -m pytest -n auto --dist loadfile
 

@@ -284,7 +284,9 @@ def test_a_date_is_made_from_landing_to_gold(user: User, first: dict[str, Any]) 
     expect(user.row("dagster/row_count")).to_contain_text(str(rows))
     expect(user.row("content hash")).to_contain_text(lake.manifest(TRAINING, FIRST).content)
     user.shoots("training")
-    expect(user.row("day view").get_by_role("link")).to_have_attribute("href", f"{lake.config.live.gateway.address}/?date={FIRST}")
+    expect(user.row("day view").get_by_role("link").first).to_have_attribute(
+        "href", f"{lake.config.live.gateway.address}/?date={FIRST}"
+    )
 
     picture = user.opens("picture", "Show Markdown").locator("img[src^='data:image/png']")
     expect(picture).to_be_visible()

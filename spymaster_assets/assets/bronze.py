@@ -11,7 +11,6 @@ import dagster as dg
 from dagster_duckdb import DuckDBResource
 
 from spymaster_assets.assets.checks import key_of, results, specs
-from spymaster_assets.assets.download import DOWNLOAD
 from spymaster_assets.assets.history import LOOKBACK, earlier, observed
 from spymaster_assets.assets.partitions import CONFIG, date_of, trading_dates
 from spymaster_assets.assets.pictures import date_picture, drawn
@@ -35,7 +34,6 @@ landing_assets = [
     dg.AssetSpec(
         landing_key(table),
         group_name="landing",
-        deps=[DOWNLOAD],
         partitions_def=trading_dates,
         description=f"DBN files ({', '.join(FEEDS[table.name][1])}) below landing/ that serve bronze/{table.name}.",
         kinds={"databento"},

@@ -1,7 +1,8 @@
-"""What was bought for a date, as an asset that stands before landing.
+"""What was bought for a date, as an asset.
 
 It is in no job but its own and spends nothing that it was not allowed: `usd` in the Launchpad, else `vendor.usd_per_date` of the
-settings. Without a key it skips and says so. What comes lies in landing, whose sensor makes the date's tables of it.
+settings. Without a key, or with too little allowed, it buys nothing and its check says so; the rest goes on with what landing has.
+What comes lies in landing, whose sensor makes the date's tables of it.
 """
 
 import datetime as dt
@@ -67,7 +68,7 @@ def _held(lake: Lake, date: dt.date) -> dict[str, dict[str, Any]]:
 
 
 def _buy(lake: Lake, date: dt.date, key: str, usd: float) -> str:
-    """Bring what the date lacks, if all of it costs at most `usd`; what is to be known of it. dg.Failure if that cannot be."""
+    """Bring what the date lacks, if all of it costs at most `usd`; what is to be known of it. dg.Failure if it cannot be had."""
     from spymaster_assets.vendor import Vendor  # the vendor's client takes a second to import
 
     cost = 0.0
@@ -84,10 +85,9 @@ def _buy(lake: Lake, date: dt.date, key: str, usd: float) -> str:
         raise dg.Failure(str(error), allow_retries=not isinstance(error, VendorError) or not error.final) from error
     if outcome.refused:
         names = ", ".join(offer.wanted.name for offer in outcome.refused)
-        raise dg.Failure(
-            f"{date}: with {names} it would cost {cost:,.2f} USD in all; it may cost {usd:,.2f} USD"
-            " (`usd` in the Launchpad, usd_per_date in the settings)",
-            allow_retries=False,
+        return (
+            f"with {names} it would cost {cost:,.2f} USD in all; it may cost {usd:,.2f} USD"
+            " (`usd` in the Launchpad, usd_per_date in the settings)"
         )
     if outcome.trouble:
         raise dg.Failure(f"{date}: {'; '.join(outcome.trouble[date])}")
@@ -108,7 +108,6 @@ def _metadata(held: dict[str, dict[str, Any]], note: str) -> dict[str, Any]:
     key=DOWNLOAD,
     group_name="vendor",
     partitions_def=trading_dates,
-    output_required=False,
     check_specs=[
         dg.AssetCheckSpec(name, asset=DOWNLOAD, description=meaning, partitions_def=trading_dates)
         for name, meaning in CHECKS.items()
@@ -122,10 +121,9 @@ def download(context: dg.AssetExecutionContext, config: Allowance, lake: LakeRes
     date, store, key = date_of(context), lake.lake(), _key()
     note = _buy(store, date, key, config.usd) if key else NO_KEY
     held = _held(store, date)
-    if key and held:
-        digests = "".join(sorted(str(entry["digest"]) for entry in held.values()))
-        version = dg.DataVersion(hashlib.sha256(digests.encode()).hexdigest()[:16])
-        yield dg.MaterializeResult(metadata=_metadata(held, note), data_version=version)
+    digests = "".join(sorted(str(entry["digest"]) for entry in held.values()))
+    version = dg.DataVersion(hashlib.sha256(digests.encode()).hexdigest()[:16])
+    yield dg.MaterializeResult(metadata=_metadata(held, note), data_version=version)
     for name, outcome in judge(store, date, note).items():
         yield result(DOWNLOAD, name, outcome, blocking=False)
 

@@ -255,8 +255,13 @@ def test_a_message_that_was_damaged_is_passed_over(lake: Path, tmp_path: Path) -
             for _ in range(3):
                 found += [sequence for sequence, _ in await reader.read(0.2)]
             await reader.close()
-            held = await bus.held(client, bus.LEVELS, messages.LEVELS_ROWS, begun, 5)
-            return [sequence for sequence, _ in held], await bus.ids_of(client, bus.LEVELS, "r", begun), found, reader.next
+            held = bus.held(client, bus.LEVELS, messages.LEVELS_ROWS, begun, 5)
+            return (
+                [one.metadata.sequence.stream async for one in held],
+                await bus.ids_of(client, bus.LEVELS, "r", begun),
+                found,
+                reader.next,
+            )
 
         live.ask(publish)
         live.signal("nats-server", signal.SIGTERM)

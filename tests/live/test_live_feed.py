@@ -187,6 +187,7 @@ def skipped(session: Vendors) -> bytes:
     return session.error("too slow", databento.ErrorCode.SKIPPED_RECORDS_AFTER_SLOW_READING)
 
 
+@pytest.mark.slow
 def test_drops_kills_disorder_and_strange_records_do_not_show(reel: Tape, calm: Got, lake: Path, tmp_path: Path) -> None:
     """Options come up to 300 ms after the book; the connection breaks three times, in the midst of a record and after a silence."""
     other = tape(lake / "landing", {"tbbo": 300 * MS, "trades": 200 * MS, "statistics": 100 * MS})
@@ -234,6 +235,7 @@ def test_late_records_are_late_in_live_and_in_the_silver_of_the_capture(lake: Pa
     assert int(snaps["late"][-1]) > 20
 
 
+@pytest.mark.slow
 def test_killed_before_its_last_word_a_run_is_ended_and_a_run_that_is_over_stays(reel: Tape, calm: Got, tmp_path: Path) -> None:
     with live_rig(Gateway(reel, len(reel), END, port=calm.port), tmp_path) as live:
         publish(live, [item.message() for item in calm.items[:-1]])
@@ -244,6 +246,7 @@ def test_killed_before_its_last_word_a_run_is_ended_and_a_run_that_is_over_stays
             assert len(again) == len(calm.items) and again[-1] == calm.items[-1]
 
 
+@pytest.mark.slow
 def test_a_slow_bus_holds_the_vendor_back_and_loses_nothing(reel: Tape, calm: Got, tmp_path: Path) -> None:
     """The server stands still: what comes waits, then the socket is not read, and the gateway says that we are slow."""
     due, told = threading.Event(), list[dict[str, Any]]()
@@ -280,6 +283,7 @@ def refused_past(one: Any) -> tuple[str, databento.ErrorCode] | None:
     return "replay is not part of this plan", databento.ErrorCode.INVALID_SUBSCRIPTION
 
 
+@pytest.mark.slow
 def test_without_the_past_a_run_is_partial_from_the_moment_it_began(reel: Tape, tmp_path: Path) -> None:
     """By the gateway's clock. After a drop there is a hole that nothing fills: another run, that says so."""
     now, fall = reel.upto("mbp-10", at("09:40")), reel.upto("mbp-10", at("11:00"))
