@@ -245,6 +245,7 @@ def test_the_graph_leads_from_landing_to_gold(user: User) -> None:
     from playwright.sync_api import expect
 
     page = user.page
+    page.set_viewport_size({"width": 1800, "height": 1600})  # else names are not drawn when all of it fits
     user.goes("asset-groups")
     for group in ("landing", "history", "bronze", "silver", "gold"):
         expect(page.get_by_text(group, exact=True).first).to_be_visible()
@@ -255,7 +256,8 @@ def test_the_graph_leads_from_landing_to_gold(user: User) -> None:
     page.get_by_text("Change graph to vertical orientation").click()
     page.keyboard.press("Escape")
     expect(page.get_by_text("Change graph to")).to_have_count(0)
-    page.mouse.dblclick(300, 900)  # fit it in
+    page.wait_for_timeout(3000)  # until it is laid out anew
+    page.mouse.dblclick(300, 1500)  # fit it in
     for table in (*SILVER, *GOLD):
         expect(page.get_by_text(table.name, exact=True).first).to_be_in_viewport()
     user.shoots("graph")
@@ -268,6 +270,7 @@ def test_the_graph_leads_from_landing_to_gold(user: User) -> None:
     for name in ("training", "sequences", "features", "labels", "signals", "touches", "snaps", "flow"):
         expect(page.get_by_text(name, exact=True).first).to_be_visible()
     user.shoots("gold")
+    page.set_viewport_size({"width": 1400, "height": 1000})
 
 
 def test_a_date_is_made_from_landing_to_gold(user: User, first: dict[str, Any]) -> None:
