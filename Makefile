@@ -64,6 +64,7 @@ demo: .venv/base $(PAGE)
 	@echo
 	$(BIN)/spymaster inspect $(DEMO_LAST)
 	@echo "Next: open $(SPYMASTER_DATA)/report.html, what the models are worth; 'make dev', then http://localhost:3000/assets/gold/training?partition=$(DEMO_LAST)&view=partitions"
+	@echo "The page: 'make live', then http://127.0.0.1:8000 for the replay, or http://127.0.0.1:8000/?date=$(DEMO_LAST) for the whole day."
 	@echo "SQL: $(BIN)/spymaster sql 'show tables', or open $(SPYMASTER_DATA)/spymaster.duckdb in any SQL tool; docs/tutorial.md goes on from here."
 	@echo "Your own files: '$(BIN)/spymaster ingest FILES', then '$(BIN)/spymaster backfill FROM TO'. README.md has the rest."
 
