@@ -335,20 +335,14 @@ class LiveVendor(Group):
 
     gateway: str = ""  # host; empty: the one of the dataset
     port: int = Field(13_000, ge=1, le=65_535)
-    quotes: Literal["tbbo", "bbo-1s", "bbo-1m"] = (
-        "tbbo"  # of options: at each trade, or the best bid and offer by the second or minute
-    )
-    lateness_ms: float = Field(
-        500.0, ge=0
-    )  # event time that the newest record may be ahead of one that still comes; later ones are late
+    quotes: Literal["tbbo", "bbo-1s", "bbo-1m"] = "tbbo"  # of options: at each trade, or the best by the second or minute
+    lateness_ms: float = Field(500.0, ge=0)  # event time that the newest record may be ahead of one that still comes
     heartbeat_seconds: int = Field(5, ge=5, le=1800)  # between two words of a gateway that has nothing to send
     silent_seconds: float = Field(15.0, gt=0)  # without a byte, after which a connection is given up
     again_seconds: float = Field(1.0, gt=0)  # from a drop to the next connection; doubled, up to 32 times, while there is none
     overlap_seconds: float = Field(10.0, gt=0)  # event time before the watermark that is asked for again after a drop
     buffer_bytes: int = Field(64 << 20, ge=1 << 16)  # received and not worked on; beyond it the socket is not read
-    spool_bytes: int = Field(
-        256 << 20, ge=1 << 16
-    )  # waiting for the watermark in memory; what is beyond it waits in a temporary file
+    spool_bytes: int = Field(256 << 20, ge=1 << 16)  # waiting for the watermark in memory; more waits in a temporary file
     prepare_minutes: float = Field(10.0, ge=0)  # before a session's open at which the feed of the date begins
 
 

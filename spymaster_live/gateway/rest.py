@@ -135,7 +135,7 @@ def router(relay: Relay, lake: Lake, aside: Aside) -> APIRouter:
     @routes.get("/api/moment")
     async def moment(date: str, k: int) -> Response:
         day, _ = _date(relay, lake, date)
-        _there(lake, day, SIGNALS)
+        _there(lake, day, SNAPS, LEVELS, TOUCHES, FEATURE_ROWS, SIGNALS)
         try:
             payload, snaps, row, strikes = await aside.ask(Past.moment, day, k)
         except ValueError as error:

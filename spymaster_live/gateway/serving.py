@@ -12,6 +12,7 @@ from typing import Any, Final
 import click
 import uvicorn
 from fastapi import FastAPI, HTTPException, Request, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException as StarletteHTTPException
@@ -42,6 +43,11 @@ def application(relay: Relay, lake: Lake, aside: Aside, secret: str | None, host
     @app.exception_handler(StarletteHTTPException)
     async def refused(request: Request, error: HTTPException) -> Response:
         return JSONResponse({"error": error.detail}, error.status_code, error.headers)
+
+    @app.exception_handler(RequestValidationError)
+    async def misread(request: Request, error: RequestValidationError) -> Response:
+        told = "; ".join(f"{one['loc'][-1]}: {one['msg']}" for one in error.errors())
+        return JSONResponse({"error": told}, 422)
 
     @app.exception_handler(OSError)
     @app.exception_handler(LakeError)

@@ -226,6 +226,9 @@ def test_trouble_of_requests_is_one_sentence(gateway: Any) -> None:
         ("/api/bars?minutes=5", 422, "1 or 2"),
         ("/api/bars?date=2025-06-04", 404, "no bars of 2025-06-04"),
         ("/api/touches?date=2025-06-04", 404, "spymaster day 2025-06-04"),
+        ("/api/moment?date=2025-06-04&k=1", 404, "no snaps of 2025-06-04"),
+        ("/api/moment?date=2025-06-03&k=x", 422, "k: "),
+        ("/api/moment?k=1", 422, "date: "),
         ("/api/nothing", 404, "Not Found"),
     ):
         assert gateway.ask(path)[0] == status and words in gateway.ask(path)[1]["error"]
