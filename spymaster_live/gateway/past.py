@@ -35,7 +35,7 @@ from spymaster_assets.training import Trainer
 from spymaster_live.payload import lines, stored_opinions
 
 NEAREST: Final = 8  # analogs that are shown
-BINS: Final = tuple(n / 10 for n in range(11))  # of the odds of a break, for the record
+BINS: Final = tuple(n / 10 for n in range(11))  # of the odds of a break
 _SHOWN: Final = (SNAPS, LEVELS, TOUCHES, OPTION_FLOW, OPEN_INTEREST, PRIORS)
 _BOOK: Final = tuple(f"{side}_{what}_{i:02}" for side in ("bid", "ask") for what in ("ticks", "size") for i in range(10))
 
@@ -130,7 +130,7 @@ class Past:
     def _load(self, date: dt.date, content: str) -> Index:
         return Trainer(self.lake).member("retrieval", date).indexes["stage_a"]
 
-    def record(self, before: dt.date) -> dict[str, Any]:
+    def outcomes(self, before: dt.date) -> dict[str, Any]:
         """What came of the touches of earlier dates, at t0 and within 4 minutes: by level, and by the odds that the champion gave.
 
         Predictions of a date come from models of earlier dates: all of it is out of sample.

@@ -61,7 +61,7 @@ ENDPOINTS: Final[Mapping[str, str]] = {
     "/api/heat": "`date`, `after` a snap (0): liquidity by minutes that are closed",
     "/api/scores": "`date`, `touch`: the score of a touch snap by snap",
     "/api/analogs": "`date`, `touch`: the touches of earlier dates most like it at t0, and what came of them",
-    "/api/record": "`date`: what came of the touches of earlier dates, by level and by the odds that were given",
+    "/api/outcomes": "`date`: what came of the touches of earlier dates, by level and by the odds that were given",
     "/api/models": "`date`: the champion, the models of the date, and which scores the running session",
     "/api/tables": "names, units and meanings of everything that is told, and the rules that it follows",
     "/api/replay": "POST: an order to the replay, as on control.replay",
@@ -170,9 +170,9 @@ def router(relay: Relay, lake: Lake, aside: Aside) -> APIRouter:
         row = relay.fold.features.get(touch) if running else await aside.ask(Past.first, day, touch)
         return _json(None if row is None else await aside.ask(Past.analogs, day, row))
 
-    @routes.get("/api/record")
-    async def record(date: str | None = None) -> Response:
-        return _json(await aside.ask(Past.record, _date(relay, lake, date)[0]))
+    @routes.get("/api/outcomes")
+    async def outcomes(date: str | None = None) -> Response:
+        return _json(await aside.ask(Past.outcomes, _date(relay, lake, date)[0]))
 
     @routes.get("/api/models")
     def models(date: str | None = None) -> Response:

@@ -7,7 +7,7 @@ import { draw as drawDealers } from "./dealers.js";
 import { Stream, ask, stateOf, token } from "./gateway.js";
 import { fill as fillHelp } from "./help.js";
 import { Market } from "./market.js";
-import { fill as fillRecord } from "./record.js";
+import { fill as fillOutcomes } from "./outcomes.js";
 import { Bar } from "./replay.js";
 import { notice } from "./states.js";
 import { byId, date as dateOf, number, say, time, useTheme, useZone } from "./words.js";
@@ -91,7 +91,7 @@ function heard(message) {
 		fetchDates();
 		if (market.session) {
 			fetchHeat();
-			fetchRecord();
+			fetchOutcomes();
 		}
 	} else if (market.minutes > page.minute) fetchHeat();
 	changed();
@@ -105,12 +105,12 @@ async function fetchHeat() {
 	changed();
 }
 
-async function fetchRecord() {
-	if (page.recorded === market.date) return;
-	page.recorded = market.date;
-	const found = await ask(`/api/record?date=${market.date}`).catch(({ message }) => say("record-body", `Not to be had: ${message}.`));
-	if (found) fillRecord(byId("record-body"), found, market.rules);
-	else page.recorded = null;
+async function fetchOutcomes() {
+	if (page.asked === market.date) return;
+	page.asked = market.date;
+	const found = await ask(`/api/outcomes?date=${market.date}`).catch(({ message }) => say("past", `Not to be had: ${message}.`));
+	if (found) fillOutcomes(byId("past"), found, market.rules);
+	else page.asked = null;
 }
 
 /** Leave what is shown, for the stream or a day. */
@@ -146,7 +146,7 @@ async function showDay(date, ms) {
 		if (page.day === day) failed(error);
 		day.close();
 	});
-	if (page.day === day && market.session) fetchRecord();
+	if (page.day === day && market.session) fetchOutcomes();
 }
 
 async function fetchDates() {

@@ -332,12 +332,12 @@ def test_what_came_of_it_before(live: Rig, gateway: Any, lake: Path) -> None:
     for label in labels:
         if label["elapsed"] == 0 and OUTCOMES[label["outcome_4min"]] in ("BREAK", "BOUNCE", "CHOP"):
             counts[LEVEL_KINDS[touches[label["touch"]]["kind"]], OUTCOMES[label["outcome_4min"]].lower()] += 1
-    told = gateway.get("/api/record?date=2025-06-04")
+    told = gateway.get("/api/outcomes?date=2025-06-04")
     found = {(one["kind"], word): one[word] for one in told["levels"] for word in ("break", "bounce", "chop") if one[word]}
     assert found == counts and sum(counts.values()) >= 5
     assert all(one["touches"] == one["break"] + one["bounce"] + one["chop"] for one in told["levels"])
     assert told["dates"] == 1 and told["champion"] == "geometry" and not sum(one["touches"] for one in told["odds"])
-    assert gateway.get("/api/record")["dates"] == 0  # of the running date nothing counts
+    assert gateway.get("/api/outcomes")["dates"] == 0  # of the running date nothing counts
     assert gateway.get("/api/analogs?touch=0") is None
 
 

@@ -321,7 +321,7 @@ def test_a_day_shows_the_numbers_of_the_lake(day: Screen, stored: Lake) -> None:
     }
     assert day.text("#mode") == "DAY" and day.text("#model") == f"Model: trees {MODEL}"
     day.says("what is paler came later")
-    day.says("No earlier date has outcomes", "#record-body")
+    day.says("No earlier date has outcomes", "#past")
     day.shoots("day")
 
 
