@@ -12,7 +12,7 @@ from pathlib import Path
 from spymaster_assets.config import KEY, KEY_FILE, vendor_key
 from spymaster_assets.daily import EVERY, refused
 from spymaster_assets.lake import Lake, LakeError
-from spymaster_assets.landing import Landing, supply
+from spymaster_assets.landing import Landing, landing_of, supply
 from spymaster_assets.progress import terminal
 from spymaster_assets.schema import Table
 from spymaster_assets.sessions import calendar
@@ -54,12 +54,20 @@ def examine_installation() -> Iterator[Finding]:
 def examine_lake(lake: Lake) -> Iterator[Finding]:
     """Landing files, stored partitions against their hashes, leftovers of killed writers, refused and missing dates, disk."""
     yield Finding(True, f"configuration {lake.config.digest()}")
+    if lake.url:
+        lake.root.mkdir(parents=True, exist_ok=True)
+        try:
+            lake.store.prove()
+        except OSError as error:
+            yield Finding(False, str(error))
+            return
+        yield Finding(True, f"{lake.url} can be written to, and puts there depend on what is there")
     if not lake.root.exists():
         yield Finding(False, f"{lake.root} is not there: simulate or ingest something first, or name another folder (--data)")
         return
     free = shutil.disk_usage(lake.root).free
     yield Finding(free > LITTLE_DISK, f"{free / 1e9:,.0f} GB free at {lake.root}")
-    files = Landing(lake.root / "landing", lake.config).scan()
+    files = landing_of(lake).scan()
     yield Finding(True, f"landing: {len(files)} DBN files, {sum(not file.problem for file in files)} used")
     for file in files:
         if file.problem:
@@ -137,7 +145,7 @@ def _partitions(lake: Lake) -> Iterator[Finding]:
     for done, (table, date) in enumerate(stored, 1):
         show("verifying partitions", done, len(stored))
         try:
-            trouble = lake.verify(table, date)
+            trouble = lake.verify(table, date, fresh=True)
         except LakeError as error:
             trouble = str(error)
         if trouble:

@@ -19,7 +19,7 @@ from typing import Any, TypedDict
 import numpy as np
 
 from spymaster_assets.dbn import columns
-from spymaster_assets.lake import Fingerprint, Lake, code_digest, write_atomic
+from spymaster_assets.lake import Fingerprint, Lake, code_digest
 from spymaster_assets.landing import Landing
 from spymaster_assets.schema import Table
 from spymaster_assets.sessions import NS_PER_SECOND, Session, calendar, utc_day
@@ -29,6 +29,7 @@ from spymaster_assets.simulator.rng import ONE
 from spymaster_assets.simulator.world import World
 from spymaster_assets.simulator.write import simulate
 from spymaster_assets.states import DOWN, UP
+from spymaster_assets.store import write_atomic
 from spymaster_assets.tables import OPTION_FLOW_TRUTH, PATH_TRUTH, TOUCHES_TRUTH
 
 
