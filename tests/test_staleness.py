@@ -193,6 +193,7 @@ CHANGES: Mapping[str, Mapping[str, object]] = {
     "models": {"folds": 4},
     "live": {"frame_ms": 40.0},
     "vendor": {"retries": 3},
+    "store": {"cache_bytes": 1},
 }
 OPTIONS = {"option_flow", "open_interest"}
 FUELLED = {"day_summary", "levels", *TOUCHED}  # what reads options, and what follows it on the date
@@ -216,6 +217,7 @@ OWN: Mapping[str, set[str]] = {  # the tables that read a group of parameters th
     "models": set(),
     "live": set(),
     "vendor": set(),
+    "store": set(),
 }
 ALL: Mapping[str, set[str]] = {  # and those that follow, of a date with earlier ones
     "instrument": {*NAMES},
@@ -236,6 +238,7 @@ ALL: Mapping[str, set[str]] = {  # and those that follow, of a date with earlier
     "models": set(),
     "live": set(),
     "vendor": set(),
+    "store": set(),
 }
 
 
