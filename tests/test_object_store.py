@@ -38,7 +38,7 @@ from tests.s3_server import BUCKET, SECRET, S3Server, reached, serving
 from tests.test_lake import ALL_KINDS, NEW, OLD, OTHER, PRINT, columns_of, content, publish, read, with_
 
 ROW = NEW[0]
-SMALL = Config(bronze=Bronze(row_group=16), store=Store(claim_seconds=1))
+SMALL = Config(bronze=Bronze(row_group=16), store=Store(claim_seconds=3))
 CHECKOUT = Path(__file__).parents[1]
 
 
@@ -372,7 +372,7 @@ with Lake(Path({str(lake.root)!r}), SMALL, {lake.url!r}).store.claim("work") as 
 
     with subprocess.Popen([sys.executable, "-c", code], cwd=CHECKOUT, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None and process.stdout.readline() == "True\n"
-        until = time.monotonic() + 4 * SMALL.store.claim_seconds
+        until = time.monotonic() + 2 * SMALL.store.claim_seconds
         while time.monotonic() < until:
             assert not free()
             time.sleep(0.2)
