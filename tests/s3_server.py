@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ class S3Server:
     environment: dict[str, str]
     metrics: str
 
-    @property
+    @cached_property
     def client(self) -> Any:
         """A client of the tests' own."""
         import boto3
