@@ -145,51 +145,56 @@ def test_several_machines_make_each_date_once_and_the_same_as_on_a_disk(
     assert sum(bool(told(text.splitlines(), "made")) for text in said) >= 2
 
 
-def claims(server: S3Server) -> dict[str, int]:
-    """Every claim, and whose process's it is."""
-    listed = server.client.list_objects_v2(Bucket=BUCKET, Prefix="killed/claims/").get("Contents", [])
-    found = {}
-    for one in listed:
+def claims(server: S3Server) -> dict[tuple[str, dt.date], int]:
+    """Every claim, as a phase and a date, and whose process's it is."""
+    found, start = {}, "killed/claims/"
+    for one in server.client.list_objects_v2(Bucket=BUCKET, Prefix=start).get("Contents", []):
+        phase, date = one["Key"].removeprefix(start).split("/")
         with suppress(server.client.exceptions.ClientError):  # it ended meanwhile
             text = server.client.get_object(Bucket=BUCKET, Key=one["Key"])["Body"].read().decode()
-            found[one["Key"]] = int(text.split()[1])
+            found[phase.replace("_", " "), dt.date.fromisoformat(date)] = int(text.split()[1])
     return found
 
 
-def wait_for_claim(server: S3Server, machine: subprocess.Popen[str]) -> int:
-    """Until a worker of a machine has a date in hand; the worker."""
+def in_hand(server: S3Server, lake: Lake, workers: set[int]) -> set[tuple[str, dt.date]]:
+    """What these processes have claimed and not made yet."""
+    held = {work for work, process in claims(server).items() if process in workers}
+    return {(phase, date) for phase, date in held if lake.manifest(PHASES[phase][-1], date) is None}
+
+
+def kill_at_work(server: S3Server, lake: Lake, machine: subprocess.Popen[str]) -> bool:
+    """Kill a machine in the midst of its work; whether it left any behind."""
     while machine.poll() is None:
-        workers = {child.pid for child in psutil.Process(machine.pid).children(recursive=True)}
-        if held := workers & {*claims(server).values()}:
-            return held.pop()
+        workers = psutil.Process(machine.pid).children(recursive=True)
+        if in_hand(server, lake, {worker.pid for worker in workers}):
+            time.sleep(0.5)
+            os.killpg(machine.pid, signal.SIGKILL)
+            psutil.wait_procs(workers, timeout=60)
+            return bool(in_hand(server, lake, {worker.pid for worker in workers}))
         time.sleep(0.05)
-    raise AssertionError(f"it ended with {machine.returncode} and had nothing to do")
+    return False
 
 
 def test_machines_that_are_killed_leave_their_dates_to_the_others(
     server: S3Server, landing: Path, expected: Contents, tmp_path: Path
 ) -> None:
-    """Three are killed one after the other, each with a date in hand; one is left, and a new one finds all done."""
+    """Three are killed one after the other, at work; one is left, and a new one finds all done."""
     url = f"s3://{BUCKET}/killed"
     shared(landing, url)
-    last, *victims = (Machine(tmp_path / name, url) for name in ("last", "first", "second", "third"))
+    last, onlooker, *victims = (Machine(tmp_path / name, url) for name in ("last", "onlooker", "first", "second", "third"))
+    lake = onlooker.lake
     with last.backfill(DATES, 1) as survivor:
         left = []
         for victim in victims:
             with victim.backfill(DATES, 1) as process:
-                held = wait_for_claim(server, process)
-                workers = psutil.Process(process.pid).children(recursive=True)
-                os.killpg(process.pid, signal.SIGKILL)
-                psutil.wait_procs(workers, timeout=60)
-                left += [held] if held in claims(server).values() else []
+                left.append(kill_at_work(server, lake, process))
         said = survivor.communicate(timeout=900)[0]
         assert survivor.returncode == 0, said
-    lake = Machine(tmp_path / "onlooker", url).lake
     assert contents(lake, DATES) == expected
-    assert claims(server) == {}
-    print(f"{len(left)} were killed with a date in hand; the survivor made {sum(told(said.splitlines(), 'made').values())} steps")
-    assert len(left) >= 1
+    print(f"killed at work: {left}; the survivor made {sum(told(said.splitlines(), 'made').values())} steps")
+    assert any(left)
     with Machine(tmp_path / "new", url).backfill(DATES, 2) as process:
         said = process.communicate(timeout=600)[0]
     assert process.returncode == 0
     assert told(said.splitlines(), "unchanged") == every_step(DATES)
+    assert claims(server) == {}
