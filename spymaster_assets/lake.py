@@ -300,6 +300,11 @@ class Lake:
     def store(self) -> Store:
         return _store(self.root, self.url, self.config.store)
 
+    @property
+    def local(self) -> Lake:
+        """The partitions that stay on this machine wherever the others are: the simulator's truth."""
+        return Lake(self.root, self.config)
+
     @staticmethod
     def key(table: Table, date: dt.date) -> str:
         """A partition's place in the store."""

@@ -95,6 +95,7 @@ def simulate_with_truth(
 
     Raises Occupied, before anything is written, where that would replace files of a vendor or simulated dates not in `dates`.
     """
+    lake = lake.local
     landing, record = Landing(lake.root / "landing", lake.config), lake.root / "truth" / "files.json"
     written: dict[str, _Written] = json.loads(record.read_bytes()) if record.exists() else {}
     _make_sure(landing, [calendar(lake.config).session(date) for date in dates], written)
