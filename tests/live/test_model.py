@@ -5,6 +5,7 @@ import shutil
 from functools import cache
 
 import numpy as np
+import orjson
 import pytest
 
 from spymaster_assets.lake import Lake, LakeError
@@ -21,6 +22,7 @@ from spymaster_live.engine import Engine
 from spymaster_live.messages import ROWS
 from spymaster_live.parity import Said as Told
 from spymaster_live.parity import difference, differences
+from spymaster_live.payload import stored_opinions
 from tests import short_day
 from tests.live.test_engine import (
     S,
@@ -100,6 +102,23 @@ def test_odds_are_said_at_every_snap_of_a_scored_touch():
         odds = member.odds(Asked(features, date))[0] if geometry_known(features, PRIMARY)[0] else [None] * 3
         assert [told[word] for word in ("break", "bounce", "chop")] == list(odds)
         assert told["name"] == "trees" and told["version"] == "0123456789abcdef" and told["elapsed"] <= row["elapsed"]
+
+
+def test_at_a_landmark_the_lake_tells_what_was_said():
+    """A day of the lake on the page: the opinion out of stored predictions is the one that the payload had."""
+    said, finished = models(whole()), day("with options")
+    predictions, signals, touches = whole().rows()["predictions"], finished.signals.rows, finished.touches.rows
+    compared = 0
+    for landmark in predictions:
+        scored = signals[(signals["k"] == landmark["k"]) & (signals["touch"] == landmark["touch"])]
+        stored = stored_opinions(f"{NAME} 0123456789abcdef", scored, predictions)
+        touch = touches[landmark["touch"]]
+        of = f"_{LEVEL_KINDS[touch['kind']]}_{touch['ticks']}_{touch['t0']}_"
+        for opinion in stored.values():
+            told = next(model for (k, name), model in said.items() if k == landmark["k"] and of in name)
+            assert json.loads(orjson.dumps(opinion)) == told
+            compared += 1
+    assert compared > 5
 
 
 def test_a_champion_that_is_not_there_is_told_and_geometry_serves():
