@@ -18,7 +18,7 @@ LIVE_FROM ?= 09:25
 
 PAGE := spymaster_live/page/vendor/lightweight-charts.mjs
 
-.PHONY: demo test test-slow check dev live bench docs page clean
+.PHONY: demo test test-slow check dev live bench docs site page clean
 
 # The stamp files say which dependencies the environment has; they are renewed when pins or project settings change.
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e
@@ -84,10 +84,15 @@ check: .venv/dev
 	$(BIN)/lint-imports
 	$(BIN)/spymaster docs --check
 	$(BIN)/python -m spymaster_live docs --check
+	$(BIN)/mkdocs build --quiet --site-dir $(or $(TMPDIR),/tmp)/spymaster-site
 
 docs: .venv/base
 	$(BIN)/spymaster docs
 	$(BIN)/python -m spymaster_live docs
+
+# The pages of docs/ to read in a browser: site/index.html.
+site: .venv/dev
+	$(BIN)/mkdocs build --quiet
 
 dev: .venv/base
 	mkdir -p $(DAGSTER_HOME) && cp dagster.yaml $(DAGSTER_HOME)/
@@ -107,4 +112,4 @@ bench: .venv/dev .venv/peer/done
 	SPYMASTER_NAUTILUS_PYTHON=$(CURDIR)/.venv/peer/bin/python $(BIN)/python -m benchmarks
 
 clean:
-	rm -rf .venv build *.egg-info deploy/page/node_modules $(dir $(PAGE))
+	rm -rf .venv build site *.egg-info deploy/page/node_modules $(dir $(PAGE))

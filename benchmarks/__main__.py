@@ -66,7 +66,8 @@ def main() -> None:
                     samples[which].append(_sample(number, which, root))
             medians = {which: _medians(found) for which, found in samples.items()}
             for which, found in samples.items():
-                name = f"**{stage.name}** ({stage.goal})" if which == "ours" else f"{which}: {works[which].__doc__}".split(".")[0]
+                told = getattr(works[which], "work", works[which]).__doc__
+                name = f"**{stage.name}** ({stage.goal})" if which == "ours" else f"{which}: {told}".split(".")[0]
                 print(_row(name, found, medians.get("floor"), medians.get("peer")), flush=True)
 
 

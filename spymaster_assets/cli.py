@@ -356,7 +356,7 @@ def report(date: list[dt.date] | None, out: Path | None, ablations: bool) -> Non
     """What all predictions up to a date (the latest) were worth, and which model serves from now on."""
     from spymaster_assets.evaluating import NAME, evaluate, found_by
     from spymaster_assets.maker import TROUBLE
-    from spymaster_assets.models.report import headline
+    from spymaster_assets.models.report import decided, headline
     from spymaster_assets.progress import terminal
     from spymaster_assets.promoting import promote
     from spymaster_assets.tables import PREDICTIONS
@@ -375,7 +375,7 @@ def report(date: list[dt.date] | None, out: Path | None, ablations: bool) -> Non
     click.echo("\n".join(headline(found_by(lake, manifest))))
     click.echo(f"Serves: {decision['name']} ({decision['why']})")
     if out:
-        out.write_bytes(page.read_bytes())
+        out.write_text(decided(page.read_text(), decision))
     click.echo(f"Report: {out or page}")
 
 

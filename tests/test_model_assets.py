@@ -2,6 +2,7 @@
 
 import json
 import os
+from html import escape
 
 import dagster as dg
 import pytest
@@ -124,7 +125,10 @@ def test_report_names_who_serves_and_copies_the_page(lake, tmp_path):
     page = tmp_path / "page.html"
     said = command(lake, "report", "--out", str(page))
     assert said.exit_code == 0 and f"Serves: {Artifacts(lake).champion()['name']}" in said.output
-    assert page.read_text().startswith("<!doctype html>")
+    told = page.read_text()
+    assert told.startswith("<!doctype html>")
+    decision = Artifacts(lake).champion()
+    assert f"{decision['name']}</strong> (" in told and escape(decision["why"]) in told
 
 
 def test_reports_of_nothing_are_a_sentence(tmp_path):

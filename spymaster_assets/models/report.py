@@ -143,6 +143,12 @@ def title(found: Found) -> str:
     return f"{leak}Is there skill, {where}? At the touch: {touch}. All landmarks together: {all_rows}."
 
 
+def decided(html: str, decision: Mapping[str, Any]) -> str:
+    """A page with the decision that followed from it, as Artifacts.crown keeps it, below its title."""
+    told = f"Serves since {decision['since']}: " if decision["since"] else "Serves: "
+    return html.replace("</h1>", f"</h1><p><strong>{told}{escape(decision['name'])}</strong> ({escape(decision['why'])}).</p>", 1)
+
+
 def headline(found: Found) -> list[str]:
     """What was asked, what was found, on how much, in plain sentences."""
     dates, simulated = found["dates"], found["simulated"]
