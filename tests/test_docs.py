@@ -73,10 +73,8 @@ def test_the_architecture_names_every_module(package: str) -> None:
     """Those beside one another in a package, of compute and models, of the gateway and the page."""
     named = set(re.findall(r"[\w/]+", " ".join(re.findall(r"`([^`\n]+)`", (DOCS / "architecture.md").read_text()))))
     folders = [ROOT / package, *(ROOT / package / name for name in ("compute", "models", "gateway", "page"))]
-    files = {
-        file.stem for folder in folders if folder.is_dir() for file in folder.iterdir() if file.suffix in (".py", ".js")
-    } - {"__init__"}
-    assert sorted(name for name in files if name not in named) == []
+    files = {file.stem for folder in folders if folder.is_dir() for file in folder.iterdir() if file.suffix in (".py", ".js")}
+    assert sorted(files - named - {"__init__"}) == []
 
 
 def test_the_architecture_names_nothing_that_is_gone() -> None:
