@@ -356,7 +356,7 @@ def report(date: list[dt.date] | None, out: Path | None, ablations: bool) -> Non
     """What all predictions up to a date (the latest) were worth, and which model serves from now on."""
     from spymaster_assets.evaluating import NAME, evaluate, found_by
     from spymaster_assets.maker import TROUBLE
-    from spymaster_assets.models.report import decided, headline
+    from spymaster_assets.models.report import decided, headline, serving
     from spymaster_assets.progress import terminal
     from spymaster_assets.promoting import promote
     from spymaster_assets.tables import PREDICTIONS
@@ -372,10 +372,10 @@ def report(date: list[dt.date] | None, out: Path | None, ablations: bool) -> Non
     except TROUBLE as error:
         raise click.ClickException(str(error)) from error
     page = lake.root / "models" / NAME / manifest.content / "report.html"
-    click.echo("\n".join(headline(found_by(lake, manifest))))
-    click.echo(f"Serves: {decision['name']} ({decision['why']})")
+    found = found_by(lake, manifest)
+    click.echo("\n".join([*headline(found), *serving(found, decision)]))
     if out:
-        out.write_text(decided(page.read_text(), decision))
+        out.write_text(decided(page.read_text(), found, decision))
     click.echo(f"Report: {out or page}")
 
 

@@ -288,11 +288,13 @@ def gateway(url: str, host: str, port: int, tls_cert: Path | None, tls_key: Path
 
 
 @main.command()
-@click.argument("address", default="ws://127.0.0.1:8000")
+@click.argument("address", default="http://127.0.0.1:8000")
 def watch(address: str) -> None:
-    """Print the latest levels, a line a second of the market's clock. Token as of the gateway."""
+    """Print the latest levels, a line a second of the market's clock: what ADDRESS's page shows. Token as of the gateway."""
     from spymaster_live.client import Stream, line
     from spymaster_live.gateway.guard import token
+
+    zone = load().sessions.market_zone
 
     async def work() -> None:
         second = 0
@@ -301,7 +303,7 @@ def watch(address: str) -> None:
                 data = message["data"]["signals"] if message["type"] == "snapshot" else message["data"]
                 if data and data[-1]["ts"] // 1_000_000_000 != second:
                     second = data[-1]["ts"] // 1_000_000_000
-                    click.echo(line(data[-1]))
+                    click.echo(line(data[-1], zone))
 
     _run(work)
 
@@ -338,6 +340,8 @@ def parity(url: str, date: dt.datetime | None, run: str | None) -> None:
 def control(url: str, do: str, value: str | None) -> None:
     """Steer a replay: start, pause, step [SECONDS], seek HH:MM[:SS], speed TIMES, state."""
     names = {"step": "seconds", "seek": "to", "speed": "speed"}
+    if value is None and do in ("seek", "speed"):
+        raise click.UsageError(f"{do}: expected {'a New York time, HH:MM[:SS]' if do == 'seek' else 'TIMES real time'}")
     wanted = {"do": do} | ({names[do]: value} if value is not None and do in names else {})
 
     async def work() -> dict[str, Any]:
@@ -346,6 +350,8 @@ def control(url: str, do: str, value: str | None) -> None:
             return dict(orjson.loads(answer.data))
 
     state = _run(work)
+    if state is not None and "error" in state:
+        raise click.ClickException(state["error"])
     if state is not None:
         click.echo(orjson.dumps(state, option=orjson.OPT_INDENT_2).decode())
 
@@ -379,6 +385,7 @@ def everything(
     live: bool,
 ) -> None:  # fmt: skip
     """A server of its own, streams, feed, engine, gateway (and a writer) in one go. Ctrl-C ends all of them."""
+    from spymaster_live.feed import moment
     from spymaster_live.together import together
 
     lake = _lake()
@@ -386,8 +393,11 @@ def everything(
         if live:
             words = ("--live", *(() if date is None else ("--date", str(calendar(lake.config).require(date.date())))))
         else:
-            words = ("--date", str(_date(lake, date)), "--speed", str(speed), *(("--from", begin) if begin else ()), "--quiet")
-    except (MissingInput, NotATradingDate) as error:
+            day = _date(lake, date)
+            if begin:
+                moment(begin, day, lake.config)
+            words = ("--date", str(day), "--speed", str(speed), *(("--from", begin) if begin else ()), "--quiet")
+    except (MissingInput, NotATradingDate, ValueError) as error:
         raise click.ClickException(str(error)) from error
     sys.exit(together(lake, words, port, until_done, capture, gateway_port))
 

@@ -1,4 +1,4 @@
-// Numbers and moments as words, and elements. Unknown is –, never 0.
+// Numbers and moments as words; elements. Unknown is –, never 0.
 
 let clock, day;
 

@@ -1,5 +1,6 @@
 """An engine with a champion: at landmarks it says the rows of predictions, in between odds at every snap, whatever the frames."""
 
+import datetime as dt
 import json
 import shutil
 from functools import cache
@@ -9,16 +10,18 @@ import orjson
 import pytest
 
 from spymaster_assets.lake import Lake, LakeError
+from spymaster_assets.models.artifacts import Artifacts
 from spymaster_assets.models.examples import PRIMARY
 from spymaster_assets.models.members import Asked
 from spymaster_assets.models.odds import geometry_known
 from spymaster_assets.models.predicting import only, speakers
 from spymaster_assets.served import Served, served
 from spymaster_assets.states import LEVEL_KINDS
-from spymaster_assets.tables import FEATURE_ROWS, PREDICTIONS
+from spymaster_assets.tables import FEATURE_ROWS, LABELS, PREDICTIONS, TRAINING
 from spymaster_assets.tables.predictions import MEMBERS
 from spymaster_assets.training import Trainer
 from spymaster_live.engine import Engine
+from spymaster_live.gateway.past import Past
 from spymaster_live.messages import ROWS
 from spymaster_live.parity import Said as Told
 from spymaster_live.parity import difference, differences
@@ -119,6 +122,25 @@ def test_at_a_landmark_the_lake_tells_what_was_said():
             assert json.loads(orjson.dumps(opinion)) == told
             compared += 1
     assert compared > 5
+
+
+def test_odds_of_earlier_dates_are_those_of_a_model_that_was_trained(tmp_path):
+    """Dates before the first training hold geometry's odds under every name; they tell nothing of the champion."""
+    lake, name = small_lake.copied(small_lake.evaluated(), tmp_path), "trees"
+    Artifacts(lake).crown({"name": name, "since": None, "why": "a test", "verdicts": []})
+    dates, expected, trained = lake.dates(PREDICTIONS), 0, 0
+    for date in dates:
+        said, rows = lake.rows(PREDICTIONS, date), lake.rows(TRAINING, date)
+        labels = np.zeros(len(rows), LABELS.dtype)
+        for column in ("touch", "k", "elapsed", "outcome_4min"):
+            labels[column] = rows[column]
+        small_lake.put(lake, LABELS, date, labels)
+        if json.loads((lake.root / "models" / name / f"date={date}" / "manifest.json").read_text())["status"] == "trained":
+            trained += 1
+            expected += int((~np.isnan(said[f"{name}_break"]) & (said["elapsed"] == 0)).sum())
+    told = Past(lake).outcomes(dates[-1] + dt.timedelta(days=1))
+    assert 0 < trained < len(dates) == told["dates"] and told["champion"] == name
+    assert sum(one["touches"] for one in told["odds"]) == expected > 0 and told["told"] == trained
 
 
 def test_a_champion_that_is_not_there_is_told_and_geometry_serves():
