@@ -142,7 +142,8 @@ class Past:
         rows = np.concatenate([np.zeros(0, _RESULT), *parts])
         told = rows[~np.isnan(rows["odds"])]
         return {
-            "before": before, "dates": len(dates), "champion": name, "told": sum(~np.isnan(part["odds"]).all() for part in parts),
+            "before": before, "dates": len(dates), "champion": name,
+            "told": sum(not np.isnan(part["odds"]).all() for part in parts),
             "levels": [{"kind": word, **_counts(rows[rows["kind"] == code])} for code, word in enumerate(LEVEL_KINDS)
                        if (rows["kind"] == code).any()],
             "odds": [{"low": low, "high": high, **_counts(told[(told["odds"] >= low) & (told["odds"] < high + (high == 1.0))])}

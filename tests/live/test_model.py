@@ -138,7 +138,7 @@ def test_odds_of_earlier_dates_are_those_of_a_model_that_was_trained(tmp_path):
         if json.loads((lake.root / "models" / name / f"date={date}" / "manifest.json").read_text())["status"] == "trained":
             trained += 1
             expected += int((~np.isnan(said[f"{name}_break"]) & (said["elapsed"] == 0)).sum())
-    told = Past(lake).outcomes(dates[-1] + dt.timedelta(days=1))
+    told = orjson.loads(orjson.dumps(Past(lake).outcomes(dates[-1] + dt.timedelta(days=1))))
     assert 0 < trained < len(dates) == told["dates"] and told["champion"] == name
     assert sum(one["touches"] for one in told["odds"]) == expected > 0 and told["told"] == trained
 
