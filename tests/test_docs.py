@@ -129,3 +129,10 @@ def test_links_lead_somewhere() -> None:
             if not target.exists() or (anchor and target.suffix == ".md" and anchor not in anchors(target)):
                 broken.append(f"{page.relative_to(ROOT)}: {link}")
     assert seen > 100 and broken == []
+
+
+def test_tests_that_are_named_are_there() -> None:
+    files = list((ROOT / "tests").rglob("test_*.py"))
+    there = {file.stem for file in files} | {name for file in files for name in re.findall(r"def (test_\w+)", file.read_text())}
+    named = {(page.name, name) for page in PAGES for name in re.findall(r"\b(test_\w+)(?!\w*\*)", page.read_text())}
+    assert len(named) > 20 and sorted(one for one in named if one[1] not in there) == []
