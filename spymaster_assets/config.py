@@ -144,6 +144,11 @@ class LevelWeights(Group):
     PUT_WALL: float = Field(1.0, ge=0)
 
 
+assert {*LevelWeights.model_fields} == {*LEVEL_KINDS}, (
+    f"LevelWeights: a weight for each kind of states.py; one side alone has {sorted({*LevelWeights.model_fields} ^ {*LEVEL_KINDS})}"
+)
+
+
 class Levels(Group):
     """Key levels and bars."""
 

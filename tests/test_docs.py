@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from spymaster_assets.features import FEATURES
+from spymaster_assets.features import CHANNELS, FEATURES
 from spymaster_assets.models.artifacts import GEOMETRY
+from spymaster_assets.states import LEVEL_KINDS
 from spymaster_assets.tables import TABLES
 from spymaster_assets.tables.predictions import MEMBERS
 
@@ -68,6 +69,30 @@ def test_every_kind_of_thing_has_its_word() -> None:
     assert sorted({*families, *stages, *services, *MEMBERS, GEOMETRY} - known) == []
 
 
+FAMILIES = {  # parts of a name in docs/physics.md that stand for several
+    "i": r"\d", "w": r"\d+", "Ws": r"\d+s", "Wmin": r"\d+min", "jstrike": r"\d+strike", "h": "(2|4|8)min",
+    "KIND": f"({'|'.join(LEVEL_KINDS).lower()})",
+}  # fmt: skip
+
+
+def names_in(section: str) -> re.Pattern[str]:
+    """The names of columns that stand in backticks, those that stand for several as patterns."""
+    words = set(re.findall(r"[A-Za-z]\w*", " ".join(re.findall(r"`([^`\n]+)`", section))))
+    return re.compile("|".join("_".join(FAMILIES.get(part, part) for part in word.split("_")) for word in sorted(words)))
+
+
+def test_every_number_has_its_formula() -> None:
+    """Features, channels and kinds of level stand in docs/physics.md; `approach_` stands before a name as the page says."""
+    before, gold = (DOCS / "physics.md").read_text().split("## 8. Gold")
+    features, channels = names_in(before), names_in(gold)
+    known = {one.name for one in FEATURES if features.fullmatch(one.name) or features.fullmatch(one.name.removeprefix("approach_"))}
+    assert [one.name for one in FEATURES if one.name not in known] == []
+    assert [one.name for one in CHANNELS if not channels.fullmatch(one.name)] == []
+    rows = [row for row in before.split("## 2. Bars")[1].split("## 3. Touches")[0].splitlines() if row.startswith("| ")]
+    assert sorted(set(LEVEL_KINDS) - {word for row in rows for word in words_of(row)}) == []
+    assert not features.fullmatch("nothing_of_it") and not features.fullmatch("exposure_5s")
+
+
 @pytest.mark.parametrize("package", PACKAGES)
 def test_the_architecture_names_every_module(package: str) -> None:
     """Those beside one another in a package, of compute and models, of the gateway and the page."""
@@ -104,3 +129,10 @@ def test_links_lead_somewhere() -> None:
             if not target.exists() or (anchor and target.suffix == ".md" and anchor not in anchors(target)):
                 broken.append(f"{page.relative_to(ROOT)}: {link}")
     assert seen > 100 and broken == []
+
+
+def test_tests_that_are_named_are_there() -> None:
+    files = list((ROOT / "tests").rglob("test_*.py"))
+    there = {file.stem for file in files} | {name for file in files for name in re.findall(r"def (test_\w+)", file.read_text())}
+    named = {(page.name, name) for page in PAGES for name in re.findall(r"\b(test_\w+)(?!\w*\*)", page.read_text())}
+    assert len(named) > 20 and sorted(one for one in named if one[1] not in there) == []
