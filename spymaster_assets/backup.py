@@ -16,7 +16,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from spymaster_assets.lake import FORMAT, FORMAT_FILE, MANIFEST, VERDICT, Lake, LakeError, Manifest, format_of, sync, write_atomic, write_format
+from spymaster_assets.lake import (
+    FORMAT,
+    FORMAT_FILE,
+    MANIFEST,
+    VERDICT,
+    Lake,
+    LakeError,
+    Manifest,
+    format_of,
+    sync,
+    write_atomic,
+    write_format,
+)
 from spymaster_assets.models.artifacts import CHAMPION
 from spymaster_assets.progress import Progress
 from spymaster_assets.schema import Table
@@ -146,9 +158,9 @@ def _write(to: Path, content: bytes, copied: Copied) -> None:
 
 def _database(path: Path, to: Path, copied: Copied) -> None:
     """A SQLite file as of one moment, whoever writes to it."""
-    with _fresh(to) as new, contextlib.closing(sqlite3.connect(path, timeout=60)) as source:
-        with contextlib.closing(sqlite3.connect(new)) as target:
-            source.backup(target)
+    closing = contextlib.closing
+    with _fresh(to) as new, closing(sqlite3.connect(path, timeout=60)) as source, closing(sqlite3.connect(new)) as target:
+        source.backup(target)
     copied.files += 1
     copied.bytes += to.stat().st_size
 

@@ -1,5 +1,4 @@
-"""Looking for trouble: is the installation complete, is what is stored what was written and sound, is anything missing, does live run.
-"""
+"""Looking for trouble: is the installation complete, is what is stored what was written, is anything missing, does live run."""
 
 from __future__ import annotations
 
@@ -107,7 +106,9 @@ def examine_models(lake: Lake) -> Iterator[Finding]:
         yield Finding(False, str(error))
         return
     there = name == GEOMETRY or artifacts.dates(name)
-    yield Finding(bool(there), f"{name} serves" if there else f"{name} serves, and no date has a model of it: spymaster walk-forward")
+    yield Finding(
+        bool(there), f"{name} serves" if there else f"{name} serves, and no date has a model of it: spymaster walk-forward"
+    )
 
 
 def _missing(lake: Lake, table: Table) -> Iterator[Finding]:

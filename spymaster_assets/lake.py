@@ -340,9 +340,13 @@ class Lake:
 
     def __post_init__(self) -> None:
         if (found := format_of(self.root)) > FORMAT:
-            raise LakeError(f"{self.root} is a lake of format {found}, made by a later version; this one knows up to {FORMAT}: upgrade")
+            raise LakeError(
+                f"{self.root} is a lake of format {found}, made by a later version; this one knows up to {FORMAT}: upgrade"
+            )
         if found < FORMAT:
-            raise LakeError(f"{self.root} is a lake of format {found}, this version has {FORMAT}: back it up, then spymaster migrate")
+            raise LakeError(
+                f"{self.root} is a lake of format {found}, this version has {FORMAT}: back it up, then spymaster migrate"
+            )
 
     def folder(self, table: Table, date: dt.date) -> Path:
         return self.root / table.stage / table.name / f"date={date.isoformat()}"

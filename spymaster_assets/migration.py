@@ -1,7 +1,7 @@
 """From a lake of an older format to this version's, step by step.
 
-A format's number rises only where files lie elsewhere, or mean something else, than a program of the number before took them to. What
-a table holds is no matter of it: columns, code and parameters stand in each partition's fingerprint, and what differs is stale.
+A format's number rises only where files lie elsewhere, or mean something else, than a program of the number before took them to.
+What a table holds is another matter: columns, code and parameters stand in each partition's fingerprint; what differs is stale.
 """
 
 from __future__ import annotations

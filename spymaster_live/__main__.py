@@ -17,18 +17,24 @@ import nats.errors
 import nats.js.errors
 import orjson
 
+from spymaster_assets import logs
 from spymaster_assets.config import LOG, data_root, load
 from spymaster_assets.dbn import DbnError
 from spymaster_assets.finding import Finding
 from spymaster_assets.ingest import MissingInput
 from spymaster_assets.lake import Lake, LakeError
-from spymaster_assets import logs
 from spymaster_assets.logs import Failure, say
 from spymaster_assets.progress import terminal
 from spymaster_assets.sessions import NotATradingDate, calendar
 from spymaster_live import bus, health, messages
 
-url = click.option("--nats", "url", default=lambda: os.environ.get("NATS_URL", bus.URL), show_default=bus.URL, help="Server, or those of a cluster with a comma between.")
+url = click.option(
+    "--nats",
+    "url",
+    default=lambda: os.environ.get("NATS_URL", bus.URL),
+    show_default=bus.URL,
+    help="Server, or those of a cluster with a comma between.",
+)
 trading_date = click.option("--date", type=click.DateTime(["%Y-%m-%d"]), help="Trading date (default: the latest in landing).")
 
 

@@ -66,7 +66,8 @@ def streams(config: Config) -> list[api.StreamConfig]:
     """
     live = config.live
     file: dict[str, Any] = {
-        "storage": api.StorageType.FILE, "allow_direct": True, "max_age": live.kept_days * DAY_SECONDS, "num_replicas": live.replicas,
+        "storage": api.StorageType.FILE, "allow_direct": True, "num_replicas": live.replicas,
+        "max_age": live.kept_days * DAY_SECONDS,
     }  # fmt: skip
     return [
         api.StreamConfig(
@@ -83,7 +84,7 @@ def streams(config: Config) -> list[api.StreamConfig]:
 
 
 async def answering(client: Client, seconds: float = 60.0) -> None:
-    """Until JetStream answers: servers of a cluster that have just started first have to find one another. Absent if it does not."""
+    """Until JetStream answers: servers of a cluster that have just started have to find one another. Absent if it does not."""
     end = time.monotonic() + seconds
     while True:
         try:

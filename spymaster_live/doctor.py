@@ -1,4 +1,4 @@
-"""What troubles the parts of live, as they tell it when they are asked over the bus; and an engine that stands still beside its feed.
+"""What troubles the parts of live, as they say when they are asked over the bus; and an engine that stands still.
 
 `spymaster doctor` runs it too. On a secured bus it takes the key `control`, which may ask every part for its health.
 """
@@ -23,13 +23,17 @@ WITHOUT: Final = {  # what it means that a part is not there, where that is no t
     "gateway": "nobody is told",
 }
 COUNTED: Final = {
-    "missing": "records never came", "dead": "messages could not be read (dlq.>)", "lost": "messages were dropped before they were read",
-}  # fmt: skip
+    "missing": "records never came",
+    "dead": "messages could not be read (dlq.>)",
+    "lost": "messages were dropped before they were read",
+}
 
 
 async def examine(client: Client, config: Config) -> list[Finding]:
     """Every part is asked for its health; an engine that is behind its feed twice, to see whether it moves."""
-    told = dict(zip((ENGINE, *WITHOUT), await asyncio.gather(*(health.ask(client, one) for one in (ENGINE, *WITHOUT))), strict=True))
+    told = dict(
+        zip((ENGINE, *WITHOUT), await asyncio.gather(*(health.ask(client, one) for one in (ENGINE, *WITHOUT))), strict=True)
+    )
     found = [finding for name, state in told.items() for finding in _of(name, state, config)]
     before = _behind(told[ENGINE], told["feed"])
     if before is not None:

@@ -26,8 +26,8 @@ from spymaster_assets import dbn
 from spymaster_assets.config import Config
 from spymaster_assets.ingest import Intake
 from spymaster_assets.lake import Lake
-from spymaster_assets.logs import about
 from spymaster_assets.landing import Landing
+from spymaster_assets.logs import about
 from spymaster_assets.maker import Maker
 from spymaster_assets.models.artifacts import Artifacts
 from spymaster_assets.progress import Progress

@@ -49,8 +49,10 @@ class Serving:
     def _begin(self) -> None:
         """Know nothing yet."""
         self.engine = Engine(self.config, partial(_models, self._lake))
-        # Where servers stand in for one another a message may be lost without the connection: none goes before the one before it is stored.
-        self._out = Publisher(self.client, LEVELS, window=self.config.live.window if self.config.live.replicas == 1 else 1)
+        # Of several servers one may die, with what was on its way, and the connection stay: then nothing is sent before what
+        # came before it is stored.
+        alone = self.config.live.replicas == 1
+        self._out = Publisher(self.client, LEVELS, window=self.config.live.window if alone else 1)
         self._dead = Publisher(self.client, DLQ, window=16)
         self._known: set[str] = set()  # ids that the stream held when we began
         self._state: bytes | None = None

@@ -42,7 +42,9 @@ def test_a_trace_shows_them_neither() -> None:
     assert "ValueError: nats://bus" in told["trace"] and SECRET not in logs.Text().format(record)
 
 
-@pytest.mark.parametrize("url", [f"nats://user:{SECRET}/1@bus:4222", "nats://bus:port", "bus:4222", "http://bus", "nats://a:1,nats://"])
+@pytest.mark.parametrize(
+    "url", [f"nats://user:{SECRET}/1@bus:4222", "nats://bus:port", "bus:4222", "http://bus", "nats://a:1,nats://"]
+)
 def test_an_address_that_is_none_is_refused_without_being_repeated(url: str) -> None:
     done = CliRunner().invoke(main, ["control", "state", "--nats", url])
     assert done.exit_code == 1 and "the address of the bus: expected nats://HOST:PORT" in done.stderr
@@ -97,4 +99,6 @@ def test_a_dagster_run_logs_json_with_run_and_date(
         )
     told = [json.loads(line) for line in capfd.readouterr().err.splitlines() if line.startswith("{")]
     assert len(told) > 5 and {(one["part"], one["run"], one["date"]) for one in told} == {("dagster", done.run_id, str(DATE))}
-    assert {one["step"] for one in told} == {None, "bronze__futures_trades"} and any("RUN_SUCCESS" in one["message"] for one in told)
+    assert {one["step"] for one in told} == {None, "bronze__futures_trades"} and any(
+        "RUN_SUCCESS" in one["message"] for one in told
+    )

@@ -47,7 +47,9 @@ def test_what_an_engine_counts_is_named_with_what_to_do() -> None:
 @pytest.mark.parametrize("path", ["docs", "README.md", "spymaster_assets", "spymaster_live", "deploy", "docker-compose.yml"])
 def test_places_that_are_pointed_to_are_there(path: str) -> None:
     found = ROOT / path
-    files = [one for one in found.rglob("*") if one.suffix in (".md", ".py", ".yaml", ".yml", ".conf")] if found.is_dir() else [found]
+    files = (
+        [one for one in found.rglob("*") if one.suffix in (".md", ".py", ".yaml", ".yml", ".conf")] if found.is_dir() else [found]
+    )
     pointed = {place for one in files for place in re.findall(r"operate\.md#([\w-]+)", one.read_text())}
     pointed |= set(re.findall(r"\]\(#([\w-]+)\)", PAGE))
     assert pointed - PLACES == set()

@@ -458,7 +458,9 @@ def test_doctor_names_a_page_that_was_changed(made: Lake) -> None:
         raw = bytearray(path.read_bytes())
         raw[len(raw) // 2] ^= 0x10
         path.write_bytes(raw)
-        told = [one.message for one in examine_lake(made) if not one.well and one.message.startswith(f"{name} {SECOND}: {path.name}")]
+        told = [
+            one.message for one in examine_lake(made) if not one.well and one.message.startswith(f"{name} {SECOND}: {path.name}")
+        ]
         assert len(told) == 1, name
 
 

@@ -163,7 +163,8 @@ class Relay:
         except TROUBLE as error:
             log.debug("%s: %s", self._trouble, error)
         self.replay, writer, feed = await asyncio.gather(
-            _asked(client, messages.CONTROL, b'{"do":"state"}'), *(_asked(client, health.subject(one)) for one in ("writer", "feed"))
+            _asked(client, messages.CONTROL, b'{"do":"state"}'),
+            *(_asked(client, health.subject(one)) for one in ("writer", "feed")),
         )
         self._health = {"writer": writer, "feed": feed}
         if writer is not None:

@@ -30,9 +30,9 @@ class Cluster(Secured):
         port, between = self.ports[name]
         routes = ",".join(f"nats://127.0.0.1:{other}" for _, other in self.ports.values())
         self.processes[name] = subprocess.Popen(
-            [server.program(), "-c", "nats-cluster.conf", "-n", name, "-a", "127.0.0.1", "-p", str(port), "-m", str(server.free_port()),
-             "--cluster", f"nats://127.0.0.1:{between}", "--routes", routes, "-sd", str(self.folder / name),
-             "-l", str(self.folder / f"{name}.log")],
+            [server.program(), "-c", "nats-cluster.conf", "-n", name, "-a", "127.0.0.1", "-p", str(port),
+             "-m", str(server.free_port()), "--cluster", f"nats://127.0.0.1:{between}", "--routes", routes,
+             "-sd", str(self.folder / name), "-l", str(self.folder / f"{name}.log")],
             cwd=self.keys, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         server.wait(port)

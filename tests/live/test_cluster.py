@@ -1,4 +1,4 @@
-"""A bus of three servers, of which those that lead are killed in the midst of a replay: nothing is lost, doubled or out of order."""
+"""A bus of three servers, whose leaders are killed in the midst of a replay: nothing is lost, doubled or out of order."""
 
 import datetime as dt
 import shutil
@@ -25,7 +25,9 @@ DATE = dt.date(2025, 6, 3)
 def test_the_configuration_of_a_cluster_is_one_that_the_server_takes(tmp_path: Path) -> None:
     make(tmp_path)
     words = ["-c", "nats-cluster.conf", "-n", "nats-1", "--cluster", "nats://127.0.0.1:6222", "--routes", "nats://127.0.0.1:6223"]
-    done = subprocess.run([server.program(), "-t", *words, "-sd", str(tmp_path / "bus")], cwd=tmp_path, capture_output=True, text=True)
+    done = subprocess.run(
+        [server.program(), "-t", *words, "-sd", str(tmp_path / "bus")], cwd=tmp_path, capture_output=True, text=True
+    )
     assert done.returncode == 0 and "is valid" in done.stdout + done.stderr, done.stderr
 
 

@@ -4,14 +4,10 @@ One replay, with wall clocks that leap an hour and back every second; the tests 
 """
 
 import datetime as dt
-import os
 import shutil
 import signal
-import subprocess
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from functools import partial
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest

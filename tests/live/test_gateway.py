@@ -220,8 +220,15 @@ def test_dashboard_and_alerts_ask_for_what_metrics_tell(live: Rig, gateway: Any)
     told -= {name for name in told if name.endswith("_created")}
     values = dict(line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
     board, rules = (Path(__file__).parents[2] / "deploy" / name for name in ("grafana-dashboard.json", "alerts.yml"))
-    on_it = {name for panel in json.loads(board.read_text())["panels"] for one in panel["targets"] for name in NAME.findall(one["expr"])}
-    alarms = {name for group in yaml.safe_load(rules.read_text())["groups"] for one in group["rules"] for name in NAME.findall(one["expr"])}
+    on_it = {
+        name for panel in json.loads(board.read_text())["panels"] for one in panel["targets"] for name in NAME.findall(one["expr"])
+    }
+    alarms = {
+        name
+        for group in yaml.safe_load(rules.read_text())["groups"]
+        for one in group["rules"]
+        for name in NAME.findall(one["expr"])
+    }
     assert (on_it | alarms) - told == set()
     assert {name for name in told if name.split("_")[1] in ("engine", "writer", "feed")} - on_it == set()
     status = live.status()[-1]

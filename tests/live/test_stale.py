@@ -5,7 +5,6 @@ import json
 import signal
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -115,9 +114,8 @@ def test_an_engine_that_stands_still_while_the_feed_is_ahead_is_named(live: Rig)
 
 def test_what_parts_count_is_told(live: Rig) -> None:
     async def work(client: Client) -> list[str]:
-        said = {
-            "ok": True, "why": None, "age": 61.0, "run": "r", "missing": 3, "dead": 1, "model_trouble": "gone", "same_config": False,
-        }  # fmt: skip
+        said = {"ok": True, "why": None, "age": 61.0, "run": "r", "missing": 3, "dead": 1, "model_trouble": "gone"}
+        said["same_config"] = False
         await health.answer(client, "engine", lambda: said)
         lines = {"LEVELS": {"dead": 2, "lost": 0}}
         await health.answer(client, "writer", lambda: {"ok": False, "why": "No space left on device", "streams": lines})
@@ -145,7 +143,9 @@ def test_parts_log_json_with_run_and_date_and_no_credentials(live: Rig, monkeypa
     assert told["why"] == f"NATS at nats://127.0.0.1:{live.port} is not connected"
     for part in ("engine", "feed", "gateway"):
         lines = events(live, part)
-        assert {one["part"] for one in lines} == {part} and {"time", "level", "logger", "message"} <= set.intersection(*map(set, lines))
+        assert {one["part"] for one in lines} == {part} and {"time", "level", "logger", "message"} <= set.intersection(
+            *map(set, lines)
+        )
         if part != "feed":  # which has nothing to say of its run
             assert {(one["run"], one["date"]) for one in lines} - {(None, None)} == {(f"{DATE}.1", str(DATE))}
         assert SECRET not in live.log(part)
