@@ -50,7 +50,9 @@ def contents(lake: Lake) -> dict[str, str]:
 
 def known(home: Path) -> tuple[set[str], int]:
     """Dates of which Dagster knows the book, and the runs that it knows."""
-    with dg.DagsterInstance.from_config(str(home)) as instance:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DAGSTER_HOME", str(home))
+        instance = dg.DagsterInstance.get()
         return instance.get_materialized_partitions(dg.AssetKey(BOOK)), len(instance.get_run_ids())
 
 

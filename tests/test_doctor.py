@@ -17,7 +17,7 @@ from spymaster_assets.whole import broken
 from spymaster_live import server
 from tests.build import DATE, landing_of_a_date
 from tests.disks import disk
-from tests.models.small_lake import FIRST, copied, trained
+from tests.models.small_lake import DATES, copied, trained
 
 
 def spymaster(root: Path, *words: str) -> Result:
@@ -35,7 +35,7 @@ def problems(findings: list[Finding]) -> list[str]:
 def test_a_model_that_was_tampered_with_is_named(tmp_path: Path, change: str) -> None:
     lake = copied(trained(), tmp_path)
     assert problems(list(examine_models(lake))) == []
-    manifest = Artifacts(lake).manifest("trees", FIRST)
+    manifest = Artifacts(lake).manifest("trees", DATES[-1])
     assert manifest is not None
     folder = lake.root / "models" / "trees" / manifest.content
     path = folder / sorted(manifest.files)[0]

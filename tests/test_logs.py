@@ -97,6 +97,8 @@ def test_a_dagster_run_logs_json_with_run_and_date(
         done = job.execute_in_process(
             instance=instance, partition_key=str(DATE), asset_selection=[dg.AssetKey(["bronze", "futures_trades"])]
         )
+    monkeypatch.delenv("SPYMASTER_LOG")
+    build(tmp_path)  # as it was, for the tests that follow
     told = [json.loads(line) for line in capfd.readouterr().err.splitlines() if line.startswith("{")]
     assert len(told) > 5 and {(one["part"], one["run"], one["date"]) for one in told} == {("dagster", done.run_id, str(DATE))}
     assert {one["step"] for one in told} == {None, "bronze__futures_trades"} and any(

@@ -1,4 +1,8 @@
-"""How Dagster runs log to their process's stderr where JSON is asked for; otherwise Dagster's own console logger does it."""
+"""How Dagster runs log to their process's stderr: as Dagster does, or as JSON where the environment asks for it.
+
+Dagster makes its console logger itself unless a run's own configuration names another one, and for what it says before that is
+read. So where JSON is wanted that very logger is another one: the private `_logger_fn` of a Dagster whose version is pinned.
+"""
 
 import logging
 
@@ -8,14 +12,16 @@ from spymaster_assets.config import log_format
 from spymaster_assets.logs import handler
 
 
-@dg.logger(config_schema={"log_level": dg.Field(str, is_required=False, default_value="INFO")})
-def json_console(context: dg.InitLoggerContext) -> logging.Logger:
-    """Every event of a run as a line of JSON with run and date."""
-    made = logging.Logger("dagster", context.logger_config["log_level"].upper())
+def _json(context: dg.InitLoggerContext) -> logging.Logger:
+    """Every event of a run as a line of JSON with run, date and step."""
+    made = logging.Logger("dagster", str(context.logger_config["log_level"]).upper())
     made.addHandler(handler())
     return made
 
 
-def loggers() -> dict[str, dg.LoggerDefinition] | None:
-    """Of the code location; None: Dagster's own."""
-    return {"console": json_console} if log_format() == "json" else None
+_COLOURED = dg.colored_console_logger.logger_fn
+
+
+def begin() -> None:
+    """From now on runs of this process log as the environment asks for."""
+    dg.colored_console_logger._logger_fn = _json if log_format() == "json" else _COLOURED
