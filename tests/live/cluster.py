@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from spymaster_live import server
+from spymaster_live import bus, server
 from tests.live.secured import Secured
 
 NODES = ("nats-1", "nats-2", "nats-3")
@@ -50,7 +50,7 @@ class Cluster(Secured):
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             with self.being("writer"):
-                info = self.ask(lambda client: client.jsm().stream_info(stream))
+                info = self.ask(lambda client: bus.patiently(lambda: client.jsm().stream_info(stream)))
             found = (info.cluster and info.cluster.leader) or ""
             if found and found != but:
                 return str(found)

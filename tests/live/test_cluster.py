@@ -41,7 +41,7 @@ def past(live: Cluster, snap: int, seconds: float = 60) -> None:
     end = time.monotonic() + seconds
     while True:
         with live.being("engine"):
-            latest = live.ask(lambda client: bus.last(client, bus.LEVELS, messages.LEVELS_SIGNALS))
+            latest = live.ask(lambda client: bus.patiently(lambda: bus.last(client, bus.LEVELS, messages.LEVELS_SIGNALS)))
         if latest is not None and int((latest.headers or {})["Snaps"].split("-")[1]) >= snap:
             return
         assert time.monotonic() < end, live.log("engine")
@@ -66,8 +66,10 @@ def test_leaders_that_die_lose_and_double_nothing(lake: Path, tmp_path: Path, mo
             past(live, at(till))
             dying = live.leader(stream)
             live.kill(dying)
+            died = time.monotonic()
             assert live.leader(stream, but=dying) in NODES
             past(live, at(till) + 240)
+            print(f"{stream}: {dying} died, the next minute was told {time.monotonic() - died:.1f} s later")
             live.start(dying)
         with live.being("control"):
             live.control(do="speed", speed=0)
