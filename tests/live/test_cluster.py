@@ -1,19 +1,23 @@
 """A bus of three servers, whose leaders are killed in the midst of a replay: nothing is lost, doubled or out of order."""
 
+import asyncio
 import datetime as dt
 import shutil
+import signal
 import subprocess
 import time
 from pathlib import Path
 
 import pytest
+from nats.aio.client import Client
 
 from spymaster_assets.config import load
 from spymaster_assets.lake import Lake
 from spymaster_live import bus, capture, messages, server
 from spymaster_live.feed import moment, plan
 from spymaster_live.keys import make
-from spymaster_live.messages import CHANNELS
+from spymaster_live.messages import CHANNELS, Message
+from spymaster_live.serving import Serving
 from tests.live.asking import TOKEN, said
 from tests.live.chaos import OFTEN, _market, _records, begin, captured_lines, landed, mirrored
 from tests.live.cluster import NODES, Cluster, cluster
@@ -93,6 +97,51 @@ def test_leaders_that_die_lose_and_double_nothing(lake: Path, tmp_path: Path, mo
         assert {channel: _records(folder / channel)[0] for channel in CHANNELS} == landed(Lake(lake, here.config), DATE)
         assert [len((one.cluster and one.cluster.replicas) or ()) for one in replicas] == [2, 2]
         assert live.kills == 2
+
+
+@pytest.mark.slow
+def test_what_the_engine_says_stays_in_order_when_a_leader_dies_with_some_of_it(tmp_path: Path) -> None:
+    """Its own server lives, so that no connection breaks: what was on its way is lost, and what is said next comes behind it."""
+
+    async def work(client: Client, dying: str) -> list[str]:
+        out, said = Serving(client, live.config())._out, [Message("levels.x", {"Nats-Msg-Id": str(n)}, b"") for n in range(8)]
+        await out.put(said[0])
+        await out.flush()
+        live.signal(dying, signal.SIGSTOP)
+        another = asyncio.Event()
+
+        async def say() -> None:
+            for one in said[1:4]:
+                await out.put(one)
+            await another.wait()
+            for one in said[4:]:
+                await out.put(one)
+            await out.flush()
+
+        saying = asyncio.create_task(say())
+        await asyncio.sleep(0.5)  # they lie in its socket
+        live.kill(dying)
+        while True:
+            info = await bus.patiently(lambda: client.jsm().stream_info(bus.LEVELS))
+            if info.cluster and info.cluster.leader not in (None, "", dying):
+                break
+            await asyncio.sleep(0.1)
+        another.set()
+        await saying
+        assert client.stats["reconnects"] == 0 and await bus.last_sequence(client, bus.LEVELS) == len(said)
+        return [((await client.jsm().get_msg(bus.LEVELS, seq=1 + n)).headers or {})["Nats-Msg-Id"] for n in range(len(said))]
+
+    (tmp_path / "three.toml").write_text("[live]\nreplicas = 3\n")
+    with cluster(tmp_path / "lake", tmp_path, {"": tmp_path / "three.toml"}) as live:
+        dying = live.leader(bus.LEVELS)
+        others = ",".join(f"nats://127.0.0.1:{port}" for node, (port, _) in live.ports.items() if node != dying)
+
+        async def connected() -> list[str]:
+            async with bus.connected(others, "test") as client:
+                return await work(client, dying)
+
+        with live.being("engine"):
+            assert asyncio.run(asyncio.wait_for(connected(), 60)) == [str(n) for n in range(8)]
 
 
 @pytest.mark.slow
