@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import shutil
 import subprocess
 import sys
@@ -77,8 +78,11 @@ def examine_lake(lake: Lake) -> Iterator[Finding]:
                 yield Finding(False, f"{date} {table.stage}/{table.name}: blocking check {name} failed; see spymaster status")
         unjudged = [date for date, names in verdicts.items() if names is None]
         if unjudged:
-            listed = ", ".join(map(str, unjudged[:5])) + (" ..." if len(unjudged) > 5 else "")
-            yield Finding(False, f"{table.stage}/{table.name}: not judged as it is now: {listed}; run these dates again")
+            yield Finding(False, f"{table.stage}/{table.name}: not judged as it is now: {_listed(unjudged)}; run these dates again")
+
+
+def _listed(dates: list[dt.date]) -> str:
+    return ", ".join(map(str, dates[:5])) + (" ..." if len(dates) > 5 else "")
 
 
 def examine_models(lake: Lake) -> Iterator[Finding]:
@@ -175,9 +179,17 @@ def examine_dagster(home: Path, settings: Path) -> Iterator[Finding]:
 
 
 def _partitions(lake: Lake) -> Iterator[Finding]:
-    """Every published partition read back and compared with its manifest."""
-    stored = [(table, date) for table in TABLES.values() for date in lake.dates(table)]
-    show, wrong = terminal(), 0
+    """Every published partition read back and compared with its manifest; those with other columns than now are named."""
+    stored, show, wrong = list[tuple[Table, dt.date]](), terminal(), 0
+    for table in TABLES.values():
+        dates = lake.dates(table)
+        older = [date for date in dates if (found := lake.published(table, date)) and found.fingerprint.schema != table.digest]
+        stored += [(table, date) for date in dates if date not in older]
+        if older:
+            yield Finding(
+                False,
+                f"{table.stage}/{table.name}: other columns than now, of another version: {_listed(older)}; run these dates again",
+            )
     for done, (table, date) in enumerate(stored, 1):
         show("verifying partitions", done, len(stored))
         try:

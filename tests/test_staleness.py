@@ -474,6 +474,8 @@ def test_a_lake_that_an_earlier_version_made_is_stale_where_it_differs_and_made_
     (made.root / FORMAT_FILE).unlink()  # the lake of a version before there was one
     found = reasons(made, THIRD)
     assert found["snaps"] == ["code"] and found["labels"] == ["schema"]
+    told = [one.message for one in examine_lake(made) if not one.well and "judged" not in one.message]
+    assert told == [f"silver/labels: other columns than now, of another version: {THIRD}; run these dates again"]
     assert {name for name, why in found.items() if follows(why)} >= {"bars", "training"} and "futures_mbp10" not in found
     before = contents(made)
     assert all(report.succeeded for report in make(made, [THIRD]))
