@@ -186,10 +186,8 @@ def _partitions(lake: Lake) -> Iterator[Finding]:
         older = [date for date in dates if (found := lake.published(table, date)) and found.fingerprint.schema != table.digest]
         stored += [(table, date) for date in dates if date not in older]
         if older:
-            yield Finding(
-                False,
-                f"{table.stage}/{table.name}: other columns than now, of another version: {_listed(older)}; run these dates again",
-            )
+            told = f"other columns than now, of another version: {_listed(older)}; run these dates again"
+            yield Finding(False, f"{table.stage}/{table.name}: {told}")
     for done, (table, date) in enumerate(stored, 1):
         show("verifying partitions", done, len(stored))
         try:
