@@ -1,5 +1,6 @@
 """The lake: where a table of a date lives, how it is published, how it is read.
 
+    <root>/lake.json                                        the number of this layout; no file: 1
     <root>/<stage>/<table>/date=YYYY-MM-DD/manifest.json    what the partition holds; it alone makes the partition exist
                                           /<key>.parquet    the data that the manifest names
                                           /checks.json      what the checks found of it
@@ -39,6 +40,8 @@ from spymaster_assets.ahead import ahead
 from spymaster_assets.config import Config
 from spymaster_assets.schema import TEXT, Column, Table
 
+FORMAT = 1  # of the layout below; what a change of it asks for: docs/operate.md#upgrade
+FORMAT_FILE = "lake.json"
 MANIFEST = "manifest.json"
 VERDICT = "checks.json"  # what the checks found of the partition; quality.py writes and reads it
 _LOCK = ".lock"
@@ -309,12 +312,41 @@ def alive(process: int) -> bool:
     return True
 
 
+def format_of(root: Path) -> int:
+    """The number of the layout in which a lake is laid out: lake.json's, 1 if there is none. LakeError for a broken file."""
+    path = root / FORMAT_FILE
+    try:
+        found = json.loads(path.read_bytes())["format"]
+        if type(found) is not int or found < 1:
+            raise ValueError(f"format {found!r}")
+    except (FileNotFoundError, NotADirectoryError):
+        return 1
+    except (ValueError, TypeError, KeyError) as error:
+        raise LakeError(f'{path}: expected {{"format": NUMBER}}: {error}') from error
+    return found
+
+
+def write_format(root: Path, number: int) -> None:
+    """Say in which layout a lake is laid out."""
+    write_atomic(root / FORMAT_FILE, json.dumps({"format": number}).encode() + b"\n")
+
+
 @dataclass(frozen=True)
 class Lake:
-    """All partitions below `root`."""
+    """All partitions below `root`. LakeError if they are laid out in another way than this program's."""
 
     root: Path
     config: Config
+
+    def __post_init__(self) -> None:
+        if (found := format_of(self.root)) > FORMAT:
+            raise LakeError(
+                f"{self.root} is a lake of format {found}, made by a later version; this one knows up to {FORMAT}: upgrade"
+            )
+        if found < FORMAT:
+            raise LakeError(
+                f"{self.root} is a lake of format {found}, this version has {FORMAT}: back it up, then spymaster migrate"
+            )
 
     def folder(self, table: Table, date: dt.date) -> Path:
         return self.root / table.stage / table.name / f"date={date.isoformat()}"
@@ -364,6 +396,8 @@ class Lake:
         """A writer of one partition, alone in it: a second writer waits. Unpublished rows are removed, leftovers swept."""
         folder = self.folder(table, date)
         folder.mkdir(parents=True, exist_ok=True)
+        if not (self.root / FORMAT_FILE).exists():
+            write_format(self.root, FORMAT)
         with (folder / _LOCK).open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             self._sweep(table, date)

@@ -27,6 +27,7 @@ from spymaster_assets.config import Config
 from spymaster_assets.ingest import Intake
 from spymaster_assets.lake import Lake
 from spymaster_assets.landing import Landing
+from spymaster_assets.logs import about
 from spymaster_assets.maker import Maker
 from spymaster_assets.models.artifacts import Artifacts
 from spymaster_assets.progress import Progress
@@ -231,6 +232,7 @@ class Replay:
 
     async def _publish(self, run: str, base: int, done: int) -> None:
         """Publish the messages of a run behind the `done` that the stream holds."""
+        about(run=run, date=self.plan.session.date)
         self._publisher = publisher = Publisher(self.client, MARKET, base=base + done, window=self.window)
         self.published, previous, self.pace.position = done, None, self.plan.window.start
         for number, item in enumerate(self.plan.messages(run)):
