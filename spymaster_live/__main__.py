@@ -54,7 +54,7 @@ def main(context: click.Context, data: Path | None, verbose: bool, wanted: str |
     try:
         logs.begin(context.invoked_subcommand, verbose)
     except ValueError as error:
-        raise click.ClickException(str(error)) from error
+        raise Failure(str(error)) from error
     logging.getLogger("asyncio").addFilter(lambda record: "eof_received" not in record.getMessage())  # at every close of TLS
 
 
@@ -397,7 +397,7 @@ def control(url: str, do: str, value: str | None) -> None:
 
     state = _run(work)
     if state is not None and "error" in state:
-        raise click.ClickException(state["error"])
+        raise Failure(state["error"])
     if state is not None:
         click.echo(orjson.dumps(state, option=orjson.OPT_INDENT_2).decode())
 
