@@ -5,7 +5,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 export SPYMASTER_DATA ?= $(CURDIR)/data
-export DAGSTER_HOME ?= $(SPYMASTER_DATA)/dagster
+# Where the lake is on object storage, Dagster stays on this machine.
+export DAGSTER_HOME ?= $(if $(filter s3://%,$(SPYMASTER_DATA)),$(or $(SPYMASTER_LOCAL),$(CURDIR)/data),$(SPYMASTER_DATA))/dagster
 # Compiled modules are kept whatever the environment says: a run starts a hundred Python processes, each of which would compile them.
 export PYTHONDONTWRITEBYTECODE :=
 
@@ -33,7 +34,7 @@ $(BIN)/python:
 
 .venv/dev: constraints.txt pyproject.toml | $(BIN)/python
 	@echo "installing (a minute or two)"
-	$(INSTALL) '.[dev,live,deploy]'
+	$(INSTALL) '.[dev,live,deploy,s3]'
 	test -x /usr/bin/chromium || (apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium) || \
 	  echo "chromium is not installed: the browser test will be skipped"
 	command -v valgrind > /dev/null || apt-get install -y -qq --no-install-recommends valgrind || \

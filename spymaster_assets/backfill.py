@@ -4,6 +4,9 @@ Dates are joined by two edges: volumes of earlier dates choose a date's contract
 So all dates' trades are made first, then all summaries, then the rest; within a phase dates run in any order, in processes of
 their own, and the result does not depend on which. Each run is recorded in the Dagster instance. What is there already, sound and
 not stale, is not run again: a backfill that was killed goes on where it was. A date that fails is reported and stops only itself.
+
+Of a lake on object storage several machines may make the same dates, each by this command: a worker claims a phase of a date before
+it looks at it. What another has is asked for again until it is free: no phase begins before the one before is over everywhere.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from multiprocessing import resource_tracker
@@ -60,6 +64,7 @@ PHASES: Final[dict[str, tuple[Table, ...]]] = {
     "the rest": tuple(table for table in EVERY if table not in (*_TRADES, *_SUMMARIES)),
 }
 MODELS: Final = "models"  # the phase of `walk_forward`
+HELD_SECONDS: Final = 1.0  # until what other machines have is asked for again
 
 
 @dataclass
@@ -82,11 +87,12 @@ class Task:
 
 @dataclass(frozen=True)
 class Done:
-    """What a worker says of a task: whether something was run, and what went wrong."""
+    """What a worker says of a task: whether something was run, what went wrong, and whether another machine has it just now."""
 
     task: Task
     ran: bool
     trouble: list[str]
+    held: bool = False
 
 
 def done(lake: Lake, date: dt.date, tables: tuple[Table, ...]) -> bool:
@@ -95,12 +101,12 @@ def done(lake: Lake, date: dt.date, tables: tuple[Table, ...]) -> bool:
     return not any(staleness.why(table, date) or refused(lake, table, date) != [] for table in tables)
 
 
-def work(connection: Connection, root: Path, tag: str) -> None:
+def work(connection: Connection, root: Path, tag: str, url: str = "") -> None:
     """A worker process: takes tasks until there are no more, or until whoever sends them is gone."""
     from spymaster_assets.config import load
 
     silence()
-    runner = Runner(Lake(root, load()), {"spymaster/backfill": tag})
+    runner = Runner(Lake(root, load(), url), {"spymaster/backfill": tag})
     with contextlib.suppress(EOFError, ConnectionError):
         while True:
             task: Task = connection.recv()
@@ -113,13 +119,18 @@ def _one(runner: Runner, task: Task) -> Done:
     try:
         if task.phase == MODELS:
             return _models(runner, task)
-        tables = PHASES[task.phase]
-        if not task.again and done(runner.lake, task.date, tables):
-            return Done(task, False, [])
-        report = runner.run(task.date, tables)
-        return Done(task, True, report.trouble)
+        with runner.lake.store.claim(f"{task.phase.replace(' ', '_')}/{task.date}") as ours:
+            return _tables(runner, task) if ours else Done(task, False, [], held=True)
     except Exception as error:  # a worker outlives whatever a date does to it; the date is reported
         return Done(task, True, [f"{type(error).__name__}: {error}"])
+
+
+def _tables(runner: Runner, task: Task) -> Done:
+    """The tables of a phase of a date."""
+    tables = PHASES[task.phase]
+    if not task.again and done(runner.lake, task.date, tables):
+        return Done(task, False, [])
+    return Done(task, True, runner.run(task.date, tables).trouble)
 
 
 def _models(runner: Runner, task: Task) -> Done:
@@ -144,14 +155,14 @@ class Pool:
     The Dagster instance must have been opened once before: two workers would both make its tables.
     """
 
-    def __init__(self, count: int, root: Path, tag: str) -> None:
-        self._root, self._tag = root, tag
+    def __init__(self, count: int, root: Path, tag: str, url: str = "") -> None:
+        self._of = root, tag, url
         self._workers = [self._new() for _ in range(count)]
 
     def _new(self) -> Worker:
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
-        process = context.Process(target=work, args=(theirs, self._root, self._tag), daemon=True)
+        process = context.Process(target=work, args=(theirs, *self._of), daemon=True)
         resource_tracker.ensure_running()  # else it would be started within, and unblock what is blocked here
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # Ctrl-C is for whoever started them
         try:
@@ -240,17 +251,24 @@ def _rounds(lake: Lake, rounds: list[tuple[str, list[dt.date]]], workers: int, t
     """Do phases of dates in processes, one round after the other; dates that went wrong are left out of later rounds."""
     runner = Runner(lake)  # makes the instance's tables, before the workers ask for them
     killed = runner.close_dead_runs()
-    pool, total = Pool(workers, lake.root, tag), sum(len(dates) for _, dates in rounds)
+    pool, total = Pool(workers, lake.root, tag, lake.url), sum(len(dates) for _, dates in rounds)
     try:
         with tqdm(total=total, unit="step", disable=None, dynamic_ncols=True, smoothing=0.05) as bar:
             for phase, dates in rounds:
                 tasks = [Task(phase, date, date in killed) for date in dates if date not in outcome.bad]
                 bar.update(len(dates) - len(tasks))
                 bar.set_description(phase)
-                for result in pool.run(tasks):
-                    _note(outcome, result)
-                    bar.update(1)
-                    _say(bar, result)
+                while tasks:
+                    held = []
+                    for result in pool.run(tasks):
+                        if result.held:
+                            held.append(result.task)
+                            continue
+                        _note(outcome, result)
+                        bar.update(1)
+                        _say(bar, result)
+                    tasks = held
+                    time.sleep(HELD_SECONDS * bool(held))
     except KeyboardInterrupt:
         pool.kill()
         runner.close_dead_runs()

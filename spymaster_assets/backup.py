@@ -25,13 +25,12 @@ from spymaster_assets.lake import (
     LakeError,
     Manifest,
     format_of,
-    sync,
-    write_atomic,
     write_format,
 )
 from spymaster_assets.models.artifacts import CHAMPION
 from spymaster_assets.progress import Progress
 from spymaster_assets.schema import Table
+from spymaster_assets.store import Disk, sync, write_atomic
 from spymaster_assets.tables import TABLES
 
 HISTORY: Final = "dagster"  # where Dagster's history lies in a copy
@@ -54,12 +53,14 @@ def back_up(lake: Lake, home: Path, to: Path, landing: bool = False, progress: P
     to = to.absolute()
     if to == lake.root or lake.root in to.parents or to in lake.root.parents:
         raise ValueError(f"{to}: expected a folder outside of {lake.root}")
+    if lake.url:
+        raise LakeError(f"{lake.url}: tables on object storage are backed up there, by versions or replication of the bucket")
     if not lake.root.is_dir():
         raise LakeError(f"{lake.root} is not there")
     to.mkdir(parents=True, exist_ok=True)
-    if (to / FORMAT_FILE).exists() and format_of(to) != FORMAT:
-        raise LakeError(f"{to} holds a copy of a lake of format {format_of(to)}: expected {FORMAT}, or an empty folder")
-    write_format(to, FORMAT)
+    if (to / FORMAT_FILE).exists() and format_of(Disk(to)) != FORMAT:
+        raise LakeError(f"{to} holds a copy of a lake of format {format_of(Disk(to))}: expected {FORMAT}, or an empty folder")
+    write_format(Disk(to), FORMAT)
     copied = Copied()
     _history(home, to / HISTORY, copied)
     _models(lake.root / "models", to / "models", copied)

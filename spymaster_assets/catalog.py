@@ -2,7 +2,8 @@
 
 A view follows the manifests at the moment of the query, so it shows what is published then: new dates without being made anew, and
 never what a killed writer left. `publish` writes the views to <root>/spymaster.duckdb by rename, whoever has the old one open;
-what others wrote into that file is not kept.
+what others wrote into that file is not kept. A lake on object storage has no such file: `connect` reads its manifests at once, and
+of its data what a query asks for.
 """
 
 from __future__ import annotations
@@ -13,8 +14,10 @@ from typing import Final
 
 import duckdb
 
-from spymaster_assets.lake import MANIFEST, Lake, pattern, write_atomic
+from spymaster_assets.lake import MANIFEST, Lake, Manifest, pattern
+from spymaster_assets.object_store import Bucket
 from spymaster_assets.schema import Table
+from spymaster_assets.store import write_atomic
 from spymaster_assets.tables import TABLES
 
 FILE: Final = "spymaster.duckdb"
@@ -40,7 +43,14 @@ def connect(lake: Lake, file: Path | None = None, query: str = "") -> duckdb.Duc
     names = {f"{table.stage}_{table.name}": table for table in TABLES.values()}
     named = {name: table for name, table in names.items() if name in query.lower()} or names
     for name, table in named.items():
-        if lake.dates(table):
+        if isinstance(lake.store, Bucket):
+            if dates := lake.dates(table):
+                parts = [f"date={date}" for date in dates]
+                found = lake.store.dataset(
+                    f"{table.stage}/{table.name}", parts, table.schema, lambda raw: Manifest.decode(raw).file
+                )
+                connection.register(name, found)
+        elif lake.dates(table):
             connection.execute(f"create view {name} as {view(lake, table)}")
     return connection
 

@@ -1,4 +1,4 @@
-"""The command line: spymaster simulate | truth-check | download | ingest | day | backfill | train | walk-forward | report |
+"""The command line: spymaster simulate | truth-check | download | ingest | share | day | backfill | train | walk-forward | report |
 status | outcomes | inspect | sql | backup | migrate | doctor | docs.
 
 Dates are trading dates; a range is FROM:TO, both included. Everything lives below the data folder (--data, SPYMASTER_DATA, ./data).
@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from spymaster_assets.config import data_root, load
+from spymaster_assets.config import data_url, load, name_data
+from spymaster_assets.object_store import StoreError
 from spymaster_assets.sessions import NotATradingDate, calendar
 
 if TYPE_CHECKING:
@@ -49,26 +50,35 @@ class TradingDates(click.ParamType[list[dt.date]]):
         return dates
 
 
-@click.group()
+class Commands(click.Group):
+    """Trouble with the object store is one sentence, whatever the command was at."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except StoreError as error:
+            raise click.ClickException(str(error)) from error
+
+
+@click.group(cls=Commands)
 @click.version_option(package_name="spymaster")
-@click.option(
-    "--data", type=click.Path(path_type=Path, file_okay=False), help="The data folder (default: SPYMASTER_DATA, else ./data)."
-)
-def main(data: Path | None) -> None:
+@click.option("--data", help="The data folder, or s3://BUCKET/PREFIX (default: SPYMASTER_DATA, else ./data).")
+def main(data: str | None) -> None:
     """Spymaster: Databento files in, trustworthy tables out."""
-    if data is not None:
-        os.environ["SPYMASTER_DATA"] = str(data.absolute())
     try:
+        if data is not None:
+            name_data(data)
+        data_url()
         load()
     except ValueError as error:
         raise click.ClickException(str(error)) from error
 
 
 def _lake() -> Lake:
-    from spymaster_assets.lake import Lake, LakeError
+    from spymaster_assets.lake import LakeError, opened
 
     try:
-        return Lake(data_root(), load())
+        return opened(load())
     except LakeError as error:
         raise click.ClickException(str(error)) from error
 
@@ -238,6 +248,20 @@ def ingest(paths: tuple[Path, ...], move: bool) -> None:
 
 
 @main.command()
+def share() -> None:
+    """Put landing's files onto the object store that holds the lake: other machines make their dates from there."""
+    from spymaster_assets.progress import terminal
+    from spymaster_assets.sharing import share as put
+
+    lake = _lake()
+    try:
+        files, size = put(lake, terminal())
+    except (ValueError, OSError) as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(f"{files} files, {size / 1e6:,.1f} MB, went to {lake.url}; the others were there")
+
+
+@main.command()
 @click.argument("dates", type=TradingDates())
 @click.option("--force", is_flag=True, help="Make the tables again even if nothing changed.")
 def day(dates: list[dt.date], force: bool) -> None:
@@ -259,6 +283,8 @@ def _publish_views(lake: Lake) -> bool:
 
     from spymaster_assets import catalog
 
+    if lake.url:  # views in a file would read a folder
+        return True
     try:
         catalog.publish(lake)
     except (OSError, duckdb.Error) as error:
@@ -457,7 +483,7 @@ def sql(query: str, as_csv: bool) -> None:
     from spymaster_assets import catalog
 
     lake = _lake()
-    if not lake.root.exists():
+    if not lake.url and not lake.root.exists():
         raise click.ClickException(f"{lake.root} is not there: simulate or ingest something first, or name another folder (--data)")
     try:
         answer = catalog.connect(lake, query=query).sql(query)
@@ -495,10 +521,13 @@ def backup(folder: Path, landing: bool) -> None:
 @main.command()
 def migrate() -> None:
     """Bring a lake of an older format to this version's. Stop everything and back it up before."""
+    from spymaster_assets.config import data_root, data_url
     from spymaster_assets.lake import LakeError
     from spymaster_assets.migration import migrate as bring
 
     try:
+        if data_url():
+            raise LakeError(f"{data_url()}: a lake on object storage is not migrated in place; backfill into a new prefix")
         click.echo(bring(data_root()))
     except (LakeError, OSError) as error:
         raise click.ClickException(str(error)) from error

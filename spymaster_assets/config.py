@@ -398,6 +398,14 @@ class Doctor(Group):
     still_seconds: float = Field(3.0, gt=0)  # that an engine may stand still while the feed is ahead of it
 
 
+class Store(Group):
+    """Object storage, if that is where the lake is. Credentials and region are no settings: AWS's own environment or files."""
+
+    endpoint: str = Field("", pattern=r"^(https?://[^/]+)?$")  # URL of a server that speaks S3; empty: AWS_ENDPOINT_URL, else AWS
+    cache_bytes: int = Field(20 << 30, ge=0)  # of copies on this machine; those unused for longest go first
+    claim_seconds: float = Field(60.0, ge=1)  # without a word of a backfill's worker, after which its date is another's
+
+
 class Config(Group):
     """The whole tree."""
 
@@ -420,6 +428,7 @@ class Config(Group):
     live: Live = Live()
     vendor: Vendor = Vendor()
     doctor: Doctor = Doctor()
+    store: Store = Store()
 
     @model_validator(mode="after")
     def _consistent(self) -> "Config":
@@ -457,7 +466,9 @@ class Config(Group):
     @property
     def of_tables(self) -> str:
         """Hash of everything that tables and their checks depend on."""
-        return self.digest(*(group for group in type(self).model_fields if group not in ("models", "live", "vendor", "doctor")))
+        return self.digest(
+            *(group for group in type(self).model_fields if group not in ("models", "live", "vendor", "doctor", "store"))
+        )
 
     def digest(self, *groups: str) -> str:
         """Hash (16 hex digits) of the named groups, of all of them without names."""
@@ -503,9 +514,29 @@ def vendor_key() -> str | None:
     return key
 
 
+DATA = "SPYMASTER_DATA"  # the environment variable that names the lake: a folder, or s3://BUCKET/PREFIX
+LOCAL = "SPYMASTER_LOCAL"  # where the lake is on object storage: the folder of this machine for all that is no table
+
+
 def data_root() -> Path:
-    """The lake's folder: SPYMASTER_DATA, else `data` in the working folder."""
-    return Path(os.environ.get("SPYMASTER_DATA", "data")).absolute()
+    """The data folder of this machine: DATA, or LOCAL if the lake is on object storage; else `data` in the working folder."""
+    return Path(os.environ.get(LOCAL if data_url() else DATA, "data")).absolute()
+
+
+def data_url() -> str:
+    """Where the lake is on object storage, as s3://BUCKET/PREFIX; empty if it is on a disk."""
+    named = os.environ.get(DATA, "")
+    if named.startswith("s3://") and not re.fullmatch(r"s3://[^/]+(/[^/]+)*/?", named):
+        raise ValueError(f"{DATA} {named!r}: expected s3://BUCKET or s3://BUCKET/PREFIX")
+    return named.rstrip("/") if named.startswith("s3://") else ""
+
+
+def name_data(data: str) -> None:
+    """Have this process and those that it starts use another lake: a folder, or s3://BUCKET/PREFIX."""
+    if not data.startswith("s3://") and Path(data).is_file():
+        raise ValueError(f"{data}: expected a folder, found a file")
+    os.environ[DATA] = data if data.startswith("s3://") else str(Path(data).absolute())
+    data_url()
 
 
 def log_format() -> Literal["text", "json"]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import gc
 import os
+import socket
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -21,12 +22,13 @@ from spymaster_assets.assets.partitions import trading_dates
 from spymaster_assets.definitions import build
 from spymaster_assets.gold import STAGES
 from spymaster_assets.ingest import Ingested, Intake, ingest_date
-from spymaster_assets.lake import Lake, alive
-from spymaster_assets.landing import Landing
+from spymaster_assets.lake import Lake
+from spymaster_assets.landing import landing_of
 from spymaster_assets.maker import TROUBLE, Made, Maker
 from spymaster_assets.progress import terminal
 from spymaster_assets.quality import examine, recall
 from spymaster_assets.schema import Table
+from spymaster_assets.store import alive
 from spymaster_assets.tables import BRONZE, FUTURES_MBP10
 
 EVERY: Final = (*BRONZE, *(table for stage in STAGES for table in stage.tables))
@@ -34,6 +36,7 @@ STEPS: Final = {table.name: f"bronze__{table.name}" for table in BRONZE} | {
     table.name: stage.step for stage in STAGES for table in stage.tables
 }
 PROCESS: Final = "spymaster/process"  # tag of a run: the process that does it
+HOST: Final = "spymaster/host"  # and the machine that it ran on
 PARTITION: Final = "dagster/partition"
 QUIET: Final = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
@@ -70,8 +73,8 @@ class Runner:
     """Runs dates as Dagster jobs in this process, one after the other; `tags`: of every run."""
 
     def __init__(self, lake: Lake, tags: Mapping[str, str] | None = None) -> None:
-        self.lake, self._tags = lake, {PROCESS: str(os.getpid()), **(tags or {})}
-        defined = build(lake.root)
+        self.lake, self._tags = lake, {PROCESS: str(os.getpid()), HOST: socket.gethostname(), **(tags or {})}
+        defined = build(lake.root, lake.url)
         self._job, self._models = defined.resolve_job_def("date_job"), defined.resolve_job_def("models_job")
         self._instance = dg.DagsterInstance.get()
         os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", "1000")  # what a run intends is stored at once, not event by event
@@ -81,7 +84,8 @@ class Runner:
         """Runs of processes that were killed would stand as started, or about to be, for ever; the dates that they were at."""
         status = dg.DagsterRunStatus
         open_runs = self._instance.get_runs(dg.RunsFilter(statuses=[status.NOT_STARTED, status.STARTING, status.STARTED]))
-        dead = [run for run in open_runs if PROCESS in run.tags and not alive(int(run.tags[PROCESS]))]
+        here = [run for run in open_runs if PROCESS in run.tags and run.tags.get(HOST, self._tags[HOST]) == self._tags[HOST]]
+        dead = [run for run in here if not alive(int(run.tags[PROCESS]))]
         for run in dead:
             self._instance.report_run_failed(run, f"process {run.tags[PROCESS]} was killed; the lake is whole, run the date again")
         return {dt.date.fromisoformat(run.tags[PARTITION]) for run in dead if PARTITION in run.tags}
@@ -145,7 +149,7 @@ def run_dates(lake: Lake, dates: Sequence[dt.date], force: bool = False) -> Iter
             yield runner.run(date)
             continue
         report = Report([f"{date} (not recorded in Dagster: {'forced' if force else 'not over yet'})"])
-        intake = Intake(date, lake, Landing(lake.root / "landing", lake.config), terminal())
+        intake = Intake(date, lake, landing_of(lake), terminal())
         with duckdb.connect() as connection:
             _without_dagster(report, lake, intake, force, connection)
         yield report

@@ -24,8 +24,8 @@ from spymaster_assets.assets.resources import resources
 from spymaster_assets.assets.stages import stage_assets
 
 
-def build(root: Path | None = None) -> dg.Definitions:
-    """The code location whose lake lies at `root` (SPYMASTER_DATA, else ./data)."""
+def build(root: Path | None = None, url: str = "") -> dg.Definitions:
+    """The code location whose lake lies at `root`, its tables at `url` if given; or where the environment says."""
     begin()
     return dg.Definitions(
         assets=[download, *landing_assets, *history_assets, *bronze_assets, *stage_assets, *model_assets, latest_date],
@@ -33,7 +33,7 @@ def build(root: Path | None = None) -> dg.Definitions:
         jobs=[download_job, bronze_job, date_job, models_job, freshness_job],
         schedules=[daily_schedule, freshness_schedule],
         sensors=[landing_sensor],
-        resources=resources(root),
+        resources=resources(root, url),
         executor=dg.in_process_executor,  # one process a date: small steps are not worth an interpreter each
     )
 

@@ -14,7 +14,7 @@ from spymaster_assets.config import KEY, KEY_FILE, vendor_key
 from spymaster_assets.daily import EVERY, refused
 from spymaster_assets.finding import Finding
 from spymaster_assets.lake import Lake, LakeError
-from spymaster_assets.landing import Landing, supply
+from spymaster_assets.landing import Landing, landing_of, supply
 from spymaster_assets.models.artifacts import GEOMETRY, Artifacts
 from spymaster_assets.progress import terminal
 from spymaster_assets.schema import Table
@@ -51,13 +51,21 @@ def examine_installation() -> Iterator[Finding]:
 def examine_lake(lake: Lake) -> Iterator[Finding]:
     """Landing files, stored partitions against their hashes, leftovers of killed writers, refused and missing dates, disk."""
     yield Finding(True, f"configuration {lake.config.digest()}")
+    if lake.url:
+        lake.root.mkdir(parents=True, exist_ok=True)
+        try:
+            lake.store.prove()
+        except OSError as error:
+            yield Finding(False, str(error))
+            return
+        yield Finding(True, f"{lake.url} can be written to, and puts there depend on what is there")
     if not lake.root.exists():
         yield Finding(False, f"{lake.root} is not there: simulate or ingest something first, or name another folder (--data)")
         return
     free, least = shutil.disk_usage(lake.root).free, lake.config.doctor.disk_bytes_min
     wanted = "" if free >= least else f", expected {least / 1e9:,.1f} GB: docs/operate.md#disk says what may go"
     yield Finding(free >= least, f"{free / 1e9:,.1f} GB free at {lake.root}{wanted}")
-    landing = Landing(lake.root / "landing", lake.config)
+    landing = landing_of(lake)
     files = landing.scan()
     yield Finding(True, f"landing: {len(files)} DBN files, {sum(not file.problem for file in files)} used")
     for file in files:
@@ -191,7 +199,7 @@ def _partitions(lake: Lake) -> Iterator[Finding]:
     for done, (table, date) in enumerate(stored, 1):
         show("verifying partitions", done, len(stored))
         try:
-            trouble = lake.verify(table, date)
+            trouble = lake.verify(table, date, fresh=True)
         except LakeError as error:
             trouble = str(error)
         if trouble:

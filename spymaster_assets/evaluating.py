@@ -92,7 +92,7 @@ def tested_dates(lake: Lake, date: dt.date) -> list[dt.date]:
 
 def simulated(lake: Lake, dates: Sequence[dt.date]) -> bool:
     """Whether all of the dates are simulated ones with a planted truth."""
-    return all(lake.manifest(PATH_TRUTH, one) is not None for one in dates)
+    return all(lake.local.manifest(PATH_TRUTH, one) is not None for one in dates)
 
 
 def tested(lake: Lake, dates: Sequence[dt.date], horizon: str = PRIMARY) -> Tested:

@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 import numpy as np
@@ -134,6 +134,9 @@ class Intake:
         sources = self.supply(FUTURES_MBP10).sources
         if not sources:
             raise MissingInput(self._nothing(FUTURES_MBP10))
+        chosen = choose(self.date, self.lake, (), self.config)
+        if chosen.basis == "volume":  # whatever the files name: they need not be opened, or brought from elsewhere
+            return chosen
         days = [day for source in sources for day in _days(source)]
         paths = [self.landing.path(source.file) for source in sources]
         named = {entry for path in paths for day in days for entry in self.symbology.named(path, day)}
@@ -158,14 +161,17 @@ class Intake:
 
     def _digests(self, table: Table) -> dict[str, str]:
         sources = self.supply(table).sources
-        clocks = [clock for source in sources if (clock := self._clock_of(source)) is not None]
+        clocks = {
+            PurePosixPath(source.file.path).with_name(CLOCK).as_posix(): clock
+            for source in sources
+            if (clock := self._clock_of(source)) is not None
+        }
         used = {source.file.path: source.file.digest for source in sources}
-        return used | {clock.relative_to(self.landing.root).as_posix(): file_hash(clock) for clock in clocks}
+        return used | {name: file_hash(clock) for name, clock in clocks.items()}
 
     def _clock_of(self, source: Source) -> Path | None:
         """The clock beside a captured file; None where there is none."""
-        clock = self.landing.path(source.file).with_name(CLOCK)
-        return clock if source.file.origin == "capture" and clock.exists() else None
+        return self.landing.beside(source.file, CLOCK) if source.file.origin == "capture" else None
 
     def mappings(self, table: Table) -> dict[str, list[dbn.Interval]]:
         """Which numbers each symbol has on the UTC days of the date, as the table's files tell."""

@@ -17,17 +17,15 @@ from __future__ import annotations
 import ast
 import contextlib
 import datetime as dt
-import fcntl
 import hashlib
 import importlib.util
 import json
 import math
-import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
@@ -37,14 +35,15 @@ import pyarrow.parquet as pq
 import xxhash
 
 from spymaster_assets.ahead import ahead
-from spymaster_assets.config import Config
+from spymaster_assets.config import Config, data_root, data_url
+from spymaster_assets.config import Store as Settings
 from spymaster_assets.schema import TEXT, Column, Table
+from spymaster_assets.store import LOCK, Disk, Stat, Store
+from spymaster_assets.store import MANIFEST as MANIFEST
 
 FORMAT = 1  # of the layout below; what a change of it asks for: docs/operate.md#upgrade
 FORMAT_FILE = "lake.json"
-MANIFEST = "manifest.json"
-VERDICT = "checks.json"  # what the checks found of the partition; quality.py writes and reads it
-_LOCK = ".lock"
+VERDICT = "checks.json"  # what the checks found of the partition; quality.py decides what it says
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
@@ -191,10 +190,10 @@ def to_arrow(column: Column, values: np.ndarray | pa.Array, null: np.ndarray | N
 class PartitionWriter:
     """Writes one partition; made by `Lake.write`. `append` takes columns, `publish` makes them the partition."""
 
-    def __init__(self, lake: Lake, table: Table, date: dt.date, fingerprint: Fingerprint) -> None:
+    def __init__(self, lake: Lake, table: Table, date: dt.date, fingerprint: Fingerprint, folder: Path) -> None:
+        """`folder`: where the file is written."""
         self._lake, self._table, self._date, self._fingerprint = lake, table, date, fingerprint
-        self._folder = lake.folder(table, date)
-        self._temporary = self._folder / f".{fingerprint.key}.tmp"
+        self._temporary = folder / f".{fingerprint.key}.tmp"
         self._pending: list[pa.RecordBatch] = []
         self._waiting = 0
         self._hash = ContentHash(table)
@@ -255,22 +254,22 @@ class PartitionWriter:
         if self._waiting:
             self._flush(self._waiting)
         self._parquet.close()
-        name = f"{self._fingerprint.key}.parquet"
-        sync(self._temporary)
-        self._temporary.replace(self._folder / name)
-        sync(self._folder)
         manifest = Manifest(
             table=f"{self._table.stage}/{self._table.name}",
             date=self._date.isoformat(),
             rows=self._hash.rows,
-            file=name,
-            size=(self._folder / name).stat().st_size,
+            file="",
+            size=self._temporary.stat().st_size,
             content=self._hash.hexdigest(),
             fingerprint=self._fingerprint,
             facts=facts,
         )
-        write_atomic(self._folder / MANIFEST, manifest.encode())
-        return manifest
+
+        def named(name: str) -> Manifest:
+            return replace(manifest, file=name)
+
+        place, stem = self._lake.key(self._table, self._date), self._fingerprint.key
+        return named(self._lake.store.publish(place, self._temporary, stem, lambda name: named(name).encode()))
 
     def abandon(self) -> None:
         """Close and remove what was written."""
@@ -279,87 +278,85 @@ class PartitionWriter:
         self._temporary.unlink(missing_ok=True)
 
 
-def sync(path: Path) -> None:
-    """Have a file's bytes, or a folder's names, on the disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+@cache
+def _store(root: Path, url: str, settings: Settings) -> Store:
+    """One for all that a process asks of it."""
+    if not url:
+        return Disk(root)
+    from spymaster_assets.object_store import Bucket
+
+    return Bucket(url, root / "cache", settings)
 
 
-def write_atomic(path: Path, content: bytes) -> None:
-    """Replace a file so that a reader, or a crash, finds the old content or the new. What killed writers left of it is swept."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with temporary.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-    for left in path.parent.glob(f".{path.name}.*.tmp"):
-        if not alive(int(left.name.split(".")[-2])):
-            left.unlink(missing_ok=True)
-    sync(path.parent)
-
-
-def alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True
-
-
-def format_of(root: Path) -> int:
+def format_of(store: Store) -> int:
     """The number of the layout in which a lake is laid out: lake.json's, 1 if there is none. LakeError for a broken file."""
-    path = root / FORMAT_FILE
     try:
-        found = json.loads(path.read_bytes())["format"]
+        found = json.loads(store.read(FORMAT_FILE))["format"]
         if type(found) is not int or found < 1:
             raise ValueError(f"format {found!r}")
     except (FileNotFoundError, NotADirectoryError):
         return 1
     except (ValueError, TypeError, KeyError) as error:
-        raise LakeError(f'{path}: expected {{"format": NUMBER}}: {error}') from error
+        raise LakeError(f'{store.where(FORMAT_FILE)}: expected {{"format": NUMBER}}: {error}') from error
     return found
 
 
-def write_format(root: Path, number: int) -> None:
+def require_format(store: Store) -> None:
+    """LakeError if a lake is laid out in another way than this program's."""
+    root = store.where(FORMAT_FILE).parent
+    if (found := format_of(store)) > FORMAT:
+        raise LakeError(f"{root} is a lake of format {found}, made by a later version; this one knows up to {FORMAT}: upgrade")
+    if found < FORMAT:
+        raise LakeError(f"{root} is a lake of format {found}, this version has {FORMAT}: back it up, then spymaster migrate")
+
+
+def write_format(store: Store, number: int) -> None:
     """Say in which layout a lake is laid out."""
-    write_atomic(root / FORMAT_FILE, json.dumps({"format": number}).encode() + b"\n")
+    store.write(FORMAT_FILE, json.dumps({"format": number}).encode() + b"\n")
 
 
 @dataclass(frozen=True)
 class Lake:
-    """All partitions below `root`. LakeError if they are laid out in another way than this program's."""
+    """All partitions below `root`; or, if `url` names a bucket and prefix (s3://BUCKET/PREFIX), those there.
+
+    Whatever is no partition (landing, models, Dagster's own) is below `root` either way. LakeError if what is there is laid out in
+    another way than this program's; of object storage `opened` looks at that.
+    """
 
     root: Path
     config: Config
+    url: str = ""
+
+    @property
+    def store(self) -> Store:
+        return _store(self.root, self.url, self.config.store)
+
+    @property
+    def local(self) -> Lake:
+        """The partitions that stay on this machine wherever the others are: the simulator's truth."""
+        return Lake(self.root, self.config)
+
+    @staticmethod
+    def key(table: Table, date: dt.date) -> str:
+        """A partition's place in the store."""
+        return f"{table.stage}/{table.name}/date={date.isoformat()}"
 
     def __post_init__(self) -> None:
-        if (found := format_of(self.root)) > FORMAT:
-            raise LakeError(
-                f"{self.root} is a lake of format {found}, made by a later version; this one knows up to {FORMAT}: upgrade"
-            )
-        if found < FORMAT:
-            raise LakeError(
-                f"{self.root} is a lake of format {found}, this version has {FORMAT}: back it up, then spymaster migrate"
-            )
+        require_format(Disk(self.root))
 
     def folder(self, table: Table, date: dt.date) -> Path:
-        return self.root / table.stage / table.name / f"date={date.isoformat()}"
+        """The same on a disk."""
+        return self.root / self.key(table, date)
 
     def manifest(self, table: Table, date: dt.date) -> Manifest | None:
         """The published partition's manifest, None if there is none. An unreadable one is a LakeError."""
-        path = self.folder(table, date) / MANIFEST
+        key = f"{self.key(table, date)}/{MANIFEST}"
         try:
-            return Manifest.decode(path.read_bytes())
+            return Manifest.decode(self.store.read(key))
         except FileNotFoundError:
             return None
         except (ValueError, TypeError, KeyError) as error:
-            raise LakeError(f"{path}: expected a manifest: {error}") from error
+            raise LakeError(f"{self.store.where(key)}: expected a manifest: {error}") from error
 
     def published(self, table: Table, date: dt.date) -> Manifest | None:
         """The same, where an unreadable manifest counts as none: the partition can be made again."""
@@ -377,8 +374,12 @@ class Lake:
 
     def is_whole(self, table: Table, date: dt.date, manifest: Manifest) -> bool:
         """Whether the file that a manifest names is there, in its size; `verify` reads every byte."""
-        file = self.folder(table, date) / manifest.file
-        return file.exists() and file.stat().st_size == manifest.size
+        found = self.stat(table, date, manifest)
+        return found is not None and found.size == manifest.size
+
+    def stat(self, table: Table, date: dt.date, manifest: Manifest) -> Stat | None:
+        """What there is of the file that a manifest names."""
+        return self.store.stat(f"{self.key(table, date)}/{manifest.file}")
 
     def readable(self, table: Table, date: dt.date) -> bool:
         """Whether a partition is published, with the columns that the table has now."""
@@ -387,44 +388,63 @@ class Lake:
 
     def dates(self, table: Table) -> list[dt.date]:
         """The dates of which a partition is published."""
-        found = (self.root / table.stage / table.name).glob(f"date=*/{MANIFEST}")
-        names = (path.parent.name.removeprefix("date=") for path in found)
+        names = (name.removeprefix("date=") for name in self.store.holders(f"{table.stage}/{table.name}", MANIFEST))
         return sorted(dt.date.fromisoformat(name) for name in names if _DATE.fullmatch(name))
 
     @contextlib.contextmanager
     def write(self, table: Table, date: dt.date, fingerprint: Fingerprint) -> Iterator[PartitionWriter]:
-        """A writer of one partition, alone in it: a second writer waits. Unpublished rows are removed, leftovers swept."""
-        folder = self.folder(table, date)
-        folder.mkdir(parents=True, exist_ok=True)
-        if not (self.root / FORMAT_FILE).exists():
-            write_format(self.root, FORMAT)
-        with (folder / _LOCK).open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        """A writer of one partition. On a disk it is alone in it, a second writer waits; of two on object storage the last one
+        to publish is the partition. Unpublished rows are removed, leftovers swept."""
+        with self.store.alone(self.key(table, date)) as folder:
+            if self.store.stat(FORMAT_FILE) is None:
+                write_format(self.store, FORMAT)
             self._sweep(table, date)
-            writer = PartitionWriter(self, table, date, fingerprint)
+            writer = PartitionWriter(self, table, date, fingerprint, folder)
             try:
                 yield writer
             finally:
                 writer.abandon()
                 self._sweep(table, date)
 
-    def leftovers(self, table: Table, date: dt.date) -> list[Path]:
-        """Files in a partition's folder that its manifest does not name: what a killed writer left."""
-        folder = self.folder(table, date)
+    def leftovers(self, table: Table, date: dt.date) -> list[PurePath]:
+        """What lies in a partition and its manifest does not name: what a killed writer left, or one at work has not named yet."""
+        key, kept = self.key(table, date), self._kept(table, date)
+        return sorted(self.store.where(f"{key}/{name}") for name in self.store.names(key) if name not in kept)
+
+    def _kept(self, table: Table, date: dt.date) -> set[str]:
         manifest = self.published(table, date)
-        named = {MANIFEST, VERDICT, _LOCK, manifest.file if manifest else MANIFEST}
-        return sorted(path for path in folder.iterdir() if path.name not in named) if folder.exists() else []
+        return {MANIFEST, VERDICT, LOCK, manifest.file if manifest else MANIFEST}
 
     def _sweep(self, table: Table, date: dt.date) -> None:
-        for path in self.leftovers(table, date):
-            path.unlink(missing_ok=True)
+        self.store.sweep(self.key(table, date), lambda: self._kept(table, date))
 
-    def path(self, table: Table, date: dt.date) -> Path:
-        """The Parquet file of a published partition. LakeError if there is none."""
+    def verdict(self, table: Table, date: dt.date) -> bytes:
+        """What was kept about the checks of a partition. FileNotFoundError if nothing was."""
+        return self.store.read(f"{self.key(table, date)}/{VERDICT}")
+
+    def keep_verdict(self, table: Table, date: dt.date, verdict: bytes) -> None:
+        self.store.write(f"{self.key(table, date)}/{VERDICT}", verdict)
+
+    def path(self, table: Table, date: dt.date, fresh: bool = False) -> Path:
+        """The Parquet file of a published partition, on this machine. LakeError if there is none.
+
+        `fresh`: as it lies in the store now, not as it was copied from there before.
+        """
+        manifest = self._required(table, date)
+        while True:
+            try:
+                return self.store.file(f"{self.key(table, date)}/{manifest.file}", fresh)
+            except FileNotFoundError:  # a writer replaced it since its manifest was read
+                before, manifest = manifest, self._required(table, date)
+                if before == manifest:
+                    raise
+
+    def _required(self, table: Table, date: dt.date) -> Manifest:
         manifest = self.manifest(table, date)
         if manifest is None:
-            raise LakeError(f"{self.folder(table, date)}: expected a published partition of {table.name}, found none")
-        return self.folder(table, date) / manifest.file
+            where = self.store.where(self.key(table, date))
+            raise LakeError(f"{where}: expected a published partition of {table.name}, found none")
+        return manifest
 
     def _open(self, table: Table, date: dt.date) -> pq.ParquetFile:
         """The published file; if a writer replaced it since its manifest was read, the new one."""
@@ -465,8 +485,8 @@ class Lake:
             at += batch.num_rows
         return rows
 
-    def verify(self, table: Table, date: dt.date) -> str | None:
-        """Read a partition back and compare it with its manifest; what is wrong, or None."""
+    def verify(self, table: Table, date: dt.date, fresh: bool = False) -> str | None:
+        """Read a partition back and compare it with its manifest; what is wrong, or None. `fresh`: see `path`."""
         manifest = self.manifest(table, date)
         if manifest is None:
             return "no manifest"
@@ -474,7 +494,7 @@ class Lake:
             return f"the manifest is that of {manifest.table} of {manifest.date}"
         content = ContentHash(table)
         try:
-            if (size := self.path(table, date).stat().st_size) != manifest.size:
+            if (size := self.path(table, date, fresh).stat().st_size) != manifest.size:
                 return f"{manifest.file}: expected {manifest.size:,} bytes, found {size:,}"
             for batch in ahead(self.batches(table, date)):
                 if not batch.schema.equals(table.schema):
@@ -487,6 +507,13 @@ class Lake:
         if content.hexdigest() != manifest.content:
             return f"{manifest.file}: expected content {manifest.content}, found {content.hexdigest()}"
         return None
+
+
+def opened(config: Config) -> Lake:
+    """The lake that the environment names. LakeError if it is laid out in another way than this program's."""
+    lake = Lake(data_root(), config, data_url())
+    require_format(lake.store)
+    return lake
 
 
 def scan(files: Sequence[str]) -> str:

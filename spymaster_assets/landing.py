@@ -2,7 +2,11 @@
 
 A file is what its DBN header says, never its name; the folder is searched recursively. Files below `landing/capture/` are our own
 capture of a live day: for one UTC day and schema a vendor's file wins over them. Copies of one file count once. A file that
-cannot be read, or holds nothing that Bronze takes, is listed with the reason and changes nothing.
+cannot be read, or holds nothing that Bronze takes, is listed with the reason and changes nothing. Where the lake is on object
+storage, landing is this machine's folder and what machines have shared there (sharing.py):
+
+    landing/<content hash>/<name>    a file, never changed
+    landing_index.json               path below landing -> what the file is, and what lies beside it
 """
 
 from __future__ import annotations
@@ -13,20 +17,22 @@ import json
 import re
 import shutil
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Final, Literal
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path, PurePosixPath
+from typing import Any, Final, Literal
 
 import xxhash
 
 from spymaster_assets import dbn
 from spymaster_assets.config import Config
-from spymaster_assets.lake import code_digest, write_atomic
+from spymaster_assets.lake import Lake, code_digest
 from spymaster_assets.sessions import DAY, Session, Window, calendar, utc_day, utc_midnight
+from spymaster_assets.store import Store, write_atomic
 
 Product = Literal["futures", "options"]
 Origin = Literal["vendor", "capture"]
 ENDINGS: Final = (".dbn", ".dbn.zst")
+SHARED: Final = "landing_index.json"  # in the store: what machines have shared
 
 # The schemas that a Bronze table is made from, best first: the first that the date has is taken.
 FEEDS: Final[dict[str, tuple[Product | None, tuple[str, ...]]]] = {
@@ -138,15 +144,29 @@ def _describe(path: Path, relative: str, config: Config) -> LandingFile:
 
 
 class Landing:
-    """The files below `root`. What was found out about an unchanged file (same size and time of change) is kept in `index`."""
+    """The files below `root`. What was found out about an unchanged file (same size and time of change) is kept in `index`.
 
-    def __init__(self, root: Path, config: Config, index: Path | None = None) -> None:
+    `shared`: where others lie that machines have shared; of one path the file below `root` counts.
+    """
+
+    def __init__(self, root: Path, config: Config, index: Path | None = None, shared: Store | None = None) -> None:
         self.root, self.config = root, config
         self._index = index or root.parent / "landing_index.json"
-        self._rules = code_digest("spymaster_assets.landing", "spymaster_assets.dbn") + config.digest("instrument", "landing")
+        self._shared = shared
+        self._beside: dict[str, dict[str, str]] = {}  # path of a shared file -> name -> content hash of what lies beside it
+        self.rules = code_digest("spymaster_assets.landing", "spymaster_assets.dbn") + config.digest("instrument", "landing")
 
     def path(self, file: LandingFile) -> Path:
-        return self.root / file.path
+        """The file on this machine; brought, if it is a shared one that never was."""
+        own = self.root / file.path
+        return own if self._shared is None or own.exists() else self._shared.file(shared_key(own.name, file.digest))
+
+    def beside(self, file: LandingFile, name: str) -> Path | None:
+        """What lies beside a file under a name; None if nothing does."""
+        own = (self.root / file.path).with_name(name)
+        if self._shared is not None and (digest := self._beside.get(file.path, {}).get(name)) and not own.exists():
+            return self._shared.file(shared_key(name, digest))
+        return own if own.exists() else None
 
     def captured(self, date: dt.date) -> Path:
         """Where our own capture of a trading date lies."""
@@ -154,29 +174,45 @@ class Landing:
 
     def scan(self) -> list[LandingFile]:
         """Every DBN file, by path; a copy of an earlier one carries that as its problem."""
-        known = self._load()
+        files = self._own()
+        if self._shared is not None:
+            there = {file.path for file in files}
+            files += [file for file in self._others(self._shared) if file.path not in there]
+            files.sort(key=lambda file: PurePosixPath(file.path))
         seen: dict[str, str] = {}
+        for place, file in enumerate(files):
+            if not file.problem and file.digest in seen:
+                files[place] = replace(file, problem=f"a copy of {seen[file.digest]}")
+            seen.setdefault(file.digest, file.path)
+        return files
+
+    def _own(self) -> list[LandingFile]:
+        """The files below `root`."""
+        known = self._load()
         fresh: dict[str, dict[str, object]] = {}
         files: list[LandingFile] = []
         for path in sorted(self._paths()):
             relative = path.relative_to(self.root).as_posix()
             stat = path.stat()
-            stamp = [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino, self._rules]
+            stamp = [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino, self.rules]
             entry = known.get(relative)
             if entry is not None and entry.get("stamp") == stamp:
-                facts = dict(entry["file"])  # type: ignore[call-overload]
-                file = LandingFile(**{**facts, "products": tuple(facts["products"])})
+                file = _decode(entry["file"])
             else:
                 file = _describe(path, relative, self.config)
             fresh[relative] = {"stamp": stamp, "file": asdict(file)}
-            if not file.problem and file.digest in seen:
-                file = LandingFile(**{**asdict(file), "problem": f"a copy of {seen[file.digest]}"})
-            seen.setdefault(file.digest, relative)
             files.append(file)
         if fresh != known:
             with contextlib.suppress(OSError):  # a lake that cannot be written to can still be read
                 write_atomic(self._index, json.dumps(fresh, indent=0, sort_keys=True).encode())
         return files
+
+    def _others(self, shared: Store) -> Iterator[LandingFile]:
+        """The shared files. Where other rules than ours said what a file is, it is brought and looked at."""
+        for path, entry in shared_index(shared).items():
+            self._beside[path] = entry["beside"]
+            file = _decode(entry["file"])
+            yield file if entry["rules"] == self.rules else _describe(self.path(file), path, self.config)
 
     def _paths(self) -> Iterator[Path]:
         if self.root.is_dir():
@@ -191,6 +227,29 @@ class Landing:
         except (OSError, ValueError):
             return {}
         return loaded if isinstance(loaded, dict) and all(isinstance(entry, dict) for entry in loaded.values()) else {}
+
+
+def landing_of(lake: Lake) -> Landing:
+    """The landing that a lake's dates are made from."""
+    return Landing(lake.root / "landing", lake.config, shared=lake.store if lake.url else None)
+
+
+def shared_index(shared: Store) -> dict[str, dict[str, Any]]:
+    """Path of a shared file below landing -> "file": what it is, "rules": by which we know, "beside": name -> content hash."""
+    try:
+        found: dict[str, dict[str, Any]] = json.loads(shared.read(SHARED))
+    except FileNotFoundError:
+        return {}
+    return found
+
+
+def shared_key(name: str, digest: str) -> str:
+    """Where a shared file lies in the store."""
+    return f"landing/{digest}/{name}"
+
+
+def _decode(facts: Any) -> LandingFile:
+    return LandingFile(**{**facts, "products": tuple(facts["products"])})
 
 
 def file_hash(path: Path) -> str:

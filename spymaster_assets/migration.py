@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from spymaster_assets.lake import FORMAT, LakeError, format_of, write_format
+from spymaster_assets.store import Disk
 
 Step = Callable[[Path], None]
 STEPS: Final[Mapping[int, Step]] = {}  # what leads from a format to the next: renames, and may be run again after a kill
@@ -23,10 +24,10 @@ def migrate(root: Path, steps: Mapping[int, Step] = STEPS, last: int = FORMAT) -
         raise LakeError(f"{root} is not there")
     with (root / ".migration.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        found = format_of(root)
+        found = format_of(Disk(root))
         if found > last:
             raise LakeError(f"{root} is a lake of format {found}, made by a later version; this one knows up to {last}: upgrade")
         for number in range(found, last):
             steps[number](root)
-            write_format(root, number + 1)
+            write_format(Disk(root), number + 1)
     return f"{root}: format {last}, as this version has it" if found == last else f"{root}: from format {found} to {last}"

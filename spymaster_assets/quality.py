@@ -22,7 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from spymaster_assets import dbn
-from spymaster_assets.lake import VERDICT, Lake, LakeError, Manifest, code_digest, scan, write_atomic
+from spymaster_assets.lake import Lake, LakeError, Manifest, code_digest, scan
 from spymaster_assets.landing import option, outright
 from spymaster_assets.schema import Table
 from spymaster_assets.sessions import NS_PER_SECOND, Session, calendar
@@ -396,7 +396,7 @@ def recall(lake: Lake, table: Table, date: dt.date, checks: Sequence[Check]) -> 
     """
     manifest = lake.published(table, date)
     try:
-        stored = json.loads((lake.folder(table, date) / VERDICT).read_bytes())
+        stored = json.loads(lake.verdict(table, date))
         if manifest is None or stored["of"] != _judged(lake, table, date, manifest, checks):
             return None
         if any(_seen(lake.published(TABLES[name], date)) != seen for name, seen in stored["consulted"].items()):
@@ -413,12 +413,11 @@ def _seen(manifest: Manifest | None) -> str | None:
 
 def _judged(lake: Lake, table: Table, date: dt.date, manifest: Manifest, checks: Sequence[Check]) -> dict[str, Any]:
     """What a verdict is about: content, facts and file, the checks' code, the configuration."""
-    try:
-        file = (lake.folder(table, date) / manifest.file).stat()
-    except FileNotFoundError:
+    file = lake.stat(table, date, manifest)
+    if file is None:
         return {}
     return {
-        "manifest": _seen(manifest), "file": [file.st_size, file.st_mtime_ns],
+        "manifest": _seen(manifest), "file": [file.size, file.mark],
         "checks": [check.name for check in checks], "code": code_digest(*_CODE), "config": lake.config.of_tables,
     }  # fmt: skip
 
@@ -429,4 +428,4 @@ def _remember(part: Partition, checks: Sequence[Check], found: Mapping[str, Outc
     facts = {"of": judged, "consulted": part.consulted, "found": {name: asdict(outcome) for name, outcome in found.items()}}
     text = json.dumps(facts, indent=1, default=lambda value: value.item())
     with contextlib.suppress(OSError):  # no room, read-only, or swept by another writer: judged again the next time
-        write_atomic(part.lake.folder(part.table, part.date) / VERDICT, text.encode())
+        part.lake.keep_verdict(part.table, part.date, text.encode())

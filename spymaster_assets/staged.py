@@ -23,8 +23,8 @@ from typing import Any, Final
 
 from spymaster_assets import dbn
 from spymaster_assets.asking import Broken, Quote, Request
-from spymaster_assets.lake import MANIFEST, sync, write_atomic
 from spymaster_assets.landing import Landing, file_hash
+from spymaster_assets.store import MANIFEST, sync, write_atomic
 
 LOCK: Final = ".lock"
 STAGING: Final = ".download"  # below landing, and so on the same disk

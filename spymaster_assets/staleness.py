@@ -6,8 +6,8 @@ import datetime as dt
 
 from spymaster_assets.gold import STAGES
 from spymaster_assets.ingest import Intake
-from spymaster_assets.lake import MANIFEST, Lake
-from spymaster_assets.landing import Landing
+from spymaster_assets.lake import Lake, LakeError
+from spymaster_assets.landing import landing_of
 from spymaster_assets.maker import Maker, Stage
 from spymaster_assets.schema import Table
 from spymaster_assets.tables import DAY_SUMMARY, FUTURES_MBP10
@@ -21,7 +21,7 @@ class Staleness:
 
     def __init__(self, lake: Lake) -> None:
         self.lake = lake
-        self.landing = Landing(lake.root / "landing", lake.config)
+        self.landing = landing_of(lake)
         self.files = self.landing.scan()
         self._makers: dict[dt.date, tuple[Intake, Maker]] = {}
         self._known: dict[tuple[str, dt.date], list[str]] = {}
@@ -35,10 +35,12 @@ class Staleness:
         return self._known[key]
 
     def _look(self, table: Table, date: dt.date) -> list[str]:
-        manifest = self.lake.published(table, date)
+        try:
+            manifest = self.lake.manifest(table, date)
+        except LakeError:
+            return ["its manifest cannot be read"]
         if manifest is None:
-            unreadable = (self.lake.folder(table, date) / MANIFEST).exists()
-            return ["its manifest cannot be read" if unreadable else MISSING]
+            return [MISSING]
         if not self.lake.is_whole(table, date, manifest):
             return ["its file is gone, or not of the size that was written"]
         if date not in self._makers:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime as dt
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Final
 
 from spymaster_assets.assets.checks import EVERY_CHECK
@@ -17,6 +15,7 @@ from spymaster_assets.quality import recall
 from spymaster_assets.schema import Table
 from spymaster_assets.sessions import calendar
 from spymaster_assets.staleness import MISSING, Staleness
+from spymaster_assets.store import size_of
 from spymaster_assets.tables import BRONZE, GOLD, SILVER, TRAINING
 from spymaster_assets.whole import broken
 
@@ -118,8 +117,8 @@ class Status:
 
     def disk(self) -> Iterator[str]:
         """Bytes of each folder, and of a date of the lake, whichever are shown."""
-        names = ("landing", "bronze", "silver", "gold", "models", "truth", "dagster", "nats")
-        sizes = {name: size_of(self.lake.root / name) for name in names}
+        names = ("landing", "bronze", "silver", "gold", "models", "truth", "dagster", "nats", *(["cache"] * bool(self.lake.url)))
+        sizes = {name: self.lake.store.size(name) if name in STAGES else size_of(self.lake.root / name) for name in names}
         made = len(self._known_dates()) or 1
         for name, size in sizes.items():
             yield f"{name:<8} {size / 1e6:>12,.1f} MB {size / made / 1e6:>10,.1f} MB a date"
@@ -129,12 +128,3 @@ def _completeness(manifest: Manifest) -> str:
     """How well the files of a partition cover its date, as a key of MARKS."""
     states = list(manifest.facts.get("coverage", {"": "full"}).values())
     return "fresh" if all(state.startswith("full") for state in states) else "absent" if set(states) == {"missing"} else "holes"
-
-
-def size_of(folder: Path) -> int:
-    """Bytes of all files below a folder; writers may be at work there."""
-    size = 0
-    for path in folder.rglob("*") if folder.exists() else ():
-        with contextlib.suppress(FileNotFoundError):
-            size += path.stat().st_size if path.is_file() else 0
-    return size

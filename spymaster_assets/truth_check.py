@@ -96,14 +96,14 @@ class Found:
 
 def dates_with_truth(lake: Lake) -> list[dt.date]:
     """Dates that have both training and the truth of a world."""
-    return [date for date in lake.dates(TRAINING) if lake.readable(PATH_TRUTH, date) and lake.readable(TRAINING, date)]
+    return [date for date in lake.dates(TRAINING) if lake.local.readable(PATH_TRUTH, date) and lake.readable(TRAINING, date)]
 
 
 def check(lake: Lake, dates: Sequence[dt.date], permutations: int = 5, on_progress: Progress | None = None) -> Found:
     """Compare the dates with their truth. ValueError without dates, for several worlds, or if a truth is another market's."""
     if not dates:
         raise ValueError("no date has both training and the truth of a world: simulate with --world, then backfill")
-    worlds = {date: str(manifest.facts["world"]) for date in dates if (manifest := lake.manifest(PATH_TRUTH, date))}
+    worlds = {date: str(manifest.facts["world"]) for date in dates if (manifest := lake.local.manifest(PATH_TRUTH, date))}
     if len(set(worlds.values())) > 1:
         raise ValueError(f"dates of several worlds, {', '.join(sorted(set(worlds.values())))}: name some of one by --dates")
     parts = []
@@ -128,8 +128,8 @@ def check(lake: Lake, dates: Sequence[dt.date], permutations: int = 5, on_progre
 
 def _date(lake: Lake, date: dt.date) -> tuple[np.ndarray, ...]:
     """Rows of training, their day, the oracle's odds, latents at the touch, whether it began a drift; touches seen alike, all."""
-    rows, path, touches = lake.rows(TRAINING, date), lake.rows(PATH_TRUTH, date), lake.rows(TOUCHES, date)
-    planted = lake.rows(TOUCHES_TRUTH, date)
+    rows, path, touches = lake.rows(TRAINING, date), lake.local.rows(PATH_TRUTH, date), lake.rows(TOUCHES, date)
+    planted = lake.local.rows(TOUCHES_TRUTH, date)
     of, tick = touches[rows["touch"]], lake.config.instrument.tick / lake.config.instrument.point
     sign, now = np.where(rows["direction"] == UP, 1.0, -1.0), path[rows["k"]]
     odds = odds_of(

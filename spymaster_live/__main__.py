@@ -18,11 +18,11 @@ import nats.js.errors
 import orjson
 
 from spymaster_assets import logs
-from spymaster_assets.config import LOG, data_root, load
+from spymaster_assets.config import LOG, data_root, load, name_data
 from spymaster_assets.dbn import DbnError
 from spymaster_assets.finding import Finding
 from spymaster_assets.ingest import MissingInput
-from spymaster_assets.lake import Lake, LakeError
+from spymaster_assets.lake import Lake, LakeError, opened
 from spymaster_assets.logs import Failure, say
 from spymaster_assets.progress import terminal
 from spymaster_assets.sessions import NotATradingDate, calendar
@@ -39,20 +39,18 @@ trading_date = click.option("--date", type=click.DateTime(["%Y-%m-%d"]), help="T
 
 
 @click.group()
-@click.option(
-    "--data", type=click.Path(file_okay=False, path_type=Path), help="The data folder (default: SPYMASTER_DATA, else ./data)."
-)
+@click.option("--data", help="The data folder, or s3://BUCKET/PREFIX (default: SPYMASTER_DATA, else ./data).")
 @click.option("--verbose", is_flag=True, help="Say more.")
 @click.option("--log", "wanted", type=click.Choice(["text", "json"]), help="How it logs (default: SPYMASTER_LOG, else text).")
 @click.pass_context
-def main(context: click.Context, data: Path | None, verbose: bool, wanted: str | None) -> None:
+def main(context: click.Context, data: str | None, verbose: bool, wanted: str | None) -> None:
     """Spymaster live: a replay or live feed, the engine, and a bus between them."""
-    if data is not None:
-        os.environ["SPYMASTER_DATA"] = str(data.absolute())
     if wanted is not None:
         os.environ[LOG] = wanted
     try:
         logs.begin(context.invoked_subcommand, verbose)
+        if data is not None:
+            name_data(data)
     except ValueError as error:
         raise Failure(str(error)) from error
     logging.getLogger("asyncio").addFilter(lambda record: "eof_received" not in record.getMessage())  # at every close of TLS
@@ -60,7 +58,7 @@ def main(context: click.Context, data: Path | None, verbose: bool, wanted: str |
 
 def _lake() -> Lake:
     try:
-        return Lake(data_root(), load())
+        return opened(load())
     except LakeError as error:
         raise Failure(str(error)) from error
 
@@ -69,9 +67,9 @@ def _date(lake: Lake, said: dt.datetime | None) -> dt.date:
     """The trading date that was named, else the latest that landing holds a book of."""
     if said is not None:
         return calendar(lake.config).require(said.date())
-    from spymaster_assets.landing import Landing, dates_served
+    from spymaster_assets.landing import dates_served, landing_of
 
-    files = Landing(lake.root / "landing", lake.config).scan()
+    files = landing_of(lake).scan()
     found = [date for file in files if file.holds("mbp-10", "futures") for date in dates_served(file, lake.config)]
     if not found:
         raise MissingInput(f"no MBP-10 in {lake.root / 'landing'}: put Databento files there, or run `make demo`")
@@ -260,7 +258,7 @@ def engine(url: str, name: str, until_done: bool) -> None:
         config = load()
         rehearse(config)
         async with bus.connected(url, name) as client:
-            await Serving(client, config, name, Lake(data_root(), config)).run(until_done)
+            await Serving(client, config, name, opened(config)).run(until_done)
 
     _run(work)
 

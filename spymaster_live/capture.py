@@ -26,8 +26,8 @@ from typing import Any, Final, TextIO
 
 import orjson
 
-from spymaster_assets.lake import sync, write_atomic
 from spymaster_assets.landing import file_hash
+from spymaster_assets.store import sync, write_atomic
 from spymaster_live.messages import CHANNELS, SESSION, BadMessage, Session, read
 
 FOLDER: Final = "capture"  # below the lake's root

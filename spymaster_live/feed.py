@@ -26,7 +26,7 @@ from spymaster_assets import dbn
 from spymaster_assets.config import Config
 from spymaster_assets.ingest import Intake
 from spymaster_assets.lake import Lake
-from spymaster_assets.landing import Landing
+from spymaster_assets.landing import landing_of
 from spymaster_assets.logs import about
 from spymaster_assets.maker import Maker
 from spymaster_assets.models.artifacts import Artifacts
@@ -98,7 +98,7 @@ def plan(
     """
     config, live = lake.config, lake.config.live
     session = calendar(config).session(date)
-    intake = Intake(date, lake, Landing(lake.root / "landing", config), progress)
+    intake = Intake(date, lake, landing_of(lake), progress)
     contract = intake.contract
     present = tuple(name for name in CHANNELS if intake.supply(_TABLES[name]).sources)
     used = {name: intake.fingerprint(_TABLES[name]).inputs for name in present}

@@ -26,11 +26,12 @@ import pyarrow.parquet as pq
 from spymaster_assets import dbn
 from spymaster_assets.arrival import Overlap, align
 from spymaster_assets.ingest import Intake
-from spymaster_assets.lake import Lake, sync
+from spymaster_assets.lake import Lake
 from spymaster_assets.landing import Landing, file_hash
 from spymaster_assets.lateness import CLOCK, Lateness
 from spymaster_assets.schema import Table
 from spymaster_assets.sessions import calendar
+from spymaster_assets.store import sync
 from spymaster_assets.tables import BRONZE
 from spymaster_live import capture
 from spymaster_live.batches import CLOCK_COLUMNS, clock_writer, write_records

@@ -70,7 +70,7 @@ class Kept:
 
 
 def _part(lake: Lake, url: str, *words: str) -> Callable[[], subprocess.Popen[bytes]]:
-    command = [sys.executable, "-m", "spymaster_live", "--data", str(lake.root), *words, "--nats", url]
+    command = [sys.executable, "-m", "spymaster_live", "--data", lake.url or str(lake.root), *words, "--nats", url]
     return lambda: subprocess.Popen(command, env=os.environ.copy())
 
 

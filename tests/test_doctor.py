@@ -13,6 +13,7 @@ from spymaster_assets.finding import Finding
 from spymaster_assets.lake import FORMAT, FORMAT_FILE, Lake, LakeError, format_of
 from spymaster_assets.migration import migrate
 from spymaster_assets.models.artifacts import Artifacts
+from spymaster_assets.store import Disk
 from spymaster_assets.whole import broken
 from spymaster_live import server
 from tests.build import DATE, landing_of_a_date
@@ -152,9 +153,9 @@ def test_an_older_lake_is_brought_forward_step_by_step_even_if_a_step_was_killed
     steps = {1: renames, 2: fails_once}
     with pytest.raises(OSError, match="killed"):
         migrate(tmp_path, steps, 3)
-    assert format_of(tmp_path) == 2
+    assert format_of(Disk(tmp_path)) == 2
     assert migrate(tmp_path, steps, 3) == f"{tmp_path}: from format 2 to 3"
-    assert format_of(tmp_path) == 3 and migrate(tmp_path, steps, 3) == f"{tmp_path}: format 3, as this version has it"
+    assert format_of(Disk(tmp_path)) == 3 and migrate(tmp_path, steps, 3) == f"{tmp_path}: format 3, as this version has it"
     with pytest.raises(LakeError, match="made by a later version"):
         migrate(tmp_path, steps, 2)
 

@@ -24,6 +24,7 @@ from spymaster_assets.maker import Maker
 from spymaster_assets.simulator.write import simulate
 from spymaster_assets.staleness import MISSING, Staleness
 from spymaster_assets.status import STAGES as SHOWN
+from spymaster_assets.store import Disk
 from spymaster_assets.tables import BRONZE, TABLES
 from tests.build import disordered, rewrite
 
@@ -196,6 +197,7 @@ CHANGES: Mapping[str, Mapping[str, object]] = {
     "live": {"frame_ms": 40.0},
     "vendor": {"retries": 3},
     "doctor": {"hung_seconds": 50.0},
+    "store": {"cache_bytes": 1},
 }
 OPTIONS = {"option_flow", "open_interest"}
 FUELLED = {"day_summary", "levels", *TOUCHED}  # what reads options, and what follows it on the date
@@ -220,6 +222,7 @@ OWN: Mapping[str, set[str]] = {  # the tables that read a group of parameters th
     "live": set(),
     "vendor": set(),
     "doctor": set(),
+    "store": set(),
 }
 ALL: Mapping[str, set[str]] = {  # and those that follow, of a date with earlier ones
     "instrument": {*NAMES},
@@ -241,6 +244,7 @@ ALL: Mapping[str, set[str]] = {  # and those that follow, of a date with earlier
     "live": set(),
     "vendor": set(),
     "doctor": set(),
+    "store": set(),
 }
 
 
@@ -479,7 +483,7 @@ def test_a_lake_that_an_earlier_version_made_is_stale_where_it_differs_and_made_
     assert {name for name, why in found.items() if follows(why)} >= {"bars", "training"} and "futures_mbp10" not in found
     before = contents(made)
     assert all(report.succeeded for report in make(made, [THIRD]))
-    assert reasons(made, THIRD) == {} and contents(made) == before and format_of(made.root) == FORMAT
+    assert reasons(made, THIRD) == {} and contents(made) == before and format_of(Disk(made.root)) == FORMAT
 
 
 def test_disk_is_told_by_folder_and_date(made: Lake) -> None:

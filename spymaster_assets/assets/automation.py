@@ -141,7 +141,7 @@ def landing_sensor(context: dg.SensorEvaluationContext, lake: LakeResource) -> d
     """
     landing = lake.landing()
     busy = {folder(landing, date) for date in dates_downloaded(landing) if at_work(landing, date)}
-    files = [file for file in landing.scan() if landing.path(file).parent not in busy]
+    files = [file for file in landing.scan() if (landing.root / file.path).parent not in busy]
     return respond(files, context.cursor, dt.datetime.now(dt.UTC))
 
 

@@ -9,23 +9,26 @@ import duckdb
 from dagster_duckdb import DuckDBResource
 from pydantic import PrivateAttr
 
-from spymaster_assets.config import data_root, load
+from spymaster_assets.config import data_root, data_url, load
 from spymaster_assets.lake import Lake
-from spymaster_assets.landing import Landing
+from spymaster_assets.landing import Landing, landing_of
 
 
 class LakeResource(dg.ConfigurableResource):
-    """The lake below `root`; its landing folder is `root`/landing. `config_file`: parameters other than the defaults."""
+    """The lake below `root`, or with its tables at `url`; its landing folder is `root`/landing.
+
+    `config_file`: parameters other than the defaults.
+    """
 
     root: str
+    url: str = ""
     config_file: str | None = None
 
     def lake(self) -> Lake:
-        return Lake(Path(self.root), load(Path(self.config_file) if self.config_file else None))
+        return Lake(Path(self.root), load(Path(self.config_file) if self.config_file else None), self.url)
 
     def landing(self) -> Landing:
-        lake = self.lake()
-        return Landing(lake.root / "landing", lake.config)
+        return landing_of(self.lake())
 
 
 class KeptDuckDBResource(DuckDBResource):
@@ -42,6 +45,7 @@ class KeptDuckDBResource(DuckDBResource):
             yield cursor
 
 
-def resources(root: Path | None = None) -> dict[str, object]:
-    """The resources of a code location whose lake lies at `root` (SPYMASTER_DATA, else ./data)."""
-    return {"lake": LakeResource(root=str(root or data_root())), "duckdb": KeptDuckDBResource(database=":memory:")}
+def resources(root: Path | None = None, url: str = "") -> dict[str, object]:
+    """The resources of a code location whose lake lies at `root`, its tables at `url` if given; or where the environment says."""
+    lake = LakeResource(root=str(root or data_root()), url=url if root else data_url())
+    return {"lake": lake, "duckdb": KeptDuckDBResource(database=":memory:")}

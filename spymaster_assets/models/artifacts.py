@@ -22,7 +22,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from spymaster_assets.lake import MANIFEST, Fingerprint, Lake, LakeError, write_atomic
+from spymaster_assets.lake import MANIFEST, Fingerprint, Lake, LakeError
+from spymaster_assets.store import write_atomic
 from spymaster_assets.tables.predictions import MEMBERS
 
 _DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}")

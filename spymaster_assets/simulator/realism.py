@@ -18,10 +18,10 @@ import numpy as np
 
 from spymaster_assets import dbn
 from spymaster_assets.config import Config, default
-from spymaster_assets.lake import write_atomic
 from spymaster_assets.sessions import DAY, Session, Window, calendar, nearest_contract, utc_day
 from spymaster_assets.simulator.observing import HOUR, Observed, Tape
 from spymaster_assets.simulator.realism_page import page
+from spymaster_assets.store import write_atomic
 
 REAL_HOUR: Final = "glbx/esh4-20231225.mbp-10.dbn.zst"  # of ES, the evening of Christmas day: below SPYMASTER_REAL_DATA
 BUDGET: Final = 10_500_000  # records of the regular session for which the depth band was stated; depth goes with the square root

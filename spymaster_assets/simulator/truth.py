@@ -19,7 +19,7 @@ from typing import Any, TypedDict
 import numpy as np
 
 from spymaster_assets.dbn import columns
-from spymaster_assets.lake import Fingerprint, Lake, code_digest, write_atomic
+from spymaster_assets.lake import Fingerprint, Lake, code_digest
 from spymaster_assets.landing import Landing
 from spymaster_assets.schema import Table
 from spymaster_assets.sessions import NS_PER_SECOND, Session, calendar, utc_day
@@ -29,6 +29,7 @@ from spymaster_assets.simulator.rng import ONE
 from spymaster_assets.simulator.world import World
 from spymaster_assets.simulator.write import simulate
 from spymaster_assets.states import DOWN, UP
+from spymaster_assets.store import write_atomic
 from spymaster_assets.tables import OPTION_FLOW_TRUTH, PATH_TRUTH, TOUCHES_TRUTH
 
 
@@ -94,6 +95,7 @@ def simulate_with_truth(
 
     Raises Occupied, before anything is written, where that would replace files of a vendor or simulated dates not in `dates`.
     """
+    lake = lake.local
     landing, record = Landing(lake.root / "landing", lake.config), lake.root / "truth" / "files.json"
     written: dict[str, _Written] = json.loads(record.read_bytes()) if record.exists() else {}
     _make_sure(landing, [calendar(lake.config).session(date) for date in dates], written)
