@@ -52,7 +52,7 @@ def main(context: click.Context, data: str | None, verbose: bool, wanted: str | 
         if data is not None:
             name_data(data)
     except ValueError as error:
-        raise Failure(str(error)) from error
+        raise click.ClickException(str(error)) from error  # in which format is not known
     logging.getLogger("asyncio").addFilter(lambda record: "eof_received" not in record.getMessage())  # at every close of TLS
 
 

@@ -38,6 +38,7 @@ from spymaster_assets.lake import (
     write_format,
 )
 from spymaster_assets.schema import TEXT, Column, Table
+from spymaster_assets.store import Disk
 from spymaster_assets.tables import FUTURES_MBP10, FUTURES_TRADES, UNDEF_PRICE
 from tests.build import DATE, EVE, books, times, trades
 
@@ -322,7 +323,7 @@ def test_a_crash_at_any_step_leaves_the_old_partition_or_the_new(
     while killed:
         lake = Lake(tmp_path / f"step{len(seen)}", SMALL)
         lake.root.mkdir()
-        write_format(lake.root, FORMAT)  # which the first write of all does
+        write_format(Disk(lake.root), FORMAT)  # which the first write of all does
         if before is not None:
             publish(lake, before)
         killed = crash(lake, monkeypatch, len(seen))
