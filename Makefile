@@ -1,5 +1,5 @@
 # make demo   everything set up, simulated dates from landing to the last stage that exists, a summary
-# make test   the test suite            make check  lint, types, import contract
+# make test   the test suite            make check  lint, types, import contract, instructions of kernels
 # make dev    the Dagster UI            make bench  the table of stages
 # make live   a replay over the bus, with engine and gateway
 PYTHON ?= python3
@@ -19,7 +19,7 @@ LIVE_FROM ?= 09:25
 
 PAGE := spymaster_live/page/vendor/lightweight-charts.mjs
 
-.PHONY: demo test test-slow check dev live bench docs page clean
+.PHONY: demo test test-slow check types rest dev live bench docs site page clean
 
 # The stamp files say which dependencies the environment has; they are renewed when pins or project settings change.
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e
@@ -37,6 +37,8 @@ $(BIN)/python:
 	$(INSTALL) '.[dev,live,deploy,s3]'
 	test -x /usr/bin/chromium || (apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium) || \
 	  echo "chromium is not installed: the browser test will be skipped"
+	command -v valgrind > /dev/null || apt-get install -y -qq --no-install-recommends valgrind || \
+	  echo "valgrind is not installed: instructions of kernels will not be counted"
 	touch .venv/base $@
 
 # What the page takes from npm; node itself comes from PyPI where the machine has none.
@@ -78,17 +80,29 @@ test-slow: .venv/dev $(PAGE)
 	  echo "postgresql is not installed: the compose file's services will not be run"
 	$(BIN)/python -m pytest -m slow
 
+# Two at a time: types take as long as all the rest.
 check: .venv/dev
+	$(MAKE) --no-print-directory -j2 --output-sync types rest
+
+types: .venv/dev
+	$(BIN)/mypy
+
+rest: .venv/dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/spymaster docs --check
 	$(BIN)/python -m spymaster_live docs --check
+	$(BIN)/mkdocs build --quiet --site-dir $(or $(TMPDIR),/tmp)/spymaster-site
+	$(BIN)/python -m benchmarks.instructions
 
 docs: .venv/base
 	$(BIN)/spymaster docs
 	$(BIN)/python -m spymaster_live docs
+
+# The pages of docs/ to read in a browser: site/index.html.
+site: .venv/dev
+	$(BIN)/mkdocs build --quiet
 
 dev: .venv/base
 	mkdir -p $(DAGSTER_HOME) && cp dagster.yaml $(DAGSTER_HOME)/
@@ -105,7 +119,7 @@ live: .venv/base $(PAGE)
 	touch $@
 
 bench: .venv/dev .venv/peer/done
-	SPYMASTER_NAUTILUS_PYTHON=$(CURDIR)/.venv/peer/bin/python $(BIN)/python -m benchmarks
+	SPYMASTER_NAUTILUS_PYTHON=$(CURDIR)/.venv/peer/bin/python $(BIN)/python -m benchmarks --write benchmarks/RESULTS.md
 
 clean:
-	rm -rf .venv build *.egg-info deploy/page/node_modules $(dir $(PAGE))
+	rm -rf .venv build site *.egg-info deploy/page/node_modules $(dir $(PAGE))

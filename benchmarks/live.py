@@ -68,7 +68,11 @@ async def measure(lake: Lake, date: dt.date, words: list[str], seconds: float | 
     with tempfile.TemporaryDirectory() as folder:
         port = server.free_port()
         url = f"nats://127.0.0.1:{port}"
-        python = [sys.executable, "-m", "spymaster_live", "--data", str(lake.root)]
+
+        def begin(part: str, *words: str) -> subprocess.Popen[bytes]:
+            command = [sys.executable, "-m", "spymaster_live", "--data", str(lake.root), part, "--nats", url, *words]
+            return subprocess.Popen(command, stdout=sys.stderr)
+
         processes = {"server": server.start(port, Path(folder))}
         await server.listening(port)
         try:
@@ -78,11 +82,11 @@ async def measure(lake: Lake, date: dt.date, words: list[str], seconds: float | 
                 if seconds is not None:
                     await client.subscribe("market.>", cb=ear.market)
                     await client.subscribe("levels.signals", cb=ear.signals)
-                processes["engine"] = subprocess.Popen([*python, "engine", "--nats", url, *([] if seconds else ["--until-done"])])
+                processes["engine"] = begin("engine", *([] if seconds else ["--until-done"]))
                 while ear.status.get("state") != "waiting for a session":
                     await asyncio.sleep(0.1)
                 started = time.perf_counter()
-                processes["feed"] = subprocess.Popen([*python, "feed", "--nats", url, "--date", str(date), *words])
+                processes["feed"] = begin("feed", "--date", str(date), *words)
                 if seconds is None:
                     while processes["engine"].poll() is None:
                         cpu = {name: _cpu(one) for name, one in processes.items()}

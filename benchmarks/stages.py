@@ -421,13 +421,23 @@ class Stage:
     needs: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class Later:
+    """A function of another file of benchmarks, imported once it is called: its libraries take seconds."""
+
+    module: str
+    name: str
+
+    @property
+    def work(self) -> Work:
+        return getattr(import_module(f"benchmarks.{self.module}"), self.name)
+
+    def __call__(self, root: Path) -> tuple[int, int]:
+        return self.work(root)
+
+
 def _later(module: str, *names: str | None) -> tuple[Any, ...]:
-    """Functions of another file of benchmarks, imported once they are called: their libraries take seconds."""
-
-    def one(name: str) -> Work:
-        return lambda root: getattr(import_module(f"benchmarks.{module}"), name)(root)
-
-    return tuple(one(name) if name else None for name in names)
+    return tuple(Later(module, name) if name else None for name in names)
 
 
 STAGES = (

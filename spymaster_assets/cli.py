@@ -1,5 +1,5 @@
 """The command line: spymaster simulate | truth-check | download | ingest | share | day | backfill | train | walk-forward | report |
-status | outcomes | inspect | sql | doctor | docs.
+status | outcomes | inspect | sql | backup | migrate | doctor | docs.
 
 Dates are trading dates; a range is FROM:TO, both included. Everything lives below the data folder (--data, SPYMASTER_DATA, ./data).
 """
@@ -75,9 +75,12 @@ def main(data: str | None) -> None:
 
 
 def _lake() -> Lake:
-    from spymaster_assets.lake import opened
+    from spymaster_assets.lake import LakeError, opened
 
-    return opened(load())
+    try:
+        return opened(load())
+    except LakeError as error:
+        raise click.ClickException(str(error)) from error
 
 
 @main.command()
@@ -340,12 +343,19 @@ def _conclude(lake: Lake, dates: list[dt.date], outcome: Outcome, done: str, bef
 def train(dates: list[dt.date]) -> None:
     """Train the models as of a trading date, from earlier dates, now: those to use on it. Works before the date is over."""
     from spymaster_assets.maker import TROUBLE
+    from spymaster_assets.models.as_of import as_of
     from spymaster_assets.progress import terminal
     from spymaster_assets.tables.predictions import MEMBERS
     from spymaster_assets.training import Trainer
 
-    trainer = Trainer(_lake(), terminal())
+    lake = _lake()
+    trainer = Trainer(lake, terminal())
     for date in dates:
+        if not as_of(lake, date).dates:
+            raise click.ClickException(
+                f"{date}: nothing to learn from: no date of its window has Gold (spymaster backfill FROM TO makes it);"
+                f" a model needs {lake.config.models.min_dates} dates"
+            )
         for name in MEMBERS:
             try:
                 made = trainer.make(name, date)
@@ -382,7 +392,7 @@ def report(date: list[dt.date] | None, out: Path | None, ablations: bool) -> Non
     """What all predictions up to a date (the latest) were worth, and which model serves from now on."""
     from spymaster_assets.evaluating import NAME, evaluate, found_by
     from spymaster_assets.maker import TROUBLE
-    from spymaster_assets.models.report import headline
+    from spymaster_assets.models.report import decided, headline, serving
     from spymaster_assets.progress import terminal
     from spymaster_assets.promoting import promote
     from spymaster_assets.tables import PREDICTIONS
@@ -398,10 +408,10 @@ def report(date: list[dt.date] | None, out: Path | None, ablations: bool) -> Non
     except TROUBLE as error:
         raise click.ClickException(str(error)) from error
     page = lake.root / "models" / NAME / manifest.content / "report.html"
-    click.echo("\n".join(headline(found_by(lake, manifest))))
-    click.echo(f"Serves: {decision['name']} ({decision['why']})")
+    found = found_by(lake, manifest)
+    click.echo("\n".join([*headline(found), *serving(found, decision)]))
     if out:
-        out.write_bytes(page.read_bytes())
+        out.write_text(decided(page.read_text(), found, decision))
     click.echo(f"Report: {out or page}")
 
 
@@ -436,6 +446,8 @@ def status(dates: list[dt.date] | None, tables: bool) -> None:
     lake = _lake()
     found = Status(lake, dates)
     if not found.dates:
+        for line in found.landing():
+            click.echo(line)
         raise click.ClickException(
             f"nothing below {lake.root} yet: put Databento files into {lake.root / 'landing'}, or run `spymaster simulate`"
         )
@@ -488,6 +500,40 @@ def sql(query: str, as_csv: bool) -> None:
 
 
 @main.command()
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+@click.option("--landing", is_flag=True, help="The files in landing, too: Bronze holds their records.")
+def backup(folder: Path, landing: bool) -> None:
+    """Copy lake, models and Dagster's history to FOLDER while everything runs; again, only what is new. Back: docs/operate.md."""
+    from spymaster_assets.backup import back_up
+    from spymaster_assets.lake import LakeError
+    from spymaster_assets.progress import terminal
+
+    lake = _lake()
+    try:
+        copied = back_up(lake, dagster_home(lake.root), folder, landing, terminal())
+    except (LakeError, ValueError, OSError) as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(f"{copied.partitions} partitions, {copied.files} files in {folder}, {copied.bytes / 1e6:,.1f} MB of them copied now")
+    if not copied.history:
+        click.echo("Dagster's history is not in it: it has none yet, or keeps it in Postgres (pg_dump: docs/operate.md#back-up)")
+
+
+@main.command()
+def migrate() -> None:
+    """Bring a lake of an older format to this version's. Stop everything and back it up before."""
+    from spymaster_assets.config import data_root, data_url
+    from spymaster_assets.lake import LakeError
+    from spymaster_assets.migration import migrate as bring
+
+    try:
+        if data_url():
+            raise LakeError(f"{data_url()}: a lake on object storage is not migrated in place; backfill into a new prefix")
+        click.echo(bring(data_root()))
+    except (LakeError, OSError) as error:
+        raise click.ClickException(str(error)) from error
+
+
+@main.command()
 @click.option("--check", is_flag=True, help="Only say whether they are up to date.")
 def docs(check: bool) -> None:
     """Write the generated pages below docs/."""
@@ -501,17 +547,21 @@ def docs(check: bool) -> None:
             raise click.ClickException(f"{page} is not what {name} says; run `make docs`")
 
 
-@main.command()
-def doctor() -> None:
-    """Look for trouble: installation, configuration, landing, downloads, stored hashes, leftovers, refused and missing dates."""
-    from spymaster_assets.doctor import examine_dagster, examine_downloads, examine_installation, examine_lake
+@main.command("doctor")
+def examine() -> None:
+    """Look for trouble: installation, disk, landing, downloads, stored hashes, models, refused and missing dates, live."""
+    from itertools import chain
+
+    from spymaster_assets import doctor
+    from spymaster_assets.finding import counted
 
     problems, lake = 0, _lake()
-    home = dagster_home(lake.root)
-    settings = PROJECT / "dagster.yaml"
-    for finding in (*examine_installation(), *examine_dagster(home, settings), *examine_lake(lake), *examine_downloads(lake)):
-        click.echo(f"{'ok     ' if finding.well else 'PROBLEM'}  {finding.message}")
+    for finding in chain(
+        doctor.examine_installation(), doctor.examine_dagster(dagster_home(lake.root), PROJECT / "dagster.yaml"),
+        doctor.examine_lake(lake), doctor.examine_models(lake), doctor.examine_downloads(lake), doctor.examine_live(lake.root),
+    ):  # fmt: skip
+        click.echo(str(finding))
         problems += not finding.well
-    click.echo(f"\n{problems} problem{'' if problems == 1 else 's'}" if problems else "\nall well")
+    click.echo(f"\n{counted(problems)}")
     if problems:
         sys.exit(1)

@@ -144,6 +144,11 @@ class LevelWeights(Group):
     PUT_WALL: float = Field(1.0, ge=0)
 
 
+assert {*LevelWeights.model_fields} == {*LEVEL_KINDS}, (
+    f"LevelWeights: a weight for each kind of states.py; one side alone has {sorted({*LevelWeights.model_fields} ^ {*LEVEL_KINDS})}"
+)
+
+
 class Levels(Group):
     """Key levels and bars."""
 
@@ -358,6 +363,7 @@ class Live(Group):
     levels_bytes: int = Field(24 << 30, gt=0)
     dead_bytes: int = Field(1 << 30, gt=0)
     kept_days: float = Field(3.0, gt=0)  # in every stream
+    replicas: Literal[1, 3, 5] = 1  # servers that hold each stream; more than one need a cluster of as many
     status_seconds: float = Field(1.0, gt=0)  # wall clock between two messages of levels.status
     capture_seconds: float = Field(3.0, gt=0)  # wall clock that a message waits in the writer at most before its batch is written
     capture_behind_seconds: float = Field(5.0, gt=0)  # age of what is not on disk from which on the writer is unwell
@@ -382,6 +388,14 @@ class Vendor(Group):
     poll_seconds: float = Field(10.0, gt=0)  # between two questions whether batch jobs are done
     wait_seconds: float = Field(3600.0, gt=0)  # for batch jobs; they go on at the vendor's, and the next run finds them
     usd_per_date: float = Field(0.0, ge=0)  # what a date may cost in all that Dagster's asset buys, where nobody can be asked
+
+
+class Doctor(Group):
+    """From when on `doctor` calls something a problem."""
+
+    disk_bytes_min: int = Field(5 << 30, ge=0)  # free where the lake lies
+    hung_seconds: float = Field(60.0, gt=0)  # that a part of live may be at the same work
+    still_seconds: float = Field(3.0, gt=0)  # that an engine may stand still while the feed is ahead of it
 
 
 class Store(Group):
@@ -413,6 +427,7 @@ class Config(Group):
     models: Models = Models()
     live: Live = Live()
     vendor: Vendor = Vendor()
+    doctor: Doctor = Doctor()
     store: Store = Store()
 
     @model_validator(mode="after")
@@ -451,7 +466,9 @@ class Config(Group):
     @property
     def of_tables(self) -> str:
         """Hash of everything that tables and their checks depend on."""
-        return self.digest(*(group for group in type(self).model_fields if group not in ("models", "live", "vendor", "store")))
+        return self.digest(
+            *(group for group in type(self).model_fields if group not in ("models", "live", "vendor", "doctor", "store"))
+        )
 
     def digest(self, *groups: str) -> str:
         """Hash (16 hex digits) of the named groups, of all of them without names."""
@@ -472,6 +489,7 @@ def load(path: Path | None = None) -> Config:
 
 KEY = "DATABENTO_API_KEY"  # the environment variable that holds the vendor's key; KEY_FILE names a file that does
 KEY_FILE = f"{KEY}_FILE"
+LOG = "SPYMASTER_LOG"  # the environment variable that says how processes log
 
 
 def vendor_key() -> str | None:
@@ -519,6 +537,14 @@ def name_data(data: str) -> None:
         raise ValueError(f"{data}: expected a folder, found a file")
     os.environ[DATA] = data if data.startswith("s3://") else str(Path(data).absolute())
     data_url()
+
+
+def log_format() -> Literal["text", "json"]:
+    """How processes log: SPYMASTER_LOG, text (the default) or json. ValueError for anything else."""
+    said = os.environ.get(LOG, "text")
+    if said not in ("text", "json"):
+        raise ValueError(f"{LOG} {said!r}: expected text or json")
+    return "json" if said == "json" else "text"
 
 
 def watches_landing() -> bool:

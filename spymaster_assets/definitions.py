@@ -18,6 +18,7 @@ from spymaster_assets.assets.automation import (
 from spymaster_assets.assets.bronze import bronze_assets, landing_assets
 from spymaster_assets.assets.download import download, download_job
 from spymaster_assets.assets.history import history_assets
+from spymaster_assets.assets.logger import begin
 from spymaster_assets.assets.models import model_assets
 from spymaster_assets.assets.resources import resources
 from spymaster_assets.assets.stages import stage_assets
@@ -25,6 +26,7 @@ from spymaster_assets.assets.stages import stage_assets
 
 def build(root: Path | None = None, url: str = "") -> dg.Definitions:
     """The code location whose lake lies at `root`, its tables at `url` if given; or where the environment says."""
+    begin()
     return dg.Definitions(
         assets=[download, *landing_assets, *history_assets, *bronze_assets, *stage_assets, *model_assets, latest_date],
         asset_checks=[freshness_check],

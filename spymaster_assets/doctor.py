@@ -1,23 +1,28 @@
-"""Looking for trouble: is the installation complete, is what is stored what was written and sound, is anything missing."""
+"""Looking for trouble: is the installation complete, is what is stored what was written, is anything missing, does live run."""
 
 from __future__ import annotations
 
+import datetime as dt
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
 from spymaster_assets.config import KEY, KEY_FILE, vendor_key
 from spymaster_assets.daily import EVERY, refused
+from spymaster_assets.finding import Finding
 from spymaster_assets.lake import Lake, LakeError
 from spymaster_assets.landing import Landing, landing_of, supply
+from spymaster_assets.models.artifacts import GEOMETRY, Artifacts
 from spymaster_assets.progress import terminal
 from spymaster_assets.schema import Table
 from spymaster_assets.sessions import calendar
 from spymaster_assets.staged import damaged, dates_downloaded, unfinished
 from spymaster_assets.tables import FUTURES_MBP10, TABLES, TRAINING
+from spymaster_assets.tables.predictions import MEMBERS
+from spymaster_assets.whole import broken
 
 NEEDED = (
     "dagster",
@@ -30,15 +35,7 @@ NEEDED = (
     "pyarrow",
     "exchange-calendars",
 )
-LITTLE_DISK = 5 << 30  # bytes
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing looked at: is it well, and what was seen."""
-
-    well: bool
-    message: str
+LIVE_SECONDS = 60.0  # for what live says of itself
 
 
 def examine_installation() -> Iterator[Finding]:
@@ -65,13 +62,15 @@ def examine_lake(lake: Lake) -> Iterator[Finding]:
     if not lake.root.exists():
         yield Finding(False, f"{lake.root} is not there: simulate or ingest something first, or name another folder (--data)")
         return
-    free = shutil.disk_usage(lake.root).free
-    yield Finding(free > LITTLE_DISK, f"{free / 1e9:,.0f} GB free at {lake.root}")
-    files = landing_of(lake).scan()
+    free, least = shutil.disk_usage(lake.root).free, lake.config.doctor.disk_bytes_min
+    wanted = "" if free >= least else f", expected {least / 1e9:,.1f} GB: docs/operate.md#disk says what may go"
+    yield Finding(free >= least, f"{free / 1e9:,.1f} GB free at {lake.root}{wanted}")
+    landing = landing_of(lake)
+    files = landing.scan()
     yield Finding(True, f"landing: {len(files)} DBN files, {sum(not file.problem for file in files)} used")
     for file in files:
-        if file.problem:
-            yield Finding(False, f"landing/{file.path}: {file.problem}")
+        if trouble := file.problem or broken(landing.path(file)):
+            yield Finding(False, f"landing/{file.path}: {trouble}")
     yield from _partitions(lake)
     trading, dates = calendar(lake.config), lake.dates(FUTURES_MBP10)
     for date in dates:
@@ -87,8 +86,41 @@ def examine_lake(lake: Lake) -> Iterator[Finding]:
                 yield Finding(False, f"{date} {table.stage}/{table.name}: blocking check {name} failed; see spymaster status")
         unjudged = [date for date, names in verdicts.items() if names is None]
         if unjudged:
-            listed = ", ".join(map(str, unjudged[:5])) + (" ..." if len(unjudged) > 5 else "")
-            yield Finding(False, f"{table.stage}/{table.name}: not judged as it is now: {listed}; run these dates again")
+            yield Finding(False, f"{table.stage}/{table.name}: not judged as it is now: {_listed(unjudged)}; run these dates again")
+
+
+def _listed(dates: list[dt.date]) -> str:
+    return ", ".join(map(str, dates[:5])) + (" ..." if len(dates) > 5 else "")
+
+
+def examine_models(lake: Lake) -> Iterator[Finding]:
+    """Every file of every model against its hash, and whether the champion is there."""
+    artifacts = Artifacts(lake)
+    looked, wrong = 0, 0
+    for name in MEMBERS:
+        seen: set[str] = set()  # dates of a week name the same folder
+        for date in artifacts.dates(name):
+            try:
+                manifest = artifacts.manifest(name, date)
+                if manifest is None or manifest.content in seen:
+                    continue
+                seen.add(manifest.content)
+                artifacts.folder(manifest)
+            except LakeError as error:
+                wrong += 1
+                yield Finding(False, f"{date}: {error}")
+        looked += len(seen)
+    if looked or wrong:
+        yield Finding(not wrong, f"models: {looked - wrong} of {looked} are what their manifests say")
+    try:
+        name = artifacts.champion()["name"]
+    except LakeError as error:
+        yield Finding(False, str(error))
+        return
+    there = name == GEOMETRY or artifacts.dates(name)
+    yield Finding(
+        bool(there), f"{name} serves" if there else f"{name} serves, and no date has a model of it: spymaster walk-forward"
+    )
 
 
 def _missing(lake: Lake, table: Table) -> Iterator[Finding]:
@@ -126,6 +158,22 @@ def examine_downloads(lake: Lake) -> Iterator[Finding]:
         yield Finding(False, f"{state.stem} of {day} is on its way: spymaster download --from {day} --to {day} goes on with it")
 
 
+def examine_live(root: Path) -> Iterator[Finding]:
+    """What `python -m spymaster_live doctor` finds: live is a package that this one does not know."""
+    words = [sys.executable, "-m", "spymaster_live", "--data", str(root), "doctor"]
+    try:
+        done = subprocess.run(words, capture_output=True, text=True, timeout=LIVE_SECONDS)
+    except subprocess.TimeoutExpired:
+        yield Finding(False, f"live: no answer within {LIVE_SECONDS:.0f} s")
+        return
+    found = [finding for line in done.stdout.splitlines() if (finding := Finding.read(line))]
+    yield from found
+    if not found:
+        absent = "No module named" in done.stderr
+        said = done.stderr.strip().rpartition("\n")[2]
+        yield Finding(absent, f"live is not installed ({said})" if absent else f"live: {said}")
+
+
 def examine_dagster(home: Path, settings: Path) -> Iterator[Finding]:
     """Whether Dagster's instance has the project's settings."""
     if not home.exists():
@@ -139,9 +187,15 @@ def examine_dagster(home: Path, settings: Path) -> Iterator[Finding]:
 
 
 def _partitions(lake: Lake) -> Iterator[Finding]:
-    """Every published partition read back and compared with its manifest."""
-    stored = [(table, date) for table in TABLES.values() for date in lake.dates(table)]
-    show, wrong = terminal(), 0
+    """Every published partition read back and compared with its manifest; those with other columns than now are named."""
+    stored, show, wrong = list[tuple[Table, dt.date]](), terminal(), 0
+    for table in TABLES.values():
+        dates = lake.dates(table)
+        older = [date for date in dates if (found := lake.published(table, date)) and found.fingerprint.schema != table.digest]
+        stored += [(table, date) for date in dates if date not in older]
+        if older:
+            told = f"other columns than now, of another version: {_listed(older)}; run these dates again"
+            yield Finding(False, f"{table.stage}/{table.name}: {told}")
     for done, (table, date) in enumerate(stored, 1):
         show("verifying partitions", done, len(stored))
         try:

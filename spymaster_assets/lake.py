@@ -1,5 +1,6 @@
 """The lake: where a table of a date lives, how it is published, how it is read.
 
+    <root>/lake.json                                        the number of this layout; no file: 1
     <root>/<stage>/<table>/date=YYYY-MM-DD/manifest.json    what the partition holds; it alone makes the partition exist
                                           /<key>.parquet    the data that the manifest names
                                           /checks.json      what the checks found of it
@@ -40,6 +41,8 @@ from spymaster_assets.schema import TEXT, Column, Table
 from spymaster_assets.store import LOCK, Disk, Stat, Store
 from spymaster_assets.store import MANIFEST as MANIFEST
 
+FORMAT = 1  # of the layout below; what a change of it asks for: docs/operate.md#upgrade
+FORMAT_FILE = "lake.json"
 VERDICT = "checks.json"  # what the checks found of the partition; quality.py decides what it says
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 
@@ -285,11 +288,39 @@ def _store(root: Path, url: str, settings: Settings) -> Store:
     return Bucket(url, root / "cache", settings)
 
 
+def format_of(store: Store) -> int:
+    """The number of the layout in which a lake is laid out: lake.json's, 1 if there is none. LakeError for a broken file."""
+    try:
+        found = json.loads(store.read(FORMAT_FILE))["format"]
+        if type(found) is not int or found < 1:
+            raise ValueError(f"format {found!r}")
+    except (FileNotFoundError, NotADirectoryError):
+        return 1
+    except (ValueError, TypeError, KeyError) as error:
+        raise LakeError(f'{store.where(FORMAT_FILE)}: expected {{"format": NUMBER}}: {error}') from error
+    return found
+
+
+def require_format(store: Store) -> None:
+    """LakeError if a lake is laid out in another way than this program's."""
+    root = store.where(FORMAT_FILE).parent
+    if (found := format_of(store)) > FORMAT:
+        raise LakeError(f"{root} is a lake of format {found}, made by a later version; this one knows up to {FORMAT}: upgrade")
+    if found < FORMAT:
+        raise LakeError(f"{root} is a lake of format {found}, this version has {FORMAT}: back it up, then spymaster migrate")
+
+
+def write_format(store: Store, number: int) -> None:
+    """Say in which layout a lake is laid out."""
+    store.write(FORMAT_FILE, json.dumps({"format": number}).encode() + b"\n")
+
+
 @dataclass(frozen=True)
 class Lake:
     """All partitions below `root`; or, if `url` names a bucket and prefix (s3://BUCKET/PREFIX), those there.
 
-    Whatever is no partition (landing, models, Dagster's own) is below `root` either way.
+    Whatever is no partition (landing, models, Dagster's own) is below `root` either way. LakeError if what is there is laid out in
+    another way than this program's; of object storage `opened` looks at that.
     """
 
     root: Path
@@ -309,6 +340,9 @@ class Lake:
     def key(table: Table, date: dt.date) -> str:
         """A partition's place in the store."""
         return f"{table.stage}/{table.name}/date={date.isoformat()}"
+
+    def __post_init__(self) -> None:
+        require_format(Disk(self.root))
 
     def folder(self, table: Table, date: dt.date) -> Path:
         """The same on a disk."""
@@ -362,6 +396,8 @@ class Lake:
         """A writer of one partition. On a disk it is alone in it, a second writer waits; of two on object storage the last one
         to publish is the partition. Unpublished rows are removed, leftovers swept."""
         with self.store.alone(self.key(table, date)) as folder:
+            if self.store.stat(FORMAT_FILE) is None:
+                write_format(self.store, FORMAT)
             self._sweep(table, date)
             writer = PartitionWriter(self, table, date, fingerprint, folder)
             try:
@@ -474,8 +510,10 @@ class Lake:
 
 
 def opened(config: Config) -> Lake:
-    """The lake that the environment names."""
-    return Lake(data_root(), config, data_url())
+    """The lake that the environment names. LakeError if it is laid out in another way than this program's."""
+    lake = Lake(data_root(), config, data_url())
+    require_format(lake.store)
+    return lake
 
 
 def scan(files: Sequence[str]) -> str:

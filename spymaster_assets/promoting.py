@@ -15,6 +15,8 @@ from spymaster_assets.tables.predictions import MEMBERS
 def promote(lake: Lake, date: dt.date) -> dict[str, Any]:
     """Apply the rule to all predictions up to a date and write the champion; the decision with the verdicts on all challengers.
 
+    `why`: why it was chosen, once it serves; `others`: why no other takes its place.
+
     What was decided as of a later date stands: an evaluation of the past changes nothing of what serves.
     """
     artifacts = Artifacts(lake)
@@ -30,14 +32,14 @@ def promote(lake: Lake, date: dt.date) -> dict[str, Any]:
         }
     else:
         name, verdicts = decide(tested(lake, dates), now["name"], MEMBERS, simulated(lake, dates))
-        why = (
-            f"{now['name']} is surely worse than geometry on {len(dates)} dates"
-            if name == GEOMETRY != now["name"]
-            else next(_gains(one, now["name"]) for one in verdicts if one.name == name)
-            if name != now["name"]
-            else "; ".join(f"{one.name}: {', '.join(one.reasons)}" for one in verdicts) or "nothing else to choose from"
-        )
-        decision = {"name": name, "why": why, "verdicts": [plain(one.as_json()) for one in verdicts]}
+        others = "; ".join(f"{one.name}: {', '.join(one.reasons)}" for one in verdicts) or "nothing else to choose from"
+        if name == now["name"]:
+            why = others if name == GEOMETRY else now["why"]
+        elif name == GEOMETRY:
+            why = f"{now['name']} is surely worse than geometry on {len(dates)} dates"
+        else:
+            why = next(_gains(one, now["name"]) for one in verdicts if one.name == name)
+        decision = {"name": name, "why": why, "others": others, "verdicts": [plain(one.as_json()) for one in verdicts]}
     decision["since"] = date.isoformat() if decision["name"] != now["name"] else now.get("since")
     decision["decided"] = date.isoformat()
     artifacts.crown(decision)

@@ -8,21 +8,15 @@ BID: Final = ord("B")
 BUYER: Final = BID  # aggressor of a trade, as Databento names it: the buyer lifts the ask
 SELLER: Final = ASK
 
-KEY_KINDS: Final = ("PM_HIGH", "PM_LOW", "OR_HIGH", "OR_LOW", "SMA_200", "SMA_400")
-CONTEXT_KINDS: Final = (
-    "PD_HIGH", "PD_LOW", "PD_CLOSE", "ON_HIGH", "ON_LOW", "VWAP", "VWAP_UPPER", "VWAP_LOWER", "ROUND", "CALL_WALL", "PUT_WALL",
-)  # fmt: skip
-LEVEL_KINDS: Final = (*KEY_KINDS, *CONTEXT_KINDS)
-PM_HIGH, PM_LOW, OR_HIGH, OR_LOW, SMA_200, SMA_400 = range(6)
-PD_HIGH, PD_LOW, PD_CLOSE, ON_HIGH, ON_LOW, VWAP, VWAP_UPPER, VWAP_LOWER, ROUND, CALL_WALL, PUT_WALL = range(6, 17)
-
-LEVEL_MEANINGS: Final = {  # for readers; the rules: docs/physics.md, 2
+KEY_MEANINGS: Final = {  # kinds of level, for readers; the rules: docs/physics.md, 2
     "PM_HIGH": "highest trade of the premarket, 04:00 to 09:30",
     "PM_LOW": "lowest trade of the premarket, 04:00 to 09:30",
     "OR_HIGH": "highest trade of the opening range, 09:30 to 09:45",
     "OR_LOW": "lowest trade of the opening range, 09:30 to 09:45",
     "SMA_200": "mean of the last 200 two-minute closes",
     "SMA_400": "mean of the last 400 two-minute closes",
+}
+CONTEXT_MEANINGS: Final = {
     "PD_HIGH": "highest trade of the regular session before",
     "PD_LOW": "lowest trade of the regular session before",
     "PD_CLOSE": "last trade of the regular session before",
@@ -35,6 +29,14 @@ LEVEL_MEANINGS: Final = {  # for readers; the rules: docs/physics.md, 2
     "CALL_WALL": "strike above at which dealers dampen most",
     "PUT_WALL": "strike below at which dealers dampen most",
 }
+LEVEL_MEANINGS: Final = KEY_MEANINGS | CONTEXT_MEANINGS
+KEY_KINDS: Final = tuple(KEY_MEANINGS)
+CONTEXT_KINDS: Final = tuple(CONTEXT_MEANINGS)
+LEVEL_KINDS: Final = (*KEY_KINDS, *CONTEXT_KINDS)
+(
+    PM_HIGH, PM_LOW, OR_HIGH, OR_LOW, SMA_200, SMA_400,
+    PD_HIGH, PD_LOW, PD_CLOSE, ON_HIGH, ON_LOW, VWAP, VWAP_UPPER, VWAP_LOWER, ROUND, CALL_WALL, PUT_WALL,
+) = range(len(LEVEL_KINDS))  # fmt: skip
 
 DIRECTIONS: Final = ("UP", "DOWN")
 UP, DOWN = range(2)

@@ -17,6 +17,7 @@ from spymaster_assets.sessions import calendar
 from spymaster_assets.staleness import MISSING, Staleness
 from spymaster_assets.store import size_of
 from spymaster_assets.tables import BRONZE, GOLD, SILVER, TRAINING
+from spymaster_assets.whole import broken
 
 MARKS: Final = {"fresh": "✓", "refused": "✗", "unjudged": "?", "stale": "~", "holes": "!", "absent": "-", "missing": "·"}
 WORDS: Final = {
@@ -103,9 +104,16 @@ class Status:
                 for name in refused(self.lake, table, date) or ():
                     found = recall(self.lake, table, date, [check for check in EVERY_CHECK if check.table is table]) or {}
                     yield f"{date} {table.stage}/{table.name}, check {name} failed: {found[name].message}"
+        yield from self.landing()
+
+    def landing(self) -> Iterator[str]:
+        """Files of landing that are of no use, and those of dates without Bronze that cannot be read to their end; and why."""
+        made = set.intersection(*(set(self.lake.dates(table)) for table in BRONZE))
         for file in self.staleness.files:
             if file.problem:
                 yield f"not used: landing/{file.path}: {file.problem}"
+            elif set(dates_served(file, self.lake.config)) - made and (trouble := broken(self.staleness.landing.path(file))):
+                yield f"cannot be read: landing/{file.path}: {trouble}"
 
     def disk(self) -> Iterator[str]:
         """Bytes of each folder, and of a date of the lake, whichever are shown."""

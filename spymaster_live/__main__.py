@@ -14,36 +14,53 @@ from typing import Any
 
 import click
 import nats.errors
+import nats.js.errors
 import orjson
 
-from spymaster_assets.config import data_root, load, name_data
+from spymaster_assets import logs
+from spymaster_assets.config import LOG, data_root, load, name_data
 from spymaster_assets.dbn import DbnError
+from spymaster_assets.finding import Finding
 from spymaster_assets.ingest import MissingInput
 from spymaster_assets.lake import Lake, LakeError, opened
+from spymaster_assets.logs import Failure, say
 from spymaster_assets.progress import terminal
 from spymaster_assets.sessions import NotATradingDate, calendar
 from spymaster_live import bus, health, messages
 
-url = click.option("--nats", "url", default=lambda: os.environ.get("NATS_URL", bus.URL), show_default=bus.URL, help="Server.")
+url = click.option(
+    "--nats",
+    "url",
+    default=lambda: os.environ.get("NATS_URL", bus.URL),
+    show_default=bus.URL,
+    help="Server, or those of a cluster with a comma between.",
+)
 trading_date = click.option("--date", type=click.DateTime(["%Y-%m-%d"]), help="Trading date (default: the latest in landing).")
 
 
 @click.group()
 @click.option("--data", help="The data folder, or s3://BUCKET/PREFIX (default: SPYMASTER_DATA, else ./data).")
 @click.option("--verbose", is_flag=True, help="Say more.")
-def main(data: str | None, verbose: bool) -> None:
+@click.option("--log", "wanted", type=click.Choice(["text", "json"]), help="How it logs (default: SPYMASTER_LOG, else text).")
+@click.pass_context
+def main(context: click.Context, data: str | None, verbose: bool, wanted: str | None) -> None:
     """Spymaster live: a replay or live feed, the engine, and a bus between them."""
-    if data is not None:
-        try:
+    if wanted is not None:
+        os.environ[LOG] = wanted
+    try:
+        logs.begin(context.invoked_subcommand, verbose)
+        if data is not None:
             name_data(data)
-        except ValueError as error:
-            raise click.ClickException(str(error)) from error
-    logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(asctime)s %(name)s %(message)s")
+    except ValueError as error:
+        raise click.ClickException(str(error)) from error  # in which format is not known
     logging.getLogger("asyncio").addFilter(lambda record: "eof_received" not in record.getMessage())  # at every close of TLS
 
 
 def _lake() -> Lake:
-    return opened(load())
+    try:
+        return opened(load())
+    except LakeError as error:
+        raise Failure(str(error)) from error
 
 
 def _date(lake: Lake, said: dt.datetime | None) -> dt.date:
@@ -75,9 +92,11 @@ def _run(work: Callable[[], Awaitable[Any]], loop: Callable[[], asyncio.Abstract
         with asyncio.Runner(loop_factory=loop) as runner:
             return runner.run(whole())
     except nats.errors.NoRespondersError as error:
-        raise click.ClickException("no replay is running on that bus") from error
+        raise Failure("no replay is running on that bus") from error
+    except nats.js.errors.APIError as error:
+        raise Failure(f"the server says: {error.description}") from error
     except (MissingInput, DbnError, LakeError, NotATradingDate, bus.Fenced, RuntimeError, ValueError) as error:
-        raise click.ClickException(str(error)) from error
+        raise Failure(str(error)) from error
 
 
 @main.command()
@@ -88,6 +107,7 @@ def provision(url: str, check: bool) -> None:
 
     async def work() -> list[str]:
         async with bus.connected(url, "provision", patient=not check) as client:
+            await bus.answering(client)
             return await bus.provision(client, load(), check)
 
     told = _run(work)
@@ -105,11 +125,11 @@ def keys(folder: Path, hosts: tuple[str, ...], renew: tuple[str, ...]) -> None:
     from spymaster_live.keys import RENEWABLE, make
 
     if unknown := sorted({*renew} - {*RENEWABLE}):
-        raise click.ClickException(f"--renew {unknown[0]}: expected one of {', '.join(RENEWABLE)}")
+        raise Failure(f"--renew {unknown[0]}: expected one of {', '.join(RENEWABLE)}")
     try:
         written = make(folder, hosts, renew)
     except (OSError, RuntimeError) as error:
-        raise click.ClickException(str(error)) from error
+        raise Failure(str(error)) from error
     click.echo("\n".join(f"wrote {path}" for path in written))
 
 
@@ -134,6 +154,29 @@ def _health(url: str, name: str, seconds: float | None, monitor: str) -> None:
         state |= {"ok": False, "why": f"at the same work for {state['age']:.0f} s"}
     click.echo(orjson.dumps(state).decode())
     sys.exit(0 if state["ok"] else 1)
+
+
+@main.command("doctor")
+@url
+@click.pass_context
+def diagnose(context: click.Context, url: str) -> None:
+    """Ask every part whether it works, and whether the engine stands still; exit code 1 if one does not."""
+    from spymaster_live.doctor import examine
+
+    named = "NATS_URL" in os.environ or context.get_parameter_source("url") is not click.core.ParameterSource.DEFAULT
+
+    async def work() -> list[Finding]:
+        try:
+            async with bus.connected(url, "doctor", patient=False) as client:
+                return await examine(client, load())
+        except bus.Absent as error:
+            return [Finding(not named, str(error) if named else f"live does not run: no bus at {bus.URL}")]
+        except bus.Denied as error:
+            return [Finding(False, str(error))]
+
+    found = _run(work) or []
+    click.echo("\n".join(map(str, found)))
+    sys.exit(0 if all(one.well for one in found) else 1)
 
 
 @main.command()
@@ -166,7 +209,7 @@ def feed(
     """Replay a trading date's landing files, or publish what the vendor sends (--live). Killed, it goes on where it was."""
     if live:
         if begin or join or paused or frame_records:
-            raise click.ClickException("--from, --join, --paused and --frame-records belong to a replay, not to --live")
+            raise Failure("--from, --join, --paused and --frame-records belong to a replay, not to --live")
         _live(url, date)
         return
     from spymaster_live.feed import Pace, Replay, moment, plan
@@ -183,7 +226,7 @@ def feed(
 
     run = _run(work)
     if run is not None:
-        click.echo(f"run {run} is published")
+        say(f"run {run} is published")
 
 
 def _live(url: str, date: dt.datetime | None) -> None:
@@ -199,7 +242,7 @@ def _live(url: str, date: dt.datetime | None) -> None:
 
     run = _run(work)
     if run is not None:
-        click.echo(f"run {run} is published")
+        say(f"run {run} is published")
 
 
 @main.command()
@@ -235,7 +278,7 @@ def writer(url: str, until_done: bool) -> None:
 
     done = _run(work)
     for run, told in done.handed.items() if done else ():
-        click.echo(f"run {run}: {told}")
+        say(f"run {run}: {told}")
 
 
 @main.command("hand-over")
@@ -249,7 +292,7 @@ def hand_over_date(date: dt.datetime, run: str | None) -> None:
         click.echo(hand_over(_lake(), date.date(), run))
         click.echo("".join(f"{line}\n" for line in in_words(reconcile(_lake(), date.date()))), nl=False)
     except (OSError, RuntimeError, ValueError) as error:
-        raise click.ClickException(str(error)) from error
+        raise Failure(str(error)) from error
 
 
 @main.command()
@@ -262,7 +305,7 @@ def verify(date: dt.datetime | None) -> None:
     try:
         found = [wrong for folder in folders for wrong in capture.verify(folder)]
     except capture.CaptureError as error:
-        raise click.ClickException(str(error)) from error
+        raise Failure(str(error)) from error
     click.echo("\n".join([*found, f"{len(folders)} runs: {f'{len(found)} files are not what was written' if found else 'sound'}"]))
     sys.exit(1 if found else 0)
 
@@ -289,11 +332,13 @@ def gateway(url: str, host: str, port: int, tls_cert: Path | None, tls_key: Path
 
 
 @main.command()
-@click.argument("address", default="ws://127.0.0.1:8000")
+@click.argument("address", default="http://127.0.0.1:8000")
 def watch(address: str) -> None:
-    """Print the latest levels, a line a second of the market's clock. Token as of the gateway."""
+    """Print the latest levels, a line a second of the market's clock: what ADDRESS's page shows. Token as of the gateway."""
     from spymaster_live.client import Stream, line
     from spymaster_live.gateway.guard import token
+
+    zone = load().sessions.market_zone
 
     async def work() -> None:
         second = 0
@@ -302,7 +347,7 @@ def watch(address: str) -> None:
                 data = message["data"]["signals"] if message["type"] == "snapshot" else message["data"]
                 if data and data[-1]["ts"] // 1_000_000_000 != second:
                     second = data[-1]["ts"] // 1_000_000_000
-                    click.echo(line(data[-1]))
+                    click.echo(line(data[-1], zone))
 
     _run(work)
 
@@ -339,6 +384,8 @@ def parity(url: str, date: dt.datetime | None, run: str | None) -> None:
 def control(url: str, do: str, value: str | None) -> None:
     """Steer a replay: start, pause, step [SECONDS], seek HH:MM[:SS], speed TIMES, state."""
     names = {"step": "seconds", "seek": "to", "speed": "speed"}
+    if value is None and do in ("seek", "speed"):
+        raise click.UsageError(f"{do}: expected {'a New York time, HH:MM[:SS]' if do == 'seek' else 'TIMES real time'}")
     wanted = {"do": do} | ({names[do]: value} if value is not None and do in names else {})
 
     async def work() -> dict[str, Any]:
@@ -347,6 +394,8 @@ def control(url: str, do: str, value: str | None) -> None:
             return dict(orjson.loads(answer.data))
 
     state = _run(work)
+    if state is not None and "error" in state:
+        raise Failure(state["error"])
     if state is not None:
         click.echo(orjson.dumps(state, option=orjson.OPT_INDENT_2).decode())
 
@@ -361,7 +410,7 @@ def docs(check: bool) -> None:
     if not check:
         page.write_text(text)
     elif not page.exists() or page.read_text() != text:
-        raise click.ClickException(f"{page} is not what spymaster_live says; run `make docs`")
+        raise Failure(f"{page} is not what spymaster_live says; run `make docs`")
 
 
 @main.command("all")
@@ -380,6 +429,7 @@ def everything(
     live: bool,
 ) -> None:  # fmt: skip
     """A server of its own, streams, feed, engine, gateway (and a writer) in one go. Ctrl-C ends all of them."""
+    from spymaster_live.feed import moment
     from spymaster_live.together import together
 
     lake = _lake()
@@ -387,9 +437,12 @@ def everything(
         if live:
             words = ("--live", *(() if date is None else ("--date", str(calendar(lake.config).require(date.date())))))
         else:
-            words = ("--date", str(_date(lake, date)), "--speed", str(speed), *(("--from", begin) if begin else ()), "--quiet")
-    except (MissingInput, NotATradingDate) as error:
-        raise click.ClickException(str(error)) from error
+            day = _date(lake, date)
+            if begin:
+                moment(begin, day, lake.config)
+            words = ("--date", str(day), "--speed", str(speed), *(("--from", begin) if begin else ()), "--quiet")
+    except (MissingInput, NotATradingDate, ValueError) as error:
+        raise Failure(str(error)) from error
     sys.exit(together(lake, words, port, until_done, capture, gateway_port))
 
 

@@ -62,6 +62,7 @@ MAY: Final[Mapping[str, Access]] = {
         "gateway",
         messages.CONTROL,
         subject("writer"),
+        subject("feed"),
         *looked_at(MARKET),
         *read(LEVELS),
         *(f"$JS.API.CONSUMER.CREATE.{LEVELS}.*.{subject}" for subject in (messages.LEVELS_ROWS, messages.LEVELS_FLOW)),

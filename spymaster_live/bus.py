@@ -41,7 +41,7 @@ DAY_SECONDS: Final = 86_400.0
 HELD_AT_ONCE: Final = 256  # messages that are fetched together
 ACK_SECONDS: Final = 5.0  # a message that is not acknowledged within is sent again
 _SAID: Final = (  # what we say of a stream; the rest is the server's
-    "subjects", "discard", "max_bytes", "max_age", "max_msgs_per_subject", "duplicate_window", "allow_direct",
+    "subjects", "discard", "max_bytes", "max_age", "max_msgs_per_subject", "duplicate_window", "allow_direct", "num_replicas",
 )  # fmt: skip
 _FULL: Final = 10077  # JetStream's error code of a stream that has reached its limit
 BACK: Final = dt.timedelta(hours=1)  # by which the server's clock may have been set back since a run began
@@ -65,7 +65,10 @@ def streams(config: Config) -> list[api.StreamConfig]:
     The last one is the key-value bucket: to the server it is a stream that keeps the latest message of each subject.
     """
     live = config.live
-    file: dict[str, Any] = {"storage": api.StorageType.FILE, "allow_direct": True, "max_age": live.kept_days * DAY_SECONDS}
+    file: dict[str, Any] = {
+        "storage": api.StorageType.FILE, "allow_direct": True, "num_replicas": live.replicas,
+        "max_age": live.kept_days * DAY_SECONDS,
+    }  # fmt: skip
     return [
         api.StreamConfig(
             name=MARKET, subjects=["market.>"], discard=api.DiscardPolicy.NEW, max_bytes=live.market_bytes,
@@ -78,6 +81,21 @@ def streams(config: Config) -> list[api.StreamConfig]:
             max_msgs_per_subject=1, duplicate_window=120, deny_delete=True, allow_rollup_hdrs=True, **(file | {"max_age": 0.0}),
         ),
     ]  # fmt: skip
+
+
+async def answering(client: Client, seconds: float = 60.0) -> None:
+    """Until JetStream answers: servers of a cluster that have just started have to find one another. Absent if it does not."""
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            await client.jsm().stream_info(MARKET)
+            return
+        except nats.js.errors.NotFoundError:
+            return
+        except (nats.js.errors.ServiceUnavailableError, nats.errors.TimeoutError) as error:
+            if time.monotonic() > end:
+                raise Absent(f"JetStream does not answer within {seconds:.0f} s: {error or type(error).__name__}") from error
+            await asyncio.sleep(0.5)
 
 
 async def provision(client: Client, config: Config, check: bool = False) -> list[str]:

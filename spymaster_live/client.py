@@ -21,6 +21,8 @@ import orjson
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 
+from spymaster_assets.sessions import to_datetime
+
 PROTOCOL: Final = "spymaster.v1"
 AGAIN_SECONDS: Final = 0.5  # between two attempts
 HOPELESS: Final = (400, 401, 403)  # statuses of a request that will be refused again
@@ -32,10 +34,10 @@ class Refused(RuntimeError):
 
 
 class Stream(AbstractAsyncContextManager["Stream"]):
-    """One stream. `url`: ws://HOST:PORT or wss://; `topics`: all if none; `tls`: how a server's certificate is checked."""
+    """One stream. `url`: the gateway's, http or ws; `topics`: all if none; `tls`: how certificates are checked."""
 
     def __init__(self, url: str, token: str | None = None, topics: Sequence[str] = (), tls: ssl.SSLContext | None = None) -> None:
-        self._url, self._topics, self._tls = url.rstrip("/"), topics, tls
+        self._url, self._topics, self._tls = _address(url), topics, tls
         self._protocols = [PROTOCOL, *([f"token.{token}"] if token else [])]
         self._connection: ClientConnection | None = None
         self._place: dict[str, Any] = {}  # the last message, and the stream it stands in
@@ -81,6 +83,14 @@ class Stream(AbstractAsyncContextManager["Stream"]):
         return made
 
 
+def _address(url: str) -> str:
+    """The same as ws:// or wss://. ValueError for what is no address."""
+    scheme, _, host = url.rstrip("/").rpartition("://")
+    if scheme not in ("", "http", "https", "ws", "wss") or not host:
+        raise ValueError(f"{url!r}: expected http://HOST:PORT, or the same with https, ws or wss")
+    return f"{'wss' if scheme in ('https', 'wss') else 'ws'}://{host}"
+
+
 def _reason(body: bytes | bytearray | None) -> str:
     try:
         return str(orjson.loads(body or b"")["error"])
@@ -88,14 +98,13 @@ def _reason(body: bytes | bytearray | None) -> str:
         return "no reason given"
 
 
-def line(payload: dict[str, Any]) -> str:
-    """The levels of a snap as one line: time, price, and each level with its distance, score and odds."""
-    seconds = payload["ts"] // 1_000_000_000 % 86_400
-    told = [f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02} UTC {_number(payload['es']['spot'], 9, 2)}"]
+def line(payload: dict[str, Any], zone: str) -> str:
+    """The levels of a snap as one line: time in a zone, price, and each level; of a touched one score and odds of a break."""
+    told = [f"{to_datetime(payload['ts'], zone):%Y-%m-%d %H:%M:%S} {_number(payload['es']['spot'], 9, 2)}"]
     for level in sorted(payload["levels"], key=lambda one: -one["price"]):
         model = level["model"] or {}
-        odds = f" {_number(model['break'], 4, 2)}" if model.get("break") is not None else ""
-        score = f" {_number(level['break_score_smooth'], 3, 0)}{odds}" if level["touch"] else ""
+        odds = f", break {model['break']:.0%}" if model.get("break") is not None else ""
+        score = f": score {_number(level['break_score_smooth'], 3, 0)}{odds}" if level["touch"] else ""
         told.append(f"{level['id']} {level['price']:.2f}{score}")
     return " | ".join(told)
 

@@ -1,7 +1,7 @@
 """The connection to NATS: who we are, whom we trust, and what to do when the server is away or does not want us.
 
 Plain to a server on this machine; to any other with TLS 1.3 and an nkey, both named by the environment. A server that is away is
-waited for. A server that refuses us, or something that we do, would refuse again: that ends in Denied.
+waited for; of a cluster any server will do. One that refuses us, or something that we do, would refuse again: that ends in Denied.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ import nats.js.errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nkeys import NkeysError, from_seed
+
+from spymaster_assets.logs import shown
 
 NKEY: Final = "SPYMASTER_NATS_NKEY"  # environment: a file that holds our nkey's seed
 CA: Final = "SPYMASTER_NATS_CA"  # environment: the certificate that the server's is signed with
@@ -56,12 +58,26 @@ def inbox(public: str) -> str:
     return f"{INBOX}_{public}"
 
 
+def servers(url: str) -> list[str]:
+    """The servers of a cluster, or the one, that an address names: nats://HOST:PORT, comma between. ValueError for another one."""
+    found = [one.strip() for one in url.split(",")]
+    for one in found:
+        try:
+            parts = urlsplit(one)
+            known = parts.scheme in ("nats", "tls") and bool(parts.hostname) and parts.port != 0
+        except ValueError:
+            known = False
+        if not known:  # it is not repeated here: there may be a password in it
+            raise ValueError("the address of the bus: expected nats://HOST:PORT, several with a comma between")
+    return found
+
+
 def credentials(url: str) -> dict[str, Any]:
     """Who we are and whom we trust, as the environment says, for nats.connect. Denied if that is not enough for that server."""
     seed, authority = os.environ.get(NKEY), os.environ.get(CA)
     if not seed and not authority:
-        if not on_this_machine(urlsplit(url).hostname or ""):
-            raise Denied(f"{url} is not on this machine: that needs {NKEY} and {CA} (python -m spymaster_live keys)")
+        if not all(on_this_machine(urlsplit(one).hostname or "") for one in servers(url)):
+            raise Denied(f"{shown(url)} is not on this machine: that needs {NKEY} and {CA} (python -m spymaster_live keys)")
         return {}
     if not seed or not authority:
         raise Denied(f"{NKEY} and {CA} belong together: only one of them is set")
@@ -108,7 +124,7 @@ async def connected(url: str, name: str, patient: bool = True) -> AsyncIterator[
 
     Denied, at whatever the caller waits for, once the server refuses the user, or something that the user does.
     """
-    ours, owner = credentials(url), asyncio.current_task()
+    cluster, at, ours, owner = servers(url), shown(url), credentials(url), asyncio.current_task()
     assert owner is not None, "connected is entered by a task"
     cancelled, denials, there, over = owner.cancelling(), list[str](), False, False
 
@@ -121,7 +137,7 @@ async def connected(url: str, name: str, patient: bool = True) -> AsyncIterator[
         log.warning("%s: %s", name, error or type(error).__name__)
         if (why := _denial(error)) is not None:
             if not there:  # connect, which waits for this, would not close what it has opened if it were cancelled
-                raise Denied(f"{name}: {url}: {why}") from error
+                raise Denied(f"{name}: {at}: {why}") from error
             deny(why)
 
     async def closed() -> None:
@@ -134,15 +150,15 @@ async def connected(url: str, name: str, patient: bool = True) -> AsyncIterator[
         client._pending_data_size = 0
 
     if not patient:
-        await _asked_once(url, ours)
+        await _asked_once(cluster, at, ours)
     client = Client()
     try:
-        await client.connect(url, name=name, error_cb=trouble, disconnected_cb=broken, closed_cb=closed, **_PATIENT, **ours)
+        await client.connect(cluster, name=name, error_cb=trouble, disconnected_cb=broken, closed_cb=closed, **_PATIENT, **ours)
         there = True
         yield client
     except asyncio.CancelledError:
         if denials and owner.uncancel() <= cancelled:
-            raise Denied(f"{name}: {url}: {denials[0]}") from None
+            raise Denied(f"{name}: {at}: {denials[0]}") from None
         raise
     finally:
         over = True
@@ -155,14 +171,14 @@ async def _given_up(client: Client) -> None:
         await asyncio.wait_for(client.close(), 0.5)
 
 
-async def _asked_once(url: str, ours: dict[str, Any]) -> None:
-    """Whether a server is there and lets us in: Absent or Denied if not."""
+async def _asked_once(cluster: list[str], at: str, ours: dict[str, Any]) -> None:
+    """Whether a server is there and lets us in: Absent or Denied if not. `at`: what they are called."""
     client = Client()
     try:
-        await client.connect(url, error_cb=_silent, **_ONCE, **ours)
+        await client.connect(cluster, error_cb=_silent, **_ONCE, **ours)
     except TROUBLE as error:
         if (why := _denial(error)) is not None:
-            raise Denied(f"{url}: {why}") from error
-        raise Absent(f"no NATS server at {url}: start `python -m spymaster_live all`, or name another with --nats") from error
+            raise Denied(f"{at}: {why}") from error
+        raise Absent(f"no NATS server at {at}: start `python -m spymaster_live all`, or name another with --nats") from error
     finally:
         await _given_up(client)

@@ -27,6 +27,7 @@ from spymaster_assets.config import Config
 from spymaster_assets.ingest import Intake
 from spymaster_assets.lake import Lake
 from spymaster_assets.landing import landing_of
+from spymaster_assets.logs import about
 from spymaster_assets.maker import Maker
 from spymaster_assets.models.artifacts import Artifacts
 from spymaster_assets.progress import Progress
@@ -231,6 +232,7 @@ class Replay:
 
     async def _publish(self, run: str, base: int, done: int) -> None:
         """Publish the messages of a run behind the `done` that the stream holds."""
+        about(run=run, date=self.plan.session.date)
         self._publisher = publisher = Publisher(self.client, MARKET, base=base + done, window=self.window)
         self.published, previous, self.pace.position = done, None, self.plan.window.start
         for number, item in enumerate(self.plan.messages(run)):
@@ -273,7 +275,7 @@ class Replay:
         try:
             answer = self.order(orjson.loads(message.data))
         except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
-            answer = {"error": str(error) or type(error).__name__}
+            answer = {"error": f"expected {error}" if isinstance(error, KeyError) else str(error) or type(error).__name__}
         await message.respond(orjson.dumps(answer))
 
     def order(self, wanted: dict[str, Any]) -> dict[str, Any]:
@@ -284,21 +286,26 @@ class Replay:
         elif what == "start":
             pace.change(paused=False)
         elif what == "step":
-            seconds = float(wanted.get("seconds", 0.25))
-            pace.change(paused=True, allowed=max(pace.allowed, pace.position) + round(seconds * NS))
+            to = max(pace.allowed, pace.position) + round(_number(wanted.get("seconds", 0.25), "seconds") * NS)
+            pace.change(paused=True, allowed=to)
+            return self._where_it_stands(to)
         elif what == "speed":
-            if not 0 <= (speed := float(wanted["speed"])) <= 1000:
+            if not 0 <= (speed := _number(wanted["speed"], "speed")) <= 1000:
                 raise ValueError(f"speed {speed}: expected 0 (as fast as possible) to 1000")
             pace.change(speed=speed)
         elif what == "seek":
-            self._seek(moment(wanted["to"], dt.date.fromisoformat(self.plan.session.date), self.plan.intake.config))
+            to = moment(wanted["to"], dt.date.fromisoformat(self.plan.session.date), self.plan.intake.config)
+            self._seek(to)
+            return self._where_it_stands(to)
         elif what != "state":
             raise ValueError(f"do {what!r}: expected start, pause, step, seek, speed or state")
         return self._where_it_stands()
 
-    def _where_it_stands(self) -> dict[str, Any]:
+    def _where_it_stands(self, to: int | None = None) -> dict[str, Any]:
+        """`to`: where it was just told to go."""
         pace, zone = self.pace, self.plan.intake.config.sessions.market_zone
-        return {
+        going = {} if to is None else {"going_to": to_datetime(to, zone).strftime("%H:%M:%S")}
+        return going | {
             "date": self.plan.session.date, "position": pace.position, "of": self.plan.window.end, "speed": pace.speed,
             "new_york": to_datetime(pace.position, zone).strftime("%Y-%m-%d %H:%M:%S"),
             "paused": pace.paused, "messages": self.published,
@@ -311,6 +318,13 @@ class Replay:
         else:
             self.restart = to
             self.pace.change(free=2**62)  # whatever waits is let go, and sees the restart
+
+
+def _number(said: Any, what: str) -> float:
+    try:
+        return float(said)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{what} {said!r}: expected a number") from error
 
 
 def moment(said: Any, date: dt.date, config: Config) -> int:

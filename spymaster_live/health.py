@@ -36,11 +36,11 @@ async def answer(client: Client, name: str, state: Callable[[], dict[str, Any]])
 
 
 async def ask(client: Client, name: str, seconds: float = 5.0) -> dict[str, Any]:
-    """What a service says of itself; not ok if nothing comes within `seconds`."""
+    """What a service says of itself; not ok if nothing comes within `seconds`, and `absent` if there is none."""
     try:
         return dict(orjson.loads((await client.request(subject(name), timeout=seconds)).data))
     except nats.errors.NoRespondersError:
-        return {"ok": False, "why": f"no {name} is connected to the bus"}
+        return {"ok": False, "absent": True, "why": f"no {name} is connected to the bus"}
     except nats.errors.TimeoutError:
         return {"ok": False, "why": f"{name} does not answer within {seconds:g} s"}
 

@@ -65,7 +65,7 @@ def make(folder: Path, hosts: Sequence[str] = (), renew: Sequence[str] = ()) -> 
         write(PGPASS, f"*:*:*:*:{password}\n".encode())
     public = {name: public_key(folder / f"{name}.nk") for name in MAY}
     write(USERS, configuration(public).encode())
-    for conf in (CONF, CONF.with_name("nats-secure.conf")):
+    for conf in (CONF, CONF.with_name("nats-secure.conf"), CONF.with_name("nats-cluster.conf")):
         shutil.copyfile(conf, folder / conf.name)
     return written
 
@@ -111,11 +111,13 @@ def _certificate(folder: Path, name: str, hosts: Sequence[str], write: Callable[
     assert isinstance(signer, ec.EllipticCurvePrivateKey), "the CA's key is one that we made"
     issuer = x509.load_pem_x509_certificate((folder / "ca.pem").read_bytes())
     key = ec.generate_private_key(ec.SECP256R1())
+    # Servers of a cluster are one another's clients.
+    usages = [ExtendedKeyUsageOID.SERVER_AUTH, *([ExtendedKeyUsageOID.CLIENT_AUTH] if name == "nats" else [])]
     made = (
         _about(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]), issuer.subject, key.public_key(), CERTIFICATE_DAYS)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(x509.SubjectAlternativeName([_named(host) for host in dict.fromkeys(hosts)]), critical=False)
-        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False)
         .sign(signer, hashes.SHA256())
     )

@@ -50,10 +50,6 @@ class Listing:
             elif letter == "F" and future.fullmatch(symbol):
                 self.outrights[number] = symbol
 
-    def number_of(self, symbol: str) -> int | None:
-        """The number of a future."""
-        return next((number for number, name in self.outrights.items() if name == symbol), None)
-
     def symbology(self, contract: str) -> dict[str, dict[str, list[Interval]]]:
         """Of each channel the numbers of its symbols, on each UTC day of the date as they are known now."""
         futures = _mapped(self.outrights, self.session.utc_days)

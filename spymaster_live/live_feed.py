@@ -25,6 +25,7 @@ from spymaster_assets import dbn
 from spymaster_assets.contract import choose
 from spymaster_assets.lake import Lake
 from spymaster_assets.lateness import NEVER
+from spymaster_assets.logs import about
 from spymaster_assets.maker import Maker
 from spymaster_assets.models.artifacts import Artifacts
 from spymaster_assets.sessions import Window, calendar, to_datetime
@@ -338,6 +339,7 @@ class LiveFeed:
         if standing is None:
             await self._publisher.put(session.message())
         self.run_id, self._repeats = session.run, True
+        about(run=session.run)
         self.tally.records = Counter(numbers)
         return session, known
 
@@ -510,6 +512,7 @@ class LiveDates:
         await health.answer(self._client, "feed", self.state)
         while True:
             date = self._date or await self._due()
+            about(run=None, date=str(date))
             self._feed = LiveFeed(self._client, self._lake, self._key, date)
             run = await self._feed.run()
             log.warning("run %s is published", run)

@@ -51,7 +51,10 @@ CONTEXT: Final[Mapping[str, Mapping[str, str]]] = {  # part of a level -> its na
     },
 }  # fmt: skip
 MODEL: Final[Mapping[str, tuple[str, str]]] = {  # names within `model` -> unit, meaning
-    "name": ("name", "which model serves: the champion as of the date"),
+    "name": (
+        "name",
+        "which model serves: the champion when the run began, on past dates too; trained on earlier dates alone",
+    ),
     "version": ("id", "hash of its files"),
     "break": ("probability", "calibrated, within 4 minutes from now; null: geometry is unknown, and so are the other two"),
     "bounce": ("probability", "as above"),

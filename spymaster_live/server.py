@@ -34,7 +34,10 @@ def start(port: int, folder: Path) -> subprocess.Popen[bytes]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise RuntimeError(f"a nats-server is at work in {folder}: two would lose each other's messages") from error
+            raise RuntimeError(
+                f"a nats-server is at work in {folder}: two would lose each other's messages; use it with --nats, or name another "
+                "SPYMASTER_DATA"
+            ) from error
         return subprocess.Popen(
             [*command(port, folder), "-l", str(folder / "nats.log")],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, pass_fds=[lock.fileno()],

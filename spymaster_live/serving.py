@@ -22,6 +22,7 @@ from nats.aio.msg import Msg
 
 from spymaster_assets.config import Config
 from spymaster_assets.lake import Lake, LakeError
+from spymaster_assets.logs import about
 from spymaster_live import bus, health, messages
 from spymaster_live.bus import DLQ, LEVELS, MARKET, STATE, TROUBLE, Publisher, Reader, bury, ids_of, last, last_sequence, patiently
 from spymaster_live.engine import Engine
@@ -48,7 +49,10 @@ class Serving:
     def _begin(self) -> None:
         """Know nothing yet."""
         self.engine = Engine(self.config, partial(_models, self._lake))
-        self._out = Publisher(self.client, LEVELS, window=self.config.live.window)
+        # Of several servers one may die, with what was on its way, and the connection stay: then nothing is sent before what
+        # came before it is stored.
+        alone = self.config.live.replicas == 1
+        self._out = Publisher(self.client, LEVELS, window=self.config.live.window if alone else 1)
         self._dead = Publisher(self.client, DLQ, window=16)
         self._known: set[str] = set()  # ids that the stream held when we began
         self._state: bytes | None = None
@@ -104,7 +108,8 @@ class Serving:
     def state(self) -> dict[str, Any]:
         """For health.engine. `age`: seconds since it last asked for messages."""
         trouble = self._out.trouble or self._dead.trouble
-        return {"ok": trouble is None, "why": trouble, "age": time.monotonic() - self._turned, **self.engine.status()}
+        lost = self._reader.lost if self._reader else 0
+        return {"ok": trouble is None, "why": trouble, "age": time.monotonic() - self._turned, "lost": lost, **self.engine.status()}
 
     async def _start(self) -> int:
         """Where to begin: with the latest session, else with whatever comes."""
@@ -130,6 +135,7 @@ class Serving:
             await bury(self._dead, sequence, message, str(error))
             return
         if isinstance(taken, Session):
+            about(run=taken.run, date=taken.date)
             log.info("run %s: %s, %s", taken.run, taken.date, taken.contract)
             return
         closed = self.engine.day.closed - before

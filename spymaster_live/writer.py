@@ -22,6 +22,7 @@ from nats.aio.msg import Msg
 
 from spymaster_assets.config import Config
 from spymaster_assets.lake import Lake
+from spymaster_assets.logs import about
 from spymaster_live import capture, health, messages
 from spymaster_live.batches import Batch, Levels, Market, date_of
 from spymaster_live.bus import LEVELS, MARKET, Reader, Shorter, holds, last, patiently, stored_at
@@ -74,6 +75,8 @@ class Line:
             await self.write()
         filled = self.batch.filled
         self.batch.take(sequence, message.subject, message.headers, message.data)
+        if self.stream.name == MARKET and message.subject == messages.SESSION:
+            _at(self.batch.run)
         self.stored = message.metadata.timestamp
         if not filled:
             self._since = time.monotonic()
@@ -141,7 +144,13 @@ def resumed(root: Path, stream: Stream, config: Config) -> Line:
         line.stored = capture.stored(at.manifest)
         if isinstance(batch, Market):
             batch.go_on(capture.session_of(at.folder), at.manifest)
+            _at(batch.run)
     return line
+
+
+def _at(run: str | None) -> None:
+    """What the log says that this process is at."""
+    about(run=run, date=None if run is None else str(date_of(run)))
 
 
 class Writer:

@@ -414,7 +414,7 @@ def naive_features(rows, touch, k, session, config, priors, sigma_now):
         **position_columns(rows, touch, k, config, sigma_now),
         **fuel_columns(rows, touch, k, priors),
     }
-    return {feature.name: values[feature.name] for feature in PHYSICS}
+    return {feature.name: values[feature.name] for feature in PHYSICS if feature.name in values}
 
 
 def naive_resolved(rows, touch, k, theta_ticks, config):

@@ -17,7 +17,7 @@ from spymaster_assets import dbn
 from spymaster_assets.catalog import FILE, connect, publish
 from spymaster_assets.cli import main
 from spymaster_assets.config import Config
-from spymaster_assets.lake import MANIFEST, Fingerprint, Lake
+from spymaster_assets.lake import FORMAT_FILE, MANIFEST, Fingerprint, Lake
 from spymaster_assets.schema import Table
 from spymaster_assets.tables import DEFINITIONS, FUTURES_TRADES
 from tests.build import DATE, EVE, times, trades
@@ -185,7 +185,7 @@ def test_publishing_does_not_mind_who_has_the_old_file_open(lake: Lake, mode: st
     with opened(lake) as connection:
         assert counts(connection) == [(DATE, 7)]
         assert connection.execute("show tables").fetchall() == [("bronze_definitions",), ("bronze_futures_trades",)]
-    assert sorted(path.name for path in lake.root.iterdir()) == ["bronze", FILE]
+    assert sorted(path.name for path in lake.root.iterdir()) == ["bronze", FORMAT_FILE, FILE]
 
 
 def test_what_a_killed_writer_of_the_old_file_left_does_not_bar_the_new_one(lake: Lake) -> None:
@@ -206,7 +206,7 @@ def test_what_a_killed_publisher_left_is_swept_by_the_next(lake: Lake) -> None:
         pass
     (lake.root / f".{FILE}.{ended.pid}.tmp").write_bytes(b"")
     publish(lake)
-    assert sorted(path.name for path in lake.root.iterdir()) == ["bronze", FILE]
+    assert sorted(path.name for path in lake.root.iterdir()) == ["bronze", FORMAT_FILE, FILE]
 
 
 def test_two_publish_at_once(lake: Lake) -> None:
@@ -219,7 +219,7 @@ def test_two_publish_at_once(lake: Lake) -> None:
     assert [process.wait(120) for process in both] == [0, 0]
     with opened(lake) as connection:
         assert counts(connection) == [(DATE, 3)]
-    assert sorted(path.name for path in lake.root.iterdir()) == ["bronze", FILE]
+    assert sorted(path.name for path in lake.root.iterdir()) == ["bronze", FORMAT_FILE, FILE]
 
 
 # spymaster sql

@@ -201,7 +201,7 @@ def test_reference_is_not_empty():
 
 
 def test_any_kind_of_level_can_be_touched():
-    """All 17 as signal kinds: each has rows, kinds of context are touched, and chunks do not show."""
+    """All as signal kinds: each has rows, kinds of context are touched, and chunks do not show."""
     levels = short_day.CONFIG.levels.model_copy(update={"signal_kinds": LEVEL_KINDS, "context_kinds": ()})
     config = short_day.CONFIG.model_copy(update={"levels": levels})
     days = []

@@ -19,6 +19,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import psutil
 import psycopg2
 import pyarrow.parquet as pq
 import pytest
@@ -217,6 +218,42 @@ def test_dagsters_sensor_makes_the_date_from_what_was_captured(project: Project)
         assert cursor.fetchall() == [(run["runId"], "SUCCESS", str(DATE))]
     book = Lake(project.volume("lake"), Config()).manifest(FUTURES_MBP10, DATE)
     assert book is not None and {*book.facts["coverage"].values()} == {"full (capture)"}
+
+
+LAUNCH = """mutation { launchRun(executionParams: {
+  selector: { repositoryLocationName: "spymaster", repositoryName: "__repository__", jobName: "date_job" }, runConfigData: {},
+  executionMetadata: { tags: [{ key: "dagster/partition", value: "DATE" }] } }) {
+  __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }"""
+
+
+def runs(project: Project) -> dict[str, dict[str, Any]]:
+    """By id; tags as a mapping."""
+    found = asked(project, RUNS)["runsOrError"]["results"]
+    return {one["runId"]: {**one, "tags": {tag["key"]: tag["value"] for tag in one["tags"]}} for one in found}
+
+
+@pytest.mark.slow
+def test_a_run_whose_process_dies_is_started_again_by_itself(project: Project) -> None:
+    """kill -9 in the midst of it; the code location says that it died, the daemon starts it again, and that run makes the date."""
+    shutil.rmtree(project.volume("lake") / "silver")
+    code, end = psutil.Process(project.processes["code"].pid), time.monotonic() + 300
+    before = {child.pid for child in code.children(recursive=True)}
+    answer = asked(project, LAUNCH.replace("DATE", str(DATE)))["launchRun"]
+    assert answer["__typename"] == "LaunchRunSuccess", answer
+    first = answer["run"]["runId"]
+    while runs(project)[first]["status"] != "STARTED":
+        assert time.monotonic() < end, project.log("daemon")
+        time.sleep(0.1)
+    for child in code.children(recursive=True):
+        if child.pid not in before:  # the run, and what watches over its memory
+            child.kill()
+    again: list[dict[str, Any]] = []
+    while not again or again[0]["status"] not in ("SUCCESS", "FAILURE"):
+        assert time.monotonic() < end, f"{runs(project)}{project.log('daemon')}"
+        time.sleep(0.5)
+        again = [one for one in runs(project).values() if one["tags"].get("dagster/parent_run_id") == first]
+    assert runs(project)[first]["status"] == "FAILURE" and again[0]["status"] == "SUCCESS", project.log("code")
+    assert again[0]["tags"]["dagster/retry_number"] == "1"
 
 
 @pytest.mark.slow

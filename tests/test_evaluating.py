@@ -209,7 +209,8 @@ def test_what_gains_serves_from_the_date_on(lake):
     assert [one["name"] for one in decision["verdicts"]] == list(MEMBERS)
     later = promote(lake, LAST)  # none gains over it
     assert (later["name"], later["since"], later["decided"]) == ("ensemble", str(TESTED[6]), str(LAST))
-    assert "gain over ensemble" in later["why"] and [one["name"] for one in later["verdicts"]] == list(MEMBERS[:3])
+    assert later["why"] == decision["why"] and "gain over ensemble" in later["others"]
+    assert [one["name"] for one in later["verdicts"]] == list(MEMBERS[:3])
     content = Artifacts(lake).manifest("ensemble", LAST).content
     assert Artifacts(lake).serving(LAST) == f"ensemble {content}" and Artifacts(lake).serving(FIRST) == ""
 

@@ -110,10 +110,11 @@ def test_golden():
 
 
 def test_every_column_is_in_it():
+    """Of floats that differ from machine to machine there are values, of all else hashes."""
     remembered = golden()
     for name, rows in tables().items():
-        assert sorted(rows.dtype.names) == sorted([*remembered["exact"][name], *remembered["near"].get(name, [])])
-    assert len(remembered["near"]["features"]) == 77
+        near = INEXACT.get(name, set())
+        assert ({*remembered["exact"][name]}, {*remembered["near"].get(name, [])}) == ({*rows.dtype.names} - near, near)
 
 
 PLANTED = [("snaps", "gap_ns"), ("features", "position"), ("features", "sigma"), ("signals", "score_tape")]

@@ -20,7 +20,7 @@ import pytest
 
 from spymaster_assets.config import Bronze, Config
 from spymaster_assets.ingest import Ingested, Intake, MissingInput, ingest_date
-from spymaster_assets.lake import MANIFEST, Lake
+from spymaster_assets.lake import FORMAT_FILE, MANIFEST, Lake
 from spymaster_assets.landing import Landing
 from spymaster_assets.tables import BRONZE
 from tests.build import DATE, EVE, FRONT, SESSION, books, definitions, split_days, times, trades, write
@@ -117,10 +117,10 @@ def contents(root: Path) -> dict[str, str]:
 
 
 def debris(root: Path) -> list[str]:
-    """Every file of the data folder that is neither landing's, nor the index, nor a lock, nor published."""
+    """Every file of the data folder that is neither landing's, nor the index, nor the format, nor a lock, nor published."""
     named = {".lock", MANIFEST, *(f"{m.file}" for table in BRONZE if (m := Lake(root, CONFIG).manifest(table, DATE)))}
     files = (path for path in root.rglob("*") if path.is_file() and "landing" not in path.relative_to(root).parts)
-    return sorted(path.name for path in files if path.name not in named | {"landing_index.json"})
+    return sorted(path.name for path in files if path.name not in named | {"landing_index.json", FORMAT_FILE})
 
 
 def complete(root: Path) -> None:

@@ -25,6 +25,7 @@ from spymaster_assets import lake as lake_module
 from spymaster_assets.catalog import connect
 from spymaster_assets.config import Bronze, Config
 from spymaster_assets.lake import (
+    FORMAT,
     MANIFEST,
     ContentHash,
     Fingerprint,
@@ -34,8 +35,10 @@ from spymaster_assets.lake import (
     _module_digest,
     code_digest,
     to_arrow,
+    write_format,
 )
 from spymaster_assets.schema import TEXT, Column, Table
+from spymaster_assets.store import Disk
 from spymaster_assets.tables import FUTURES_MBP10, FUTURES_TRADES, UNDEF_PRICE
 from tests.build import DATE, EVE, books, times, trades
 
@@ -319,6 +322,8 @@ def test_a_crash_at_any_step_leaves_the_old_partition_or_the_new(
     killed = True
     while killed:
         lake = Lake(tmp_path / f"step{len(seen)}", SMALL)
+        lake.root.mkdir()
+        write_format(Disk(lake.root), FORMAT)  # which the first write of all does
         if before is not None:
             publish(lake, before)
         killed = crash(lake, monkeypatch, len(seen))

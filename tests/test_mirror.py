@@ -32,11 +32,12 @@ from tests import short_day
 CONFIG = short_day.CONFIG
 SCORE = score_params(CONFIG, 4)
 TICK, USD = CONFIG.instrument.tick, CONFIG.instrument.usd_per_point / CONFIG.instrument.point
-REFLECTED = (
-    "PM_LOW", "PM_HIGH", "OR_LOW", "OR_HIGH", "SMA_200", "SMA_400", "PD_LOW", "PD_HIGH", "PD_CLOSE", "ON_LOW", "ON_HIGH",
-    "VWAP", "VWAP_LOWER", "VWAP_UPPER", "ROUND", "PUT_WALL", "CALL_WALL",
-)  # fmt: skip
-KIND = np.array([LEVEL_KINDS.index(name) for name in REFLECTED])
+REFLECTED = {  # kinds that change places; the others stay
+    "PM_HIGH": "PM_LOW", "OR_HIGH": "OR_LOW", "PD_HIGH": "PD_LOW", "ON_HIGH": "ON_LOW", "VWAP_UPPER": "VWAP_LOWER",
+    "CALL_WALL": "PUT_WALL",
+}  # fmt: skip
+REFLECTED |= {b: a for a, b in REFLECTED.items()}
+KIND = np.array([LEVEL_KINDS.index(REFLECTED.get(name, name)) for name in LEVEL_KINDS])
 ROUND_TICKS = round(CONFIG.levels.round_points * CONFIG.instrument.point) // TICK
 SESSION = {"session_high": "session_low", "session_low": "session_high", "session_close": "session_close"}  # ticks, as floats
 OTHER = np.arange(256, dtype=np.uint8)

@@ -2,6 +2,7 @@
 
 import json
 import os
+from html import escape
 
 import dagster as dg
 import pytest
@@ -123,8 +124,12 @@ def test_train_says_what_it_made_and_works_before_the_date(lake):
 def test_report_names_who_serves_and_copies_the_page(lake, tmp_path):
     page = tmp_path / "page.html"
     said = command(lake, "report", "--out", str(page))
-    assert said.exit_code == 0 and f"Serves: {Artifacts(lake).champion()['name']}" in said.output
-    assert page.read_text().startswith("<!doctype html>")
+    assert said.exit_code == 0 and f": {Artifacts(lake).champion()['name']} (" in said.output
+    told = page.read_text()
+    assert told.startswith("<!doctype html>")
+    decision = Artifacts(lake).champion()
+    assert f"{decision['name']} ({escape(decision['why'])}).</strong>" in told
+    assert decision["name"] == "geometry" or "Over all landmarks it gains" in told
 
 
 def test_reports_of_nothing_are_a_sentence(tmp_path):

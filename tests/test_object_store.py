@@ -252,8 +252,8 @@ def test_a_kill_at_any_request_leaves_the_old_partition_or_the_new(writer: Calla
         publish(lake, NEW, fingerprint=OTHER)
         assert (read(lake), lake.leftovers(ALL_KINDS, DATE)) == (NEW, [])
     assert code == 0
-    assert seen == [OLD, OLD, OLD, NEW, NEW]  # killed before: a look at the manifest, data, the manifest, the removal of the old
-    assert littered == [False, False, True, True, False]
+    assert seen == [OLD, OLD, OLD, OLD, NEW, NEW]  # killed before: looks at format and manifest, data, manifest, removal of the old
+    assert littered == [False, False, False, True, True, False]
 
 
 def test_a_kill_in_the_middle_of_an_upload_leaves_nothing(lake: Lake, writer: Callable[[Lake, object], int]) -> None:

@@ -272,7 +272,7 @@ def agrees(feature, expected, found):
 
 def assert_agrees(feature, expected, found, where):
     """The value of a feature is the twin's; a feature without a twin fails here by its name."""
-    assert feature.name in expected, f"{feature.name} has no twin in tests/naive_physics.py"
+    assert feature.name in expected, f"{feature.name} has no twin in tests/naive_physics.py or tests/naive_context.py"
     assert agrees(feature, expected[feature.name], found[feature.name]), (
         f"{feature.name} at {where}: {expected[feature.name]} expected, {found[feature.name]!r} found"
     )

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import hashlib
+import json
 import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,12 +17,14 @@ from click.testing import CliRunner, Result
 from spymaster_assets.cli import main
 from spymaster_assets.config import Config
 from spymaster_assets.daily import EVERY, Report, run_dates
+from spymaster_assets.doctor import examine_lake
 from spymaster_assets.gold import STAGES
-from spymaster_assets.lake import MANIFEST, VERDICT, Lake
+from spymaster_assets.lake import FORMAT, FORMAT_FILE, MANIFEST, VERDICT, Lake, format_of
 from spymaster_assets.maker import Maker
 from spymaster_assets.simulator.write import simulate
 from spymaster_assets.staleness import MISSING, Staleness
 from spymaster_assets.status import STAGES as SHOWN
+from spymaster_assets.store import Disk
 from spymaster_assets.tables import BRONZE, TABLES
 from tests.build import disordered, rewrite
 
@@ -193,6 +196,7 @@ CHANGES: Mapping[str, Mapping[str, object]] = {
     "models": {"folds": 4},
     "live": {"frame_ms": 40.0},
     "vendor": {"retries": 3},
+    "doctor": {"hung_seconds": 50.0},
     "store": {"cache_bytes": 1},
 }
 OPTIONS = {"option_flow", "open_interest"}
@@ -217,6 +221,7 @@ OWN: Mapping[str, set[str]] = {  # the tables that read a group of parameters th
     "models": set(),
     "live": set(),
     "vendor": set(),
+    "doctor": set(),
     "store": set(),
 }
 ALL: Mapping[str, set[str]] = {  # and those that follow, of a date with earlier ones
@@ -238,6 +243,7 @@ ALL: Mapping[str, set[str]] = {  # and those that follow, of a date with earlier
     "models": set(),
     "live": set(),
     "vendor": set(),
+    "doctor": set(),
     "store": set(),
 }
 
@@ -438,6 +444,46 @@ def test_a_verdict_of_another_configuration_does_not_count(made: Lake) -> None:
     assert by_stage(made)[THIRD] == "✓✓✗"
     settings(made.root.parent, covered_share_min=0.25)
     assert by_stage(made)[THIRD] == "???"  # neither refused nor called complete
+
+
+def test_doctor_names_a_date_that_is_missing_between_others(made: Lake) -> None:
+    assert [one.message for one in examine_lake(made) if not one.well and "missing" in one.message] == []
+    for table in EVERY:
+        shutil.rmtree(made.folder(table, SECOND))
+    told = [one.message for one in examine_lake(made) if not one.well and "missing" in one.message]
+    missing = f"1 trading dates missing between {FIRST} and {THIRD}: {SECOND}"
+    assert told == [f"bronze/futures_mbp10: {missing}", f"gold/training: {missing}"]
+
+
+def test_doctor_names_a_page_that_was_changed(made: Lake) -> None:
+    """One bit of one page of each stage, in the middle of the file: the page's own checksum tells."""
+    for name in ("bronze/futures_mbp10", "silver/snaps", "gold/training"):
+        path = made.path(TABLES[name], SECOND)
+        raw = bytearray(path.read_bytes())
+        raw[len(raw) // 2] ^= 0x10
+        path.write_bytes(raw)
+        told = [
+            one.message for one in examine_lake(made) if not one.well and one.message.startswith(f"{name} {SECOND}: {path.name}")
+        ]
+        assert len(told) == 1, name
+
+
+def test_a_lake_that_an_earlier_version_made_is_stale_where_it_differs_and_made_anew(made: Lake) -> None:
+    """Other code made snaps, other columns were in labels: what an upgrade leaves is told by name, and a run mends it."""
+    for name, what in (("silver/snaps", "code"), ("silver/labels", "schema")):
+        path = made.folder(TABLES[name], THIRD) / MANIFEST
+        manifest = json.loads(path.read_text())
+        manifest["fingerprint"][what] = "0123456789abcdef"
+        path.write_text(json.dumps(manifest))
+    (made.root / FORMAT_FILE).unlink()  # the lake of a version before there was one
+    found = reasons(made, THIRD)
+    assert found["snaps"] == ["code"] and found["labels"] == ["schema"]
+    told = [one.message for one in examine_lake(made) if not one.well and "judged" not in one.message]
+    assert told == [f"silver/labels: other columns than now, of another version: {THIRD}; run these dates again"]
+    assert {name for name, why in found.items() if follows(why)} >= {"bars", "training"} and "futures_mbp10" not in found
+    before = contents(made)
+    assert all(report.succeeded for report in make(made, [THIRD]))
+    assert reasons(made, THIRD) == {} and contents(made) == before and format_of(Disk(made.root)) == FORMAT
 
 
 def test_disk_is_told_by_folder_and_date(made: Lake) -> None:

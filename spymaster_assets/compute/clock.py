@@ -58,12 +58,6 @@ def clock_of(session: Session, config: Config, complete_from: int | None = None)
 
 
 @kernel
-def snap_of(time: int, clock: Clock) -> int:
-    """The snap in whose interval an instant lies, 0 up to the open."""
-    return max(0, (time - clock.open + clock.interval - 1) // clock.interval)
-
-
-@kernel
 def bucket_of(time: int, clock: Clock) -> int:
     """The bucket that holds an instant, -1 outside of all."""
     bucket = (time - clock.premarket_start - 1) // clock.bucket

@@ -202,4 +202,5 @@ def advance_levels(path: Path, levels: Growing, since: int, until: int, params: 
             levels.count += 1
 
 
-assert [kind for _, kinds in FAMILIES for kind in kinds] == list(range(len(LEVEL_KINDS))), "the families make every kind, in order"
+_MADE = [LEVEL_KINDS[kind] for _, kinds in FAMILIES for kind in kinds]
+assert [*LEVEL_KINDS] == _MADE, f"FAMILIES: every kind of states.py, in order; not made: {sorted({*LEVEL_KINDS} - {*_MADE})}"

@@ -120,4 +120,5 @@ def matrix(rows: np.ndarray, names: Sequence[str]) -> np.ndarray:
     return values
 
 
-assert {one.family for one in FEATURES} == {name for names in FAMILIES.values() for name in names}, "a family has no ablation"
+_STRANGE = {one.family for one in FEATURES} ^ {name for names in FAMILIES.values() for name in names}
+assert not _STRANGE, f"FAMILIES: each family of features in one ablation; in the registry alone, or here alone: {sorted(_STRANGE)}"

@@ -11,6 +11,7 @@ from html import escape
 from typing import Any, Final
 
 from spymaster_assets.models import report_pictures as pictures
+from spymaster_assets.models.artifacts import GEOMETRY
 from spymaster_assets.models.conformal import LEVEL
 from spymaster_assets.models.drift import REFERENCE
 from spymaster_assets.models.evaluation import LEAST_ROWS, SUSPICIOUS
@@ -19,6 +20,7 @@ from spymaster_assets.models.promotion import SLOPES
 from spymaster_assets.models.report_pictures import Found, landmark_words, minutes, score_of
 from spymaster_assets.models.retrieval import COVERED
 from spymaster_assets.models.significance import LEVEL as SURE
+from spymaster_assets.tables.predictions import MEMBERS
 
 BASE: Final = "base rate"  # the scorer that says the same of every row
 FEW: Final = 30  # dates: percentiles of draws of fewer blocks are too narrow (Efron, Tibshirani 1993, 13)
@@ -141,6 +143,32 @@ def title(found: Found) -> str:
     where = f"on {_count(len(found['dates']), kind + 'date')}"
     leak = "A leak is suspected. " if found["leak"] else ""
     return f"{leak}Is there skill, {where}? At the touch: {touch}. All landmarks together: {all_rows}."
+
+
+def serving(found: Found, decision: Mapping[str, Any]) -> list[str]:
+    """Which model serves and why, as Artifacts.crown keeps it, beside what the page found."""
+    name, since = decision["name"], decision["since"]
+    told = [f"Serves{f' since {since}' if since else ''}: {name} ({decision['why']})."]
+    if decision["decided"] > found["date"]:
+        told.append(f"That was decided as of {decision['decided']}, later than this page, and stands.")
+    if name != GEOMETRY and decision.get("others"):
+        told.append(f"No other takes its place: {decision['others']}.")
+    together = [one for one in found["horizons"].get(PRIMARY) or [] if one["elapsed"] == -1 and one["gain"][0] is not None]
+    gains = {one["name"]: one["gain"][0] for one in together}
+    rivals = {one: gain for one, gain in gains.items() if one not in (*MEMBERS, GEOMETRY)}
+    if name in gains and name != GEOMETRY and rivals:
+        best = max(rivals, key=lambda one: rivals[one])
+        more = "more than" if gains[name] > rivals[best] else "no more than"
+        told.append(f"Over all landmarks it gains {gains[name]:+.4f}, {more} the best baseline ({best}: {rivals[best]:+.4f}).")
+    if name != GEOMETRY and found["best"] not in (None, name):
+        told.append(f"The verdict of the page is on {found['best']}, the best by its gain; the rule asks whether a gain is sure.")
+    return told
+
+
+def decided(html: str, found: Found, decision: Mapping[str, Any]) -> str:
+    """A page with the decision that followed from it below its title."""
+    first, *rest = serving(found, decision)
+    return html.replace("</h1>", f"</h1><p><strong>{escape(first)}</strong></p>{_paragraphs(rest)}", 1)
 
 
 def headline(found: Found) -> list[str]:

@@ -133,7 +133,8 @@ class Past:
     def outcomes(self, before: dt.date) -> dict[str, Any]:
         """What came of the touches of earlier dates, at t0 and within 4 minutes: by level, and by the odds that the champion gave.
 
-        Predictions of a date come from models of earlier dates: all of it is out of sample.
+        Predictions of a date come from models of earlier dates: all of it is out of sample. Dates without a trained champion hold
+        geometry's odds under its name, and are not counted as its own.
         """
         name = Artifacts(self.lake).champion()["name"]
         dates = [date for date in self.lake.dates(LABELS) if date < before and self.lake.readable(LABELS, date)]
@@ -142,6 +143,7 @@ class Past:
         told = rows[~np.isnan(rows["odds"])]
         return {
             "before": before, "dates": len(dates), "champion": name,
+            "told": sum(not np.isnan(part["odds"]).all() for part in parts),
             "levels": [{"kind": word, **_counts(rows[rows["kind"] == code])} for code, word in enumerate(LEVEL_KINDS)
                        if (rows["kind"] == code).any()],
             "odds": [{"low": low, "high": high, **_counts(told[(told["odds"] >= low) & (told["odds"] < high + (high == 1.0))])}
@@ -154,8 +156,9 @@ class Past:
         labels = labels[(labels["elapsed"] == 0) & (labels["outcome_4min"] < 3)]
         rows = np.zeros(len(labels), _RESULT)
         rows["kind"], rows["outcome"], rows["odds"] = touches["kind"][labels["touch"]], labels["outcome_4min"], np.nan
-        column = f"{name}_break"
-        if self.lake.readable(PREDICTIONS, date) and column in PREDICTIONS.names:
+        column, model = f"{name}_break", Artifacts(self.lake).manifest(name, date)
+        trained = model is not None and model.status == TRAINED
+        if trained and self.lake.readable(PREDICTIONS, date) and column in PREDICTIONS.names:
             said = self.lake.rows(PREDICTIONS, date)
             said = said[said["elapsed"] == 0]
             odds = np.full(len(touches), np.nan)

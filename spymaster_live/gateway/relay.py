@@ -19,6 +19,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from spymaster_assets.config import Config
+from spymaster_assets.logs import about, shown
 from spymaster_assets.sessions import to_datetime
 from spymaster_live import bus, health, messages
 from spymaster_live.bus import LEVELS, MARKET, TROUBLE, Reader, Shorter, held, last, last_sequence, patiently
@@ -42,7 +43,8 @@ class Relay:
         self.hub = Hub(self._limits, self.fold)
         self.client: Client | None = None
         self.replay: dict[str, Any] | None = None  # where the replay stands; None: none answers
-        self.writer: dict[str, Any] | None = None  # what the writer says of itself; None: none answers
+        self.writer: dict[str, Any] | None = None  # whether the writer is well, and why not; None: none answers
+        self._health: dict[str, dict[str, Any] | None] = {}  # what feed and writer said of themselves, as far as they answered
         self._captured = writer
         self._over: set[str] = set()  # runs that are not the latest
         self._stream, self._begun = "", 0  # which LEVELS is read, and how often it was begun anew because it had lost something
@@ -89,6 +91,7 @@ class Relay:
         run = facts.get("Run")
         since = session.time - bus.BACK if session and session.time else None
         latest = [await last(client, LEVELS, subject) for subject in SUBJECTS if subject not in RECALLED]
+        about(run=run, date=facts.get("Date"))
         self.fold.begin(facts if run else None)
         if since is not None:
             for subject in RECALLED:
@@ -122,6 +125,7 @@ class Relay:
         if facts.get("Run") != run:
             self._over.add(run)
             return
+        about(run=run, date=facts.get("Date"))
         log.info("run %s begins", run)
         self.fold.begin(facts)
         self._watermark = 0
@@ -158,9 +162,11 @@ class Relay:
             self._trouble = None
         except TROUBLE as error:
             log.debug("%s: %s", self._trouble, error)
-        self.replay, writer = await asyncio.gather(
-            _asked(client, messages.CONTROL, b'{"do":"state"}'), _asked(client, health.subject("writer"))
+        self.replay, writer, feed = await asyncio.gather(
+            _asked(client, messages.CONTROL, b'{"do":"state"}'),
+            *(_asked(client, health.subject(one)) for one in ("writer", "feed")),
         )
+        self._health = {"writer": writer, "feed": feed}
         if writer is not None:
             self._answered, self.writer = time.monotonic(), {"ok": writer.get("ok"), "why": writer.get("why")}
         elif time.monotonic() - self._answered > self._limits.stale_seconds:  # it may be at work on a large batch
@@ -185,10 +191,16 @@ class Relay:
         now = time.monotonic()
         return {"engine": now - self._heard, "market": now - self._moved}
 
+    @property
+    def parts(self) -> dict[str, dict[str, Any] | None]:
+        """What the other parts say of themselves; None: it is not there, or has not said anything yet."""
+        silent = self.ages["engine"] > self._limits.stale_seconds
+        return {"engine": None if silent else self.fold.status or None, **self._health}
+
     def reasons(self) -> list[str]:
         """Why what is shown may not be how things are, or is not captured; empty: all is well."""
         if self.client is None or not self.client.is_connected:
-            return [f"NATS at {self._url} is not connected"]
+            return [f"NATS at {shown(self._url)} is not connected"]
         return [*self._of_what_is_shown(), *self._of_the_capture()]
 
     def _of_the_capture(self) -> list[str]:

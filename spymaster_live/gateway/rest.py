@@ -43,6 +43,7 @@ from spymaster_live.bus import TROUBLE
 from spymaster_live.gateway import wire
 from spymaster_live.gateway.aside import Aside
 from spymaster_live.gateway.fold import TRACE
+from spymaster_live.gateway.parts import Parts
 from spymaster_live.gateway.past import Past
 from spymaster_live.gateway.relay import Relay
 from spymaster_live.payload import described
@@ -67,13 +68,14 @@ ENDPOINTS: Final[Mapping[str, str]] = {
     "/api/replay": "POST: an order to the replay, as on control.replay",
     "/healthz": "200 while the process lives",
     "/readyz": "200 if all is well, else 503 and why not",
-    "/metrics": "Prometheus",
+    "/metrics": "Prometheus: the gateway, and what engine, writer and feed say of themselves (deploy/grafana-dashboard.json)",
 }
 
 
 def router(relay: Relay, lake: Lake, aside: Aside) -> APIRouter:
     """The routes, but for /ws/stream."""
     routes, meanings = APIRouter(), orjson.dumps({**_TABLES, "rules": _rules(lake.config)})
+    relay.hub.metrics.registry.register(Parts(lambda: relay.parts))
 
     @routes.get("/healthz")
     async def healthz() -> Response:

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-import click
 import uvicorn
 from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -19,6 +18,7 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.websockets import WebSocket
 
 from spymaster_assets.lake import Lake, LakeError
+from spymaster_assets.logs import say
 from spymaster_live.gateway import stream
 from spymaster_live.gateway.aside import Aside
 from spymaster_live.gateway.guard import Guard, check_binding, token
@@ -93,7 +93,7 @@ class Gateway:
 
     async def run(self) -> None:
         """Serve until stopped."""
-        click.echo(f"gateway {self.address}")
+        say(f"gateway {self.address}")
         beside = [asyncio.ensure_future(one) for one in (self.relay.run(), look_after(self.relay.hub))]
         serving = asyncio.ensure_future(self._server.serve([self._socket]))
         try:

@@ -8,6 +8,7 @@ const PARTS = [ // of the score: its weight's name, its facts in words around th
 	["fuel", "hedge", { effect: "", exposure: "# lots/pt" }],
 	["tape", "tape", { imbalance: "aggression #", velocity: "# pt/s", rate: "# × usual rate", prints: "# prints", sweep: "sweep #" }],
 ];
+const odd = (p) => (p > 0.995 ? "> 99 %" : p < 0.005 ? "< 1 %" : percent(p));
 const NONE = "No level yet. Premarket and moving averages hold from 09:30 on, the opening range from 09:45.";
 
 export class Cards {
@@ -119,7 +120,7 @@ class Card {
 			const [, score, points, cell] = this.at("tbody").rows[i].cells;
 			say(score, number(values.score));
 			say(points, values.score === null ? "–" : number((values.score * weights[weight]) / whole, 1));
-			const told = Object.entries(facts).filter(([fact]) => values[fact]); 
+			const told = Object.entries(facts).filter(([fact]) => values[fact]);
 			const digits = (value) => (value % 1 && Math.abs(value) < 10 ? 2 : 0);
 			say(cell, told.map(([fact, words]) => (words ? words.replace("#", number(values[fact], digits(values[fact]))) : values[fact].toLowerCase())).join(", ") || "unknown");
 			cell.title = told.map(([fact]) => `${fact}: ${this.rules.states[values[fact]] ?? this.meanings.get(`levels[].${name}.${fact}`)}`).join("\n");
@@ -141,8 +142,8 @@ class Card {
 		for (const part of odds.children) part.style.width = `${100 * model[part.className]}%`;
 		const interval = model.interval ? ` (analogs: ${model.interval.map((one) => Math.round(100 * one)).join("–")} %)` : "";
 		const why = model.veto ? ` No trade: ${this.rules.states[model.veto]}.`
-			: model.abstain ? ` It abstains: at 90 % it cannot exclude ${model.set.join(", ").toLowerCase() || "anything"}.` : "";
-		this.say(".said", `Within ${this.rules.outcome_seconds / 60} min: break ${percent(model.break)}${interval}, bounce ${percent(model.bounce)}, neither ${percent(model.chop)}.${why}`);
+			: model.abstain ? ` It abstains: at 90 % it cannot exclude ${model.set.map((one) => (one === "CHOP" ? "neither" : one.toLowerCase())).join(", ") || "anything"}.` : "";
+		this.say(".said", `Within ${this.rules.outcome_seconds / 60} min: break ${odd(model.break)}${interval}, bounce ${odd(model.bounce)}, neither ${odd(model.chop)}.${why}`);
 		odds.ariaLabel = this.at(".said").textContent;
 	}
 

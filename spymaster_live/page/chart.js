@@ -1,4 +1,4 @@
-// Candles by lightweight-charts; on the same canvas liquidity behind them, levels and touches over them.
+// Candles; on the same canvas liquidity behind them, levels and touches over them.
 
 import { CandlestickSeries, CrosshairMode, createChart } from "./vendor/lightweight-charts.mjs";
 import { colour, el, number, say, time } from "./words.js";
@@ -12,7 +12,7 @@ export class Chart {
 		Object.assign(this, { scale, market, mode: "rest", heat: null, canvas: new OffscreenCanvas(1, 1), most: 0, shown: 0, epoch: null, date: null, wanted: new Set(), moment: null });
 		this.chart = createChart(place, {
 			autoSize: true, crosshair: { mode: CrosshairMode.Normal },
-			layout: { attributionLogo: false }, 
+			layout: { attributionLogo: false },
 			localization: { timeFormatter: (at) => time(at * 1000), priceFormatter: (price) => number(price, 2) },
 			timeScale: { timeVisible: true, tickMarkFormatter: (at) => time(at * 1000).slice(0, 5), rightOffset: ROOM, minBarSpacing: 0.2 },
 		});
@@ -122,7 +122,7 @@ export class Chart {
 		const labels = this.drawLevels(context, width, until);
 		const now = this.x(until);
 		if (this.moment) {
-			context.fillStyle = `${colour("panel")}b0`; 
+			context.fillStyle = `${colour("panel")}b0`;
 			context.fillRect(now, 0, width, height);
 			context.fillStyle = colour("text");
 			context.fillRect(now, 0, 1, height);

@@ -1,4 +1,4 @@
-// A day of the lake: tables and payloads as of the stream, asked for moment by moment.
+// A day of the lake, asked for moment by moment.
 
 import { ask } from "./gateway.js";
 import { time } from "./words.js";

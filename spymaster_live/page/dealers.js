@@ -1,4 +1,4 @@
-// Dealers' gamma by strike, the price in the middle: bars up dampen a move, down they amplify it.
+// Dealers' gamma by strike, around the price.
 
 import { el, number, say } from "./words.js";
 

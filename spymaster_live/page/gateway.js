@@ -1,4 +1,4 @@
-// The gateway: what is asked for once, and the stream. Both say why they are refused.
+// What is asked for once, and the stream. Both say why they are refused.
 
 const PROTOCOL = "spymaster.v1";
 const KEPT = "spymaster.token";

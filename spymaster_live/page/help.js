@@ -1,4 +1,4 @@
-// The help: what answers which question, keys, and every name as the gateway declares it.
+// Questions, keys, and every name as the gateway declares it.
 
 import { el, table } from "./words.js";
 
@@ -9,11 +9,11 @@ const KEYS = [
 ];
 const QUESTIONS = [
 	["What is this level?", "The line below its name on its card."],
-	["Why is the score 78?", "The table on its card: each part from 0 (bounce) to 100 (break), its points, and what they come from."],
-	["What would change its mind?", "Below that table: what BREAK or REJECT would take."],
-	["How often did this work before?", "On the card “Touches most like this one”; of all touches “What came of it before”."],
+	["Why is the score 78?", "The table on its card: each part from 0 (bounce) to 100 (break), and its points."],
+	["What would change its mind?", "The line below that table."],
+	["How often did this work before?", "“Touches most like this one” on its card; “What came of it before”."],
 	["Is this live?", "The badge at the top: LIVE, REPLAY or DAY."],
-	["Is it fresh?", "Age at the top, since the market's clock moved. STALE appears after 2 s; the line below the header says why."],
+	["Is it fresh?", "Age at the top; STALE after 2 s, and the line below the header says why."],
 ];
 
 export function fill(dialog, tables) {

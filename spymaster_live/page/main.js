@@ -1,4 +1,4 @@
-// The page: one market, told by the stream or by the lake; what is new is drawn once a frame.
+// The page: one market, told by the stream or the lake, drawn once a frame.
 
 import { Cards } from "./cards.js";
 import { Chart } from "./chart.js";
@@ -15,11 +15,14 @@ import { byId, date as dateOf, number, say, time, useTheme, useZone } from "./wo
 const LIVE_MS = 60_000; // from the market's clock to this machine's at most, if live
 const LOOK_MS = 2000; // between two looks whether all is well
 
-// `state`: of the connection, or what went wrong; `moved`: when the clock did; `frames`, `slow`: drawn, over 50 ms
-const page = { state: "loading", reason: null, ready: null, trouble: null, moved: 0, clock: null, day: null, stream: null, frames: 0, slow: 0 };
+// `state`: of the connection, or what went wrong; `moved`: when the clock did
+const page = { state: "loading", reason: null, ready: null, trouble: null, moved: 0, clock: null, day: null, stream: null };
 let market = null, chart, cards, bar, waiting;
 
 const age = () => (performance.now() - page.moved) / 1000;
+
+/** How far a replay is ahead of its engine, s of the market. */
+const lag = () => (market?.status?.replay ? (market.status.replay.position / 1e6 - market.now) / 1000 : 0);
 
 function condition() {
 	if (page.state !== "connected") return page.state;
@@ -28,6 +31,7 @@ function condition() {
 	if (!session) return "empty";
 	if (status?.state === "done") return "ended";
 	if (page.ready && !page.ready.ok) return "degraded";
+	if (lag() > Math.max(60, 2 * status?.replay?.speed)) return "behind";
 	if (status?.replay?.paused) return "paused";
 	if (age() > market.rules.stale_seconds) return "stale";
 	return payload ? "fresh" : "waiting";
@@ -36,7 +40,7 @@ function condition() {
 function render() {
 	const state = condition();
 	const { day } = page;
-	const { words, bad } = notice(state, page, market, Math.round(age()));
+	const { words, bad } = notice(state, page, market, Math.round(age()), lag());
 	document.body.dataset.state = state;
 	say("notice", words);
 	byId("notice").classList.toggle("bad", bad);
@@ -52,7 +56,7 @@ function render() {
 	say("contract", session?.contract.split(" ")[0] ?? "");
 	say("clock", shown ? `${dateOf(shown)} ${time(shown)}` : time(null));
 	say("price", spot == null ? "" : `${number(spot, 2)} (${number(bid, 2)} / ${number(offer, 2)})`);
-	say("age", day || !session ? "" : `age ${number(age(), 1)} s`);
+	say("age", day || !session ? "" : state === "behind" ? "" : `age ${number(age(), 1)} s`);
 	say("gaps", payload ? `gaps ${number(payload.quality.gaps)}, late ${number(payload.quality.late)}` : "");
 	say("model", session ? `Model: ${model || "none serves this date; geometry and the score stand"}` : "");
 	chart.wanted = new Set((payload?.levels ?? []).map(({ id }) => id));
@@ -65,11 +69,9 @@ function render() {
 
 /** Draw soon: once a frame, however much comes. */
 function changed() {
-	waiting ??= requestAnimationFrame((began) => {
+	waiting ??= requestAnimationFrame(() => {
 		waiting = null;
 		render();
-		page.frames += 1;
-		page.slow += performance.now() - began > 50;
 	});
 }
 
@@ -100,7 +102,7 @@ function heard(message) {
 async function fetchHeat() {
 	const { epoch, date, heatUntil } = market;
 	page.minute = market.minutes;
-	const told = await ask(`/api/heat?date=${date}&after=${heatUntil}`).catch(() => null); 
+	const told = await ask(`/api/heat?date=${date}&after=${heatUntil}`).catch(() => null);
 	if (told && epoch === market.epoch) market.takeHeat(told.heat);
 	changed();
 }
@@ -150,7 +152,7 @@ async function showDay(date, ms) {
 }
 
 async function fetchDates() {
-	const { running, dates } = await ask("/api/dates").catch(() => ({ dates: [] })); 
+	const { running, dates } = await ask("/api/dates").catch(() => ({ dates: [] }));
 	byId("date").replaceChildren(new Option(`running: ${running ?? "none"}`, ""), ...dates.toReversed().map((date) => new Option(date, date)));
 	byId("date").value = page.day?.date ?? "";
 }
@@ -207,7 +209,7 @@ function listen() {
 	};
 	setInterval(changed, 500);
 	setInterval(async () => {
-		if (page.stream && page.state === "connected") page.ready = await ask("/readyz").catch(() => null); 
+		if (page.stream && page.state === "connected") page.ready = await ask("/readyz").catch(() => null);
 	}, LOOK_MS);
 }
 
@@ -239,5 +241,5 @@ byId("token-form").onsubmit = (event) => {
 const given = new URLSearchParams(location.hash.slice(1)).get("token");
 if (given) token.set(given);
 history.replaceState(null, "", location.pathname + location.search); // no token stays in the address
-window.spymaster = { page, at: () => ({ market, chart, cards }) }; 
+window.spymaster = { page, at: () => ({ market, chart, cards }) };
 start();

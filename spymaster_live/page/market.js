@@ -1,4 +1,4 @@
-// What is known of the date that is shown, whoever tells it: the stream or the lake.
+// What is known of the date that is shown.
 
 import { rows } from "./words.js";
 
@@ -6,7 +6,7 @@ export class Market {
 	constructor(rules) {
 		this.rules = rules;
 		this.minute = Math.round(60000 / rules.snap_ms); // snaps of a minute
-		this.epoch = 0; 
+		this.epoch = 0;
 		this.clear();
 	}
 

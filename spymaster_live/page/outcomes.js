@@ -1,8 +1,8 @@
-// What came of the touches of earlier dates, by level and by the odds that were given, out of sample.
+// What came of the touches of earlier dates, by level and by the odds that were given.
 
 import { el, number, percent, table } from "./words.js";
 
-const FEW = 20; // touches; fewer say little
+const FEW = 20; // touches
 
 export function fill(place, found, rules) {
 	if (!found.dates) {
@@ -22,7 +22,7 @@ export function fill(place, found, rules) {
 		el("div.two",
 			shares("By level:", "level", found.levels.map((one) => line(one.kind, one))),
 			odds.length
-				? shares(`By the odds of a break that ${found.champion} gave before it knew. Good odds: the share that broke lies in the range they name.`, "odds", odds.map((one) => line(`${Math.round(100 * one.low)}–${percent(one.high)}`, one)))
+				? shares(`By the odds of a break that ${found.champion} gave before it knew, on ${found.told} of them. Good odds: the share that broke lies in the range they name.`, "odds", odds.map((one) => line(`${Math.round(100 * one.low)}–${percent(one.high)}`, one)))
 				: el("p.soft", "No odds were given: no model served these dates.")),
 	);
 }

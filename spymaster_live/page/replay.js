@@ -1,4 +1,4 @@
-// The bar that moves time: of a replay's feed, or of a day of the lake.
+// The bar that moves time: of a replay, or of a day.
 
 import { ask } from "./gateway.js";
 import { byId, say, time } from "./words.js";
@@ -15,12 +15,15 @@ export class Bar {
 		byId("step").onclick = () => this.step();
 		byId("speed").onchange = ({ target: { value } }) => (this.day ? (this.day.speed = Number(value) || 100) : this.order({ do: "speed", speed: Number(value) }));
 		byId("seek").onchange = ({ target }) => {
-			if (target.value && target.checkValidity()) this.day ? this.day.seek(target.value) : this.order({ do: "seek", to: target.value });
+			this.told(null);
+			if (!target.value || !target.reportValidity()) return;
+			this.day ? this.day.seek(target.value) : this.order({ do: "seek", to: target.value });
+			target.value = "";
 		};
 		byId("slider").oninput = ({ target }) => this.day?.go(Number(target.value));
 	}
 
-	/** Where a day stands, or a replay; both null: there is no time to move. */
+	/** Where a day stands, or a replay; both null: no time to move. */
 	follow(day, replay) {
 		Object.assign(this, { day, replay });
 		const [moved, speed, slider] = [day ?? replay, byId("speed"), byId("slider")];

@@ -4,8 +4,8 @@ import { time } from "./words.js";
 
 const BAD = ["token", "refused", "disconnected", "degraded", "stale", "failed"];
 
-/** The line below the header, and whether it is bad news. `market`: null at first; `age`: s since its clock moved. */
-export function notice(state, page, market, age) {
+/** The line below the header, and whether it is bad news. `market`: null at first; `age`: s since its clock moved; `lag`: s behind. */
+export function notice(state, page, market, age, lag) {
 	const { session, status, payload, now } = market ?? {};
 	const { day, ready, reason, trouble } = page;
 	const words = {
@@ -18,6 +18,7 @@ export function notice(state, page, market, age) {
 		stale: `Nothing new for ${age} s.`,
 		ended: `${session?.date} is over: this is how it ended.`,
 		paused: "The replay is paused.",
+		behind: `Catching up: ${Math.round(lag / 60)} min behind.`,
 		waiting: "Waiting: scores begin at 09:30 New York time.",
 		day: `A past date, as it stood at the moment of the line; what is paler came later.${day?.waits.length ? ` Loading ${day.waits.join(", ")}…` : ""}`,
 		failed: `${reason}.`,

@@ -1,4 +1,4 @@
-// Numbers and moments as words, and elements. Unknown is –, never 0.
+// Numbers and moments as words; elements. Unknown is –, never 0.
 
 let clock, day;
 
@@ -36,7 +36,7 @@ export function el(tag, ...parts) {
 /** A table: words above, lines of words and cells. */
 export const table = (heads, lines) =>
 	el("table",
-		el("thead", el("tr", ...heads.map((word, i) => el(lines[0]?.[i].className ? "th.n" : "th", word)))),
+		el("thead", el("tr", ...heads.map((word, i) => el(lines[0]?.[i].className === "n" ? "th.n" : "th", word)))),
 		el("tbody", ...lines.map((cells) => el("tr", ...cells.map((cell) => (cell instanceof Node ? cell : el("td", cell)))))));
 
 /** Set the text of a node, or of the one with an id. */

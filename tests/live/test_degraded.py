@@ -4,14 +4,10 @@ One replay, with wall clocks that leap an hour and back every second; the tests 
 """
 
 import datetime as dt
-import os
 import shutil
 import signal
-import subprocess
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from functools import partial
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,6 +18,7 @@ from spymaster_live import bus, capture, messages
 from spymaster_live.engine import Engine
 from spymaster_live.feed import plan
 from spymaster_live.messages import LEVELS_SIGNALS, digest
+from tests.disks import disk
 from tests.live.asking import TOKEN, Asked, heard_until, start
 from tests.live.chaos import OFTEN, begin, captured_lines, landed, left, mirrored
 from tests.live.rig import Rig, rig, short, small_lake
@@ -314,20 +311,6 @@ def test_a_server_that_lost_what_it_had_acknowledged_is_given_it_again(lake: Pat
         live.control(do="speed", speed=0)
         live.finish()
         recovered(live, gateway, lake)
-
-
-@contextmanager
-def disk(folder: Path, size: str) -> Iterator[Callable[[], object]]:
-    """A file system of so many bytes at a folder that is made; what is yielded makes room on it."""
-    if os.geteuid():
-        pytest.skip("only root may mount")
-    folder.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "spymaster-test", folder], capture_output=True).returncode:
-        pytest.skip("nothing may be mounted here")
-    try:
-        yield partial(subprocess.run, ["mount", "-o", "remount,size=512m", folder], check=True)
-    finally:
-        subprocess.run(["umount", "--lazy", folder], check=True)
 
 
 @pytest.mark.slow

@@ -16,6 +16,7 @@ import pytest
 from nats.aio.client import Client
 
 from spymaster_assets.lake import Lake
+from spymaster_assets.states import LEVEL_KINDS
 from spymaster_assets.tables import LEVELS
 from spymaster_live import bus, messages
 from spymaster_live.feed import moment, plan
@@ -287,7 +288,7 @@ def test_joining_late_says_nothing_that_reaches_behind(live: Rig) -> None:
     live.finish()
     told = live.said()
     rows = told.rows["levels"]
-    assert set(rows["kind"].tolist()) == {2, 3, 11, 12, 13}  # OR_HIGH and OR_LOW, VWAP and its bands
+    assert {LEVEL_KINDS[kind] for kind in rows["kind"].tolist()} == {"OR_HIGH", "OR_LOW", "VWAP", "VWAP_UPPER", "VWAP_LOWER"}
     assert b'"partial":true' in told.lines[max(told.lines)]
     assert ended(live)["partial"] is True
     whole = Lake(live.lake, live.config()).rows(LEVELS, DATE)

@@ -6,6 +6,7 @@ One replay, paused at 09:50 and steered over the gateway; the tests stand in the
 import asyncio
 import json
 import os
+import re
 import signal
 import time
 from collections import Counter
@@ -16,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 
 from spymaster_assets.lake import Lake
 from spymaster_assets.states import LEVEL_KINDS, OUTCOMES
@@ -29,6 +31,7 @@ from tests.live.asking import TOKEN, folded, heard, heard_until, said, snapshot,
 from tests.live.rig import Rig, rig, short, small_lake
 from tests.live.test_faults import DATE
 
+NAME = re.compile(r"spymaster_\w+")  # of a metric, in an expression
 QUICK = """
 [live.gateway]
 stale_seconds = 3.0
@@ -208,6 +211,32 @@ def test_what_stalls_is_told(live: Rig, gateway: Any) -> None:
         os.kill(live.processes[name]._process.pid, signal.SIGCONT)
         gateway.until(lambda told: told["ok"])
     assert "spymaster_gateway_ready 1.0" in gateway.ask("/metrics")[1]
+
+
+def test_dashboard_and_alerts_ask_for_what_metrics_tell(live: Rig, gateway: Any) -> None:
+    """Every name in them is one of /metrics, every metric of another part is on the dashboard; and the engine's are its own."""
+    text = gateway.ask("/metrics")[1]
+    told = {line.split()[2] for line in text.splitlines() if line.startswith("# TYPE")}
+    told -= {name for name in told if name.endswith("_created")}
+    values = dict(line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
+    board, rules = (Path(__file__).parents[2] / "deploy" / name for name in ("grafana-dashboard.json", "alerts.yml"))
+    on_it = {
+        name for panel in json.loads(board.read_text())["panels"] for one in panel["targets"] for name in NAME.findall(one["expr"])
+    }
+    alarms = {
+        name
+        for group in yaml.safe_load(rules.read_text())["groups"]
+        for one in group["rules"]
+        for name in NAME.findall(one["expr"])
+    }
+    assert (on_it | alarms) - told == set()
+    assert {name for name in told if name.split("_")[1] in ("engine", "writer", "feed")} - on_it == set()
+    status = live.status()[-1]
+    assert float(values["spymaster_engine_snap"]) == status["snap"] and float(values["spymaster_engine_well"]) == 1
+    channel = 'spymaster_engine_records_total{channel="futures_mbp10"}'
+    assert float(values[channel]) == status["records"]["futures_mbp10"] > 0
+    assert float(values["spymaster_feed_well"]) == 1 and "spymaster_writer_well" not in values  # there is none
+    assert 0 < float(values['spymaster_engine_snap_seconds{quantile="0.99"}']) < 10
 
 
 def test_another_session_begins_anew_for_everybody(live: Rig, gateway: Any) -> None:

@@ -1,26 +1,31 @@
 """An engine with a champion: at landmarks it says the rows of predictions, in between odds at every snap, whatever the frames."""
 
+import datetime as dt
 import json
 import shutil
 from functools import cache
 
 import numpy as np
+import orjson
 import pytest
 
 from spymaster_assets.lake import Lake, LakeError
+from spymaster_assets.models.artifacts import Artifacts
 from spymaster_assets.models.examples import PRIMARY
 from spymaster_assets.models.members import Asked
 from spymaster_assets.models.odds import geometry_known
 from spymaster_assets.models.predicting import only, speakers
 from spymaster_assets.served import Served, served
 from spymaster_assets.states import LEVEL_KINDS
-from spymaster_assets.tables import FEATURE_ROWS, PREDICTIONS
+from spymaster_assets.tables import FEATURE_ROWS, LABELS, PREDICTIONS, TRAINING
 from spymaster_assets.tables.predictions import MEMBERS
 from spymaster_assets.training import Trainer
 from spymaster_live.engine import Engine
+from spymaster_live.gateway.past import Past
 from spymaster_live.messages import ROWS
 from spymaster_live.parity import Said as Told
 from spymaster_live.parity import difference, differences
+from spymaster_live.payload import stored_opinions
 from tests import short_day
 from tests.live.test_engine import (
     S,
@@ -100,6 +105,42 @@ def test_odds_are_said_at_every_snap_of_a_scored_touch():
         odds = member.odds(Asked(features, date))[0] if geometry_known(features, PRIMARY)[0] else [None] * 3
         assert [told[word] for word in ("break", "bounce", "chop")] == list(odds)
         assert told["name"] == "trees" and told["version"] == "0123456789abcdef" and told["elapsed"] <= row["elapsed"]
+
+
+def test_at_a_landmark_the_lake_tells_what_was_said():
+    """A day of the lake on the page: the opinion out of stored predictions is the one that the payload had."""
+    said, finished = models(whole()), day("with options")
+    predictions, signals, touches = whole().rows()["predictions"], finished.signals.rows, finished.touches.rows
+    compared = 0
+    for landmark in predictions:
+        scored = signals[(signals["k"] == landmark["k"]) & (signals["touch"] == landmark["touch"])]
+        stored = stored_opinions(f"{NAME} 0123456789abcdef", scored, predictions)
+        touch = touches[landmark["touch"]]
+        of = f"_{LEVEL_KINDS[touch['kind']]}_{touch['ticks']}_{touch['t0']}_"
+        for opinion in stored.values():
+            told = next(model for (k, name), model in said.items() if k == landmark["k"] and of in name)
+            assert json.loads(orjson.dumps(opinion)) == told
+            compared += 1
+    assert compared > 5
+
+
+def test_odds_of_earlier_dates_are_those_of_a_model_that_was_trained(tmp_path):
+    """Dates before the first training hold geometry's odds under every name; they tell nothing of the champion."""
+    lake, name = small_lake.copied(small_lake.evaluated(), tmp_path), "trees"
+    Artifacts(lake).crown({"name": name, "since": None, "why": "a test", "verdicts": []})
+    dates, expected, trained = lake.dates(PREDICTIONS), 0, 0
+    for date in dates:
+        said, rows = lake.rows(PREDICTIONS, date), lake.rows(TRAINING, date)
+        labels = np.zeros(len(rows), LABELS.dtype)
+        for column in ("touch", "k", "elapsed", "outcome_4min"):
+            labels[column] = rows[column]
+        small_lake.put(lake, LABELS, date, labels)
+        if json.loads((lake.root / "models" / name / f"date={date}" / "manifest.json").read_text())["status"] == "trained":
+            trained += 1
+            expected += int((~np.isnan(said[f"{name}_break"]) & (said["elapsed"] == 0)).sum())
+    told = orjson.loads(orjson.dumps(Past(lake).outcomes(dates[-1] + dt.timedelta(days=1))))
+    assert 0 < trained < len(dates) == told["dates"] and told["champion"] == name
+    assert sum(one["touches"] for one in told["odds"]) == expected > 0 and told["told"] == trained
 
 
 def test_a_champion_that_is_not_there_is_told_and_geometry_serves():

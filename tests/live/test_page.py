@@ -476,6 +476,27 @@ def test_a_paused_replay_is_steered_from_the_page(session: Asked, watched: Scree
 
 
 @browser
+def test_a_time_that_is_none_is_refused_in_its_field(session: Asked, watched: Screen) -> None:
+    watched.page.locator("#seek").fill("soon")
+    watched.page.keyboard.press("Enter")
+    assert not watched.value("document.getElementById('seek').validity.valid")
+    watched.page.locator("#seek").fill("")
+    watched.is_in("paused")
+
+
+@browser
+def test_an_engine_behind_its_replay_is_told(session: Asked, watched: Screen) -> None:
+    """As after a seek far ahead: the feed's place is put ahead here, and what comes is not heard meanwhile."""
+    watched.page.evaluate("const { market } = spymaster.at(); market.hear = () => {}; market.status.replay.position += 20 * 60e9")
+    watched.is_in("behind")
+    watched.says("Catching up: 20 min behind.")
+    assert watched.text("#age") == ""
+    watched.shoots("behind")
+    watched.page.evaluate("delete spymaster.at().market.hear")
+    watched.is_in("paused")
+
+
+@browser
 def test_while_all_is_well_it_says_nothing_and_goes_on(session: Asked, watched: Screen) -> None:
     watched.page.locator("#play").click()
     watched.is_in("fresh")

@@ -41,7 +41,7 @@ PUBLISHES = {  # a subject, and the only users that may publish to it
     "dlq.market.session": "engine",
     "$KV.levels_state.PM_HIGH": "engine",
     "control.replay": "gateway control",
-    "health.feed": "feed control",
+    "health.feed": "feed gateway control",
     "health.engine": "engine control",
     "health.writer": "writer gateway control",
     f"{API}.STREAM.CREATE.MARKET": "provision",
