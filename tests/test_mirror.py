@@ -31,7 +31,7 @@ from tests import short_day
 
 CONFIG = short_day.CONFIG
 SCORE = score_params(CONFIG, 4)
-TICK, USD = CONFIG.instrument.tick, CONFIG.instrument.usd_per_point / CONFIG.instrument.point
+TICK, USD = CONFIG.instrument.tick, CONFIG.instrument.multiplier / CONFIG.instrument.point
 REFLECTED = (
     "PM_LOW", "PM_HIGH", "OR_LOW", "OR_HIGH", "SMA_200", "SMA_400", "PD_LOW", "PD_HIGH", "PD_CLOSE", "ON_LOW", "ON_HIGH",
     "VWAP", "VWAP_LOWER", "VWAP_UPPER", "ROUND", "PUT_WALL", "CALL_WALL",

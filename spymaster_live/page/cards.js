@@ -8,7 +8,7 @@ const PARTS = [ // of the score: its weight's name, its facts in words around th
 	["fuel", "hedge", { effect: "", exposure: "# lots/pt" }],
 	["tape", "tape", { imbalance: "aggression #", velocity: "# pt/s", rate: "# × usual rate", prints: "# prints", sweep: "sweep #" }],
 ];
-const NONE = "No level yet. Premarket and moving averages hold from 09:30 on, the opening range from 09:45.";
+const none = ({ opens, ranged }) => `No level yet. Premarket and moving averages hold from ${opens} on, the opening range from ${ranged}.`;
 
 export class Cards {
 	/** `rules`: of the score; `meanings`: of the payload's names. */
@@ -24,7 +24,7 @@ export class Cards {
 			shown.set(id, this.cards.get(id) ?? new Card(level, this.rules, this.meanings));
 			shown.get(id).update(level, market);
 		}
-		const empty = el("p.card.soft", payload || state === "waiting" ? NONE : "Nothing is known yet.");
+		const empty = el("p.card.soft", payload || state === "waiting" ? none(this.rules) : "Nothing is known yet.");
 		const wanted = shown.size ? [...shown.values()].map(({ root }) => root) : [empty];
 		const { children } = this.place;
 		if (wanted.length !== children.length || wanted.some((root, i) => root !== children[i])) this.place.replaceChildren(...wanted);
@@ -61,11 +61,11 @@ class Card {
 	update(level, market) {
 		const { touch } = level;
 		const others = level.kinds.filter((kind) => kind !== level.id);
-		this.say("h3", `${level.id} ${number(level.price, 2)}`);
+		this.say("h3", `${level.id} ${number(level.price, this.rules.digits)}`);
 		const before = market.touchesOf(level.id);
-		this.say(".what", `${this.rules.kinds[level.id] ?? ""}${others.length ? `; within 1 pt: ${others.join(", ")}` : ""}`);
+		this.say(".what", `${this.rules.kinds[level.id] ?? ""}${others.length ? `; within ${this.rules.near} pt: ${others.join(", ")}` : ""}`);
 		this.say(".where", [
-			level.distance === null ? "The price is unknown." : `${number(level.distance, 2)} pt ${level.price > market.payload.es.spot ? "above" : "below"} the price.`,
+			level.distance === null ? "The price is unknown." : `${number(level.distance, this.rules.digits)} pt ${level.price > market.payload.es.spot ? "above" : "below"} the price.`,
 			before.length ? `Touched ${before.length} × today, last at ${time(before.at(-1).t0 / 1e6)}.` : "Not touched today.",
 		].join(" "));
 		this.root.classList.toggle("near", level.in_band);
@@ -153,7 +153,7 @@ class Card {
 		const found = await this.ask("analogs")?.catch((error) => ({ error: `${error.message}.` }));
 		if (!found?.outcomes) return place.replaceChildren(el("p.soft", found?.error ?? "No index of earlier touches was made for this date."));
 		const { outcomes, nearest, of, far } = found;
-		const line = ({ date, ts, kind, direction, outcome, strength }) => [`${date} ${time(ts / 1e6)}`, `${kind} ${direction.toLowerCase()}`, el("td", el(`span.${outcome}`, outcome)), el("td.n", number(strength, 2, true))];
+		const line = ({ date, ts, kind, direction, outcome, strength }) => [`${date} ${time(ts / 1e6)}`, `${kind} ${direction.toLowerCase()}`, el("td", el(`span.${outcome}`, outcome)), el("td.n", number(strength, this.rules.digits, true))];
 		place.replaceChildren(
 			el("p", `Of the ${of} earlier touches that began most like it ${outcomes.BREAK} broke, ${outcomes.BOUNCE} bounced, ${outcomes.CHOP} did neither.${far ? " None is close." : ""} The nearest:`),
 			table(["when", "level", "came", "strength, pt"], nearest.map(line)),

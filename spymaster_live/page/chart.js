@@ -13,10 +13,10 @@ export class Chart {
 		this.chart = createChart(place, {
 			autoSize: true, crosshair: { mode: CrosshairMode.Normal },
 			layout: { attributionLogo: false }, 
-			localization: { timeFormatter: (at) => time(at * 1000), priceFormatter: (price) => number(price, 2) },
+			localization: { timeFormatter: (at) => time(at * 1000), priceFormatter: (price) => number(price, market.rules.digits) },
 			timeScale: { timeVisible: true, tickMarkFormatter: (at) => time(at * 1000).slice(0, 5), rightOffset: ROOM, minBarSpacing: 0.2 },
 		});
-		this.series = this.chart.addSeries(CandlestickSeries, { priceLineVisible: false, priceFormat: { minMove: market.rules.tick } });
+		this.series = this.chart.addSeries(CandlestickSeries, { priceLineVisible: false, priceFormat: { minMove: market.rules.tick, precision: market.rules.digits } });
 		const view = (zOrder, draw) => ({
 			zOrder: () => zOrder,
 			renderer: () => ({ draw: (target) => target.useMediaCoordinateSpace(({ context, mediaSize }) => draw(context, mediaSize)) }),
@@ -66,7 +66,7 @@ export class Chart {
 		[this.epoch, this.date, this.shown] = [market.epoch, market.date, bars.length];
 		if (this.heat?.until !== market.heatUntil) this.paintHeat();
 		if (market.news) this.redraw();
-		say(this.scale, this.most ? `brightest: ${number(this.most)} contracts or more` : "liquidity: from 09:30 on");
+		say(this.scale, this.most ? `brightest: ${number(this.most)} contracts or more` : `liquidity: from ${market.rules.opens} on`);
 		market.news = false;
 	}
 

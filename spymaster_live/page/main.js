@@ -51,7 +51,8 @@ function render() {
 	say("mode", day ? "DAY" : !session ? "…" : live ? "LIVE" : "REPLAY");
 	say("contract", session?.contract.split(" ")[0] ?? "");
 	say("clock", shown ? `${dateOf(shown)} ${time(shown)}` : time(null));
-	say("price", spot == null ? "" : `${number(spot, 2)} (${number(bid, 2)} / ${number(offer, 2)})`);
+	const price = (points) => number(points, market.rules.digits);
+	say("price", spot == null ? "" : `${price(spot)} (${price(bid)} / ${price(offer)})`);
 	say("age", day || !session ? "" : `age ${number(age(), 1)} s`);
 	say("gaps", payload ? `gaps ${number(payload.quality.gaps)}, late ${number(payload.quality.late)}` : "");
 	say("model", session ? `Model: ${model || "none serves this date; geometry and the score stand"}` : "");

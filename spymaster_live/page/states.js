@@ -18,7 +18,7 @@ export function notice(state, page, market, age) {
 		stale: `Nothing new for ${age} s.`,
 		ended: `${session?.date} is over: this is how it ended.`,
 		paused: "The replay is paused.",
-		waiting: "Waiting: scores begin at 09:30 New York time.",
+		waiting: `Waiting: scores begin at ${market?.rules.opens}.`,
 		day: `A past date, as it stood at the moment of the line; what is paler came later.${day?.waits.length ? ` Loading ${day.waits.join(", ")}…` : ""}`,
 		failed: `${reason}.`,
 	};

@@ -12,10 +12,15 @@ export const time = (ms) => (ms ? clock.format(ms) : "--:--:--");
 export const date = (ms) => day.format(ms);
 export const byId = (id) => document.getElementById(id);
 
-const formats = [0, 1, 2].map((digits) => new Intl.NumberFormat("en-US", { minimumFractionDigits: digits, maximumFractionDigits: digits }));
+const formats = new Map();
+
+function format(digits) {
+	if (!formats.has(digits)) formats.set(digits, new Intl.NumberFormat("en-US", { minimumFractionDigits: digits, maximumFractionDigits: digits }));
+	return formats.get(digits);
+}
 
 /** A number with so many digits, grouped. */
-export const number = (value, digits = 0, sign = false) => (value == null ? "–" : (sign && value > 0 ? "+" : "") + formats[digits].format(value));
+export const number = (value, digits = 0, sign = false) => (value == null ? "–" : (sign && value > 0 ? "+" : "") + format(digits).format(value));
 export const percent = (value) => (value == null ? "–" : `${Math.round(100 * value)} %`);
 
 /** A table of the gateway as objects. */
