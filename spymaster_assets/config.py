@@ -45,10 +45,10 @@ class Instrument(Group):
     months: str = Field("HMUZ", pattern=r"^[FGHJKMNQUVXZ]+$")  # of the contracts that count: March, June, September, December
     expiry: Literal["third friday", "last friday", "third last date", "before the 25th"] = "third friday"  # as sessions.py says
     roll_days: int = Field(8, ge=0)  # calendar days before expiry at which the calendar rule turns to the next contract
-    option_parents: tuple[str, ...] = (
+    option_parents: tuple[str, ...] = (  # may be none
         "ES", "EW", "EW1", "EW2", "EW3", "EW4", "EYC",
         *(f"E{week}{day}" for day in "ABCD" for week in range(1, 6)),
-    )  # roots of the options on the future: quarterly, month end, Friday, quarterly afternoon, Monday to Thursday; may be none  # fmt: skip
+    )  # roots of the options on the future: quarterly, month end, Friday, quarterly afternoon, Monday to Thursday  # fmt: skip
 
 
 class Sessions(Group):

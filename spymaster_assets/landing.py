@@ -91,7 +91,7 @@ def outright(config: Config) -> re.Pattern[str]:
 
 def option(config: Config) -> re.Pattern[str]:
     """The symbols of listed options on the future, e.g. `EW2F6 C7000`; none where no root is named."""
-    roots = "|".join(config.instrument.option_parents) or "(?!)"
+    roots = "|".join(config.instrument.option_parents) or r"\b\B"
     return re.compile(rf"({roots})[{MONTHS}]\d{{1,2}} [CP]\d+(\.\d+)?")
 
 

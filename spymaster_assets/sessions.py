@@ -3,7 +3,7 @@
 A trading date D is a session of the regular stock market (XNYS by default). Its Globex session opens at 17:00 Chicago time of
 the calendar day before and closes at 16:00 of D. Globex hours of a holiday belong to no trading date. Wall-clock times are
 constructed in their zone, never by adding hours to midnight, so daylight saving cannot shift them. Every interval is
-(start, end]. A market without a daily pause has its open, its close and the cut of Bronze at one clock time, so that its dates join.
+(start, end]. A market without a daily pause has its open, its close and the cut of Bronze at one clock time, so its dates join.
 """
 
 from __future__ import annotations

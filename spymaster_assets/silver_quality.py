@@ -78,7 +78,8 @@ def prints_are_trades(part: Partition) -> Outcome:
                count(*) filter (k <> greatest(0, (ts - {clock.open} + {clock.interval} - 1) // {clock.interval}))
         from (select *, ts < lag(ts) over () as earlier from {{rows}})""")
     trades, traded, unlike, off_tick = part.row(f"""
-        with book as (select row_number() over () as n, price, (price - (price % {tick} + {tick}) % {tick}) // {tick} as ticks, size, side from {part.other(FUTURES_MBP10)}
+        with book as (select row_number() over () as n, price, (price - (price % {tick} + {tick}) % {tick}) // {tick} as ticks,
+                             size, side from {part.other(FUTURES_MBP10)}
                       where action = 'T' and price <> {UNDEF_PRICE}),
              ours as (select row_number() over () as n, ticks, size, side from {{rows}})
         select count(*), coalesce(sum(book.size), 0)::bigint,

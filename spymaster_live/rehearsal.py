@@ -14,7 +14,7 @@ NS = 1_000_000_000
 
 
 def rehearse(config: Config) -> int:
-    """Run a Day over a price that leaves the high of the premarket, or of the opening range, and comes back; the number of touches."""
+    """Run a Day over a price that leaves the premarket's high, or the opening range's, and comes back; the number of touches."""
     session = calendar(config).session(calendar(config).before(config.sessions.last_date, 1)[0])
     point = config.instrument.point
     day = Day(session, config)

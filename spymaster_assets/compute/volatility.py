@@ -99,7 +99,9 @@ def sigma_at(
 def theta_ticks(sigma: float, horizon: int, config: Config) -> int:
     """Distance that decides a horizon of so many seconds, in ticks; the least one where the volatility is unknown."""
     rules, instrument = config.labels, config.instrument
-    least, most = (round(p * instrument.point / instrument.tick) for p in (rules.label_barrier_min_points, rules.label_barrier_max_points))
+    least, most = (
+        round(p * instrument.point / instrument.tick) for p in (rules.label_barrier_min_points, rules.label_barrier_max_points)
+    )
     if math.isnan(sigma):
         return least
     ticks = math.ceil(rules.label_barrier_scale * sigma * math.sqrt(horizon) / (instrument.tick / instrument.point))

@@ -122,7 +122,9 @@ class Expiry:
     def number(self, right: str, strike: float) -> int:
         """ValueError for a strike that is too many steps from zero to be numbered."""
         if not 0 <= (place := 2 * round(strike / self.step)) < NUMBERS:
-            raise ValueError(f"fuel.es_0dte_strike_spacing {self.step:g}: strike {strike:g} is step {place // 2:,} of {NUMBERS // 2:,}")
+            raise ValueError(
+                f"fuel.es_0dte_strike_spacing {self.step:g}: strike {strike:g} is step {place // 2:,} of {NUMBERS // 2:,}"
+            )
         return self.base + place + (right == "P")
 
 
@@ -240,7 +242,8 @@ def _row(instrument: Instrument, day: dt.date, config: Config, limit: int) -> np
     values |= {
         "instrument_id": instrument.number, "raw_instrument_id": instrument.number, "expiration": instrument.expiration,
         "activation": activated, "raw_symbol": instrument.symbol.encode(), "asset": instrument.asset.encode(),
-        "group": config.instrument.root.encode() if letter in "FS" else config.instrument.option_parents[1].encode(), "instrument_class": ord(letter),
+        "group": config.instrument.root.encode() if letter in "FS" else config.instrument.option_parents[1].encode(),
+        "instrument_class": ord(letter),
         "underlying": instrument.underlying.encode(), "underlying_id": instrument.underlying_number,
         "maturity_year": expires.year, "maturity_month": expires.month,
         "user_defined_instrument": ord("Y" if instrument.user_defined else "N"), "currency": config.instrument.currency.encode(),

@@ -1,8 +1,8 @@
 """Quotes and trades of the option chain around the efficient price F, which side the customer took, and what is open before.
 
 Premiums: Black (1976), undiscounted, on the variance that the date's clock has left, with a smile in standardised strikes. Quotes
-stand around the premium on the option tick, of ES 0.05 points below 10 points, else 0.25. Trades are a Poisson process on the clock of
-records (none after the date's own options expire), strikes near F more often, out of the money more often than in.
+stand around the premium on the option tick, of ES 0.05 points below 10 points, else 0.25. Trades are a Poisson process on the clock
+of records (none after the date's own options expire), strikes near F more often, out of the money more often than in.
 
 The customer buys with probability (1 + net) / 2 (in a world: more often, the more dealers hold beyond what they shall) and is the
 aggressor: T has side B and trades at the ask, or A at the bid; some trades have no side (N) and lie between. What customers did is
@@ -63,7 +63,8 @@ CHAIN: Final = np.dtype([("base", "i8"), ("count", "i8"), ("carry", "i8")])  # p
 RULES: Final = np.dtype(
     [
         ("rng", "u8", (1,)), ("open", "i8"), ("middle", "i8"), ("buys", "i8"), ("sequence", "i8"), ("single", "i8"),
-        ("vertical", "i8"), ("specials_from", "i8"), ("usd", "i8"), ("step", "i8"), ("small", "i8"), ("large", "i8"), ("cheap", "i8"), ("held", "i8"), ("waits", "i8", (4097,)),
+        ("vertical", "i8"), ("specials_from", "i8"), ("usd", "i8"), ("held", "i8"),
+        ("step", "i8"), ("small", "i8"), ("large", "i8"), ("cheap", "i8"), ("waits", "i8", (4097,)),
         ("normal", "i8", (2 * CDF_SPAN * CDF_STEPS + 1,)), ("sizes", "i8", (4096,)),
         ("distances", "i8", (4096,)), ("expiries", "i8", (4096,)),
     ]

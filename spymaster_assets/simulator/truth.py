@@ -116,7 +116,9 @@ def simulate_with_truth(
         for table in {PATH_TRUTH, TOUCHES_TRUTH} - {*parts}:  # of a market that is no more
             shutil.rmtree(lake.folder(table, date), ignore_errors=True)
         for table, rows in parts.items():
-            fingerprint = Fingerprint(inputs, lake.config.digest("instrument", "sessions", "fuel"), code_digest(*CODE), table.digest)
+            fingerprint = Fingerprint(
+                inputs, lake.config.digest("instrument", "sessions", "fuel"), code_digest(*CODE), table.digest
+            )
             with lake.write(table, date, fingerprint) as writer:
                 if isinstance(rows, np.ndarray):
                     writer.append_rows(rows, {})

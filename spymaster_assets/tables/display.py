@@ -33,7 +33,7 @@ DEALERS = Table(
     (
         K,
         Column("effect", "i1", "state", "what their hedging does to a move", categories=FUEL_EFFECTS),
-        Column("exposure", "f8", "contracts/point", "contracts of the future they must trade a point; positive: against the move", null=True),
+        Column("exposure", "f8", "contracts/point", "futures that they must trade a point; positive: against the move", null=True),
         Column("flip", "f8", "points", "price nearest to the mid where all their gamma changes sign; null: none near", null=True),
         *(
             Column(f"wall_{side}", "i8", "1e-9 USD", f"strike {side} the mid at which they dampen most; null: none", null=True,

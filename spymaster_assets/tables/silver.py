@@ -293,7 +293,7 @@ def _summary(of: str, before: str) -> tuple[Column, ...]:
         )
     ]
     return (
-        Column("bucket", "i2", "number", "bucket of 5 minutes (grid.bucket_minutes) from the premarket's start on", low=0, high=143),
+        Column("bucket", "i2", "number", "5 minutes (grid.bucket_minutes) from the premarket's start on", low=0, high=143),
         *sides,
         _known("minute_volume", "contracts", f"{of}median volume of its minutes", 0),
         _known("minute_prints", "count", f"{of}median number of prints of its minutes", 0),
