@@ -266,7 +266,7 @@ def described() -> Iterator[tuple[str, str, str]]:
     """(name, unit, meaning) of everything in a payload, for docs/live.md."""
     yield from (
         ("schema", "name", f"`{SCHEMA}`"), ("date", "date", "trading date"), ("snap", "number", "k of silver/snaps"),
-        ("ts", "ns UTC", "end of the snap"), ("es.spot", "points", "latest print of the future, whatever its root"),
+        ("ts", "ns UTC", "end of the snap"), ("es.spot", "points", "latest print"),
         ("es.bid, es.ask", "points", "best bid and ask, null while that side is empty"),
         ("levels[].id", "name", f"kind of the level, of those whose touches are looked at: {', '.join(KEY_KINDS)}"),
         ("levels[].kinds", "names", "kinds of all levels within touches.episode_points (1 point) of it, itself included"),

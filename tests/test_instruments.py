@@ -168,4 +168,4 @@ def test_a_rehearsal_has_a_touch(name: str) -> None:
 @pytest.mark.parametrize(("name", "digits", "tick"), [("ES", 2, 0.25), ("CL", 2, 0.01), ("GC", 1, 0.1), ("BTC", 0, 5.0)])
 def test_the_page_is_told_what_a_price_looks_like(name: str, digits: int, tick: float) -> None:
     rules = _rules(config_of(name))
-    assert (rules["digits"], rules["tick"], rules["point"]) == (digits, tick, 10**9)
+    assert (rules["digits"], rules["tick"]) == (digits, tick)

@@ -293,15 +293,16 @@ def _clock(clock: str, config: Config) -> str:
 
 
 def _rules(config: Config) -> dict[str, Any]:
-    """What the score, the outcomes, the windows and the pictures go by. `digits`: of a price."""
+    """What the score, the outcomes, the windows and the pictures go by. `digits`: of a price; `step`: between strikes, and
+    `reach`: to each side how far they are shown, points."""
     rules, instrument, day = config.score, config.instrument, config.sessions
     tick = Decimal(instrument.tick) / instrument.point
     return {
-        "zone": day.market_zone, "tick": float(tick), "point": instrument.point,
+        "zone": day.market_zone, "tick": float(tick),
         "digits": max(0, -int(tick.normalize().as_tuple().exponent)),
-        "opens": _clock(day.regular_open, config), "ranged": _clock(day.opening_range_end, config),
-        "strikes": {"step": config.fuel.es_0dte_strike_spacing, "near": 1.26 * config.fuel.smile_range},
-        "near": config.touches.episode_points, "snap_ms": config.grid.interval_ns / 1e6,
+        "opens": _clock(day.regular_open, config),
+        "step": config.fuel.es_0dte_strike_spacing, "reach": 1.26 * config.fuel.smile_range,
+        "snap_ms": config.grid.interval_ns / 1e6,
         "weights": {"liquidity": rules.w_l, "hedge": rules.w_h, "tape": rules.w_t},
         "break_from": rules.break_score_threshold, "reject_to": rules.reject_score_threshold,
         "trigger_seconds": rules.trigger_snaps * config.grid.interval_ns / 1e9, "smooth_seconds": rules.tau_score,

@@ -1,14 +1,14 @@
 // A card for each level: where it is, the score and why, the odds, what came of touches like this one.
 
 import { ask } from "./gateway.js";
-import { byId, el, number, percent, rows, say, table, time } from "./words.js";
+import { byId, el, number, percent, price, rows, say, table, time } from "./words.js";
 
 const PARTS = [ // of the score: its weight's name, its facts in words around their number
 	["barrier", "liquidity", { state: "", turnover: "turnover #", replenishment_ratio: "refilled # ×", delta_liq: "change # lots", wall_ratio: "# × usual size" }],
 	["fuel", "hedge", { effect: "", exposure: "# lots/pt" }],
 	["tape", "tape", { imbalance: "aggression #", velocity: "# pt/s", rate: "# × usual rate", prints: "# prints", sweep: "sweep #" }],
 ];
-const none = ({ opens, ranged }) => `No level yet. Premarket and moving averages hold from ${opens} on, the opening range from ${ranged}.`;
+const NONE = "No level yet: the first hold from the open on, the opening range from its end.";
 
 export class Cards {
 	/** `rules`: of the score; `meanings`: of the payload's names. */
@@ -24,7 +24,7 @@ export class Cards {
 			shown.set(id, this.cards.get(id) ?? new Card(level, this.rules, this.meanings));
 			shown.get(id).update(level, market);
 		}
-		const empty = el("p.card.soft", payload || state === "waiting" ? none(this.rules) : "Nothing is known yet.");
+		const empty = el("p.card.soft", payload || state === "waiting" ? NONE : "Nothing is known yet.");
 		const wanted = shown.size ? [...shown.values()].map(({ root }) => root) : [empty];
 		const { children } = this.place;
 		if (wanted.length !== children.length || wanted.some((root, i) => root !== children[i])) this.place.replaceChildren(...wanted);
@@ -61,11 +61,11 @@ class Card {
 	update(level, market) {
 		const { touch } = level;
 		const others = level.kinds.filter((kind) => kind !== level.id);
-		this.say("h3", `${level.id} ${number(level.price, this.rules.digits)}`);
+		this.say("h3", `${level.id} ${price(level.price)}`);
 		const before = market.touchesOf(level.id);
-		this.say(".what", `${this.rules.kinds[level.id] ?? ""}${others.length ? `; within ${this.rules.near} pt: ${others.join(", ")}` : ""}`);
+		this.say(".what", `${this.rules.kinds[level.id] ?? ""}${others.length ? `; near: ${others.join(", ")}` : ""}`);
 		this.say(".where", [
-			level.distance === null ? "The price is unknown." : `${number(level.distance, this.rules.digits)} pt ${level.price > market.payload.es.spot ? "above" : "below"} the price.`,
+			level.distance === null ? "The price is unknown." : `${price(level.distance)} pt ${level.price > market.payload.es.spot ? "above" : "below"} the price.`,
 			before.length ? `Touched ${before.length} × today, last at ${time(before.at(-1).t0 / 1e6)}.` : "Not touched today.",
 		].join(" "));
 		this.root.classList.toggle("near", level.in_band);
@@ -119,7 +119,7 @@ class Card {
 			const [, score, points, cell] = this.at("tbody").rows[i].cells;
 			say(score, number(values.score));
 			say(points, values.score === null ? "–" : number((values.score * weights[weight]) / whole, 1));
-			const told = Object.entries(facts).filter(([fact]) => values[fact]); 
+			const told = Object.entries(facts).filter(([fact]) => values[fact]);
 			const digits = (value) => (value % 1 && Math.abs(value) < 10 ? 2 : 0);
 			say(cell, told.map(([fact, words]) => (words ? words.replace("#", number(values[fact], digits(values[fact]))) : values[fact].toLowerCase())).join(", ") || "unknown");
 			cell.title = told.map(([fact]) => `${fact}: ${this.rules.states[values[fact]] ?? this.meanings.get(`levels[].${name}.${fact}`)}`).join("\n");
@@ -153,7 +153,7 @@ class Card {
 		const found = await this.ask("analogs")?.catch((error) => ({ error: `${error.message}.` }));
 		if (!found?.outcomes) return place.replaceChildren(el("p.soft", found?.error ?? "No index of earlier touches was made for this date."));
 		const { outcomes, nearest, of, far } = found;
-		const line = ({ date, ts, kind, direction, outcome, strength }) => [`${date} ${time(ts / 1e6)}`, `${kind} ${direction.toLowerCase()}`, el("td", el(`span.${outcome}`, outcome)), el("td.n", number(strength, this.rules.digits, true))];
+		const line = ({ date, ts, kind, direction, outcome, strength }) => [`${date} ${time(ts / 1e6)}`, `${kind} ${direction.toLowerCase()}`, el("td", el(`span.${outcome}`, outcome)), el("td.n", number(strength, 2, true))];
 		place.replaceChildren(
 			el("p", `Of the ${of} earlier touches that began most like it ${outcomes.BREAK} broke, ${outcomes.BOUNCE} bounced, ${outcomes.CHOP} did neither.${far ? " None is close." : ""} The nearest:`),
 			table(["when", "level", "came", "strength, pt"], nearest.map(line)),

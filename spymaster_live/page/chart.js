@@ -1,7 +1,7 @@
 // Candles by lightweight-charts; on the same canvas liquidity behind them, levels and touches over them.
 
 import { CandlestickSeries, CrosshairMode, createChart } from "./vendor/lightweight-charts.mjs";
-import { colour, el, number, say, time } from "./words.js";
+import { colour, el, number, price, say, time } from "./words.js";
 
 const MODES = { rest: "resting", filled: "traded", pulled: "pulled", added: "added" };
 const ROOM = 24; // minutes right of the latest bar, for the levels' names
@@ -12,11 +12,11 @@ export class Chart {
 		Object.assign(this, { scale, market, mode: "rest", heat: null, canvas: new OffscreenCanvas(1, 1), most: 0, shown: 0, epoch: null, date: null, wanted: new Set(), moment: null });
 		this.chart = createChart(place, {
 			autoSize: true, crosshair: { mode: CrosshairMode.Normal },
-			layout: { attributionLogo: false }, 
-			localization: { timeFormatter: (at) => time(at * 1000), priceFormatter: (price) => number(price, market.rules.digits) },
+			layout: { attributionLogo: false },
+			localization: { timeFormatter: (at) => time(at * 1000), priceFormatter: price },
 			timeScale: { timeVisible: true, tickMarkFormatter: (at) => time(at * 1000).slice(0, 5), rightOffset: ROOM, minBarSpacing: 0.2 },
 		});
-		this.series = this.chart.addSeries(CandlestickSeries, { priceLineVisible: false, priceFormat: { minMove: market.rules.tick, precision: market.rules.digits } });
+		this.series = this.chart.addSeries(CandlestickSeries, { priceLineVisible: false, priceFormat: { minMove: market.rules.tick } });
 		const view = (zOrder, draw) => ({
 			zOrder: () => zOrder,
 			renderer: () => ({ draw: (target) => target.useMediaCoordinateSpace(({ context, mediaSize }) => draw(context, mediaSize)) }),
@@ -66,7 +66,7 @@ export class Chart {
 		[this.epoch, this.date, this.shown] = [market.epoch, market.date, bars.length];
 		if (this.heat?.until !== market.heatUntil) this.paintHeat();
 		if (market.news) this.redraw();
-		say(this.scale, this.most ? `brightest: ${number(this.most)} contracts or more` : `liquidity: from ${market.rules.opens} on`);
+		say(this.scale, this.most ? `brightest: ${number(this.most)} contracts or more` : "no liquidity yet");
 		market.news = false;
 	}
 
@@ -122,7 +122,7 @@ export class Chart {
 		const labels = this.drawLevels(context, width, until);
 		const now = this.x(until);
 		if (this.moment) {
-			context.fillStyle = `${colour("panel")}b0`; 
+			context.fillStyle = `${colour("panel")}b0`;
 			context.fillRect(now, 0, width, height);
 			context.fillStyle = colour("text");
 			context.fillRect(now, 0, 1, height);

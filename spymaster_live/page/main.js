@@ -10,7 +10,7 @@ import { Market } from "./market.js";
 import { fill as fillOutcomes } from "./outcomes.js";
 import { Bar } from "./replay.js";
 import { notice } from "./states.js";
-import { byId, date as dateOf, number, say, time, useTheme, useZone } from "./words.js";
+import { byId, date as dateOf, number, price, say, time, useTheme, useZone } from "./words.js";
 
 const LIVE_MS = 60_000; // from the market's clock to this machine's at most, if live
 const LOOK_MS = 2000; // between two looks whether all is well
@@ -51,7 +51,6 @@ function render() {
 	say("mode", day ? "DAY" : !session ? "…" : live ? "LIVE" : "REPLAY");
 	say("contract", session?.contract.split(" ")[0] ?? "");
 	say("clock", shown ? `${dateOf(shown)} ${time(shown)}` : time(null));
-	const price = (points) => number(points, market.rules.digits);
 	say("price", spot == null ? "" : `${price(spot)} (${price(bid)} / ${price(offer)})`);
 	say("age", day || !session ? "" : `age ${number(age(), 1)} s`);
 	say("gaps", payload ? `gaps ${number(payload.quality.gaps)}, late ${number(payload.quality.late)}` : "");
@@ -101,7 +100,7 @@ function heard(message) {
 async function fetchHeat() {
 	const { epoch, date, heatUntil } = market;
 	page.minute = market.minutes;
-	const told = await ask(`/api/heat?date=${date}&after=${heatUntil}`).catch(() => null); 
+	const told = await ask(`/api/heat?date=${date}&after=${heatUntil}`).catch(() => null);
 	if (told && epoch === market.epoch) market.takeHeat(told.heat);
 	changed();
 }
@@ -151,7 +150,7 @@ async function showDay(date, ms) {
 }
 
 async function fetchDates() {
-	const { running, dates } = await ask("/api/dates").catch(() => ({ dates: [] })); 
+	const { running, dates } = await ask("/api/dates").catch(() => ({ dates: [] }));
 	byId("date").replaceChildren(new Option(`running: ${running ?? "none"}`, ""), ...dates.toReversed().map((date) => new Option(date, date)));
 	byId("date").value = page.day?.date ?? "";
 }
@@ -208,7 +207,7 @@ function listen() {
 	};
 	setInterval(changed, 500);
 	setInterval(async () => {
-		if (page.stream && page.state === "connected") page.ready = await ask("/readyz").catch(() => null); 
+		if (page.stream && page.state === "connected") page.ready = await ask("/readyz").catch(() => null);
 	}, LOOK_MS);
 }
 
@@ -216,7 +215,7 @@ function listen() {
 async function start() {
 	const tables = await ask("/api/tables").catch(failed);
 	if (!tables) return page.state !== "token" && setTimeout(start, LOOK_MS);
-	useZone(tables.rules.zone);
+	useZone(tables.rules);
 	market = new Market(tables.rules);
 	chart = new Chart(byId("chart"), byId("heat-scale"), byId("heat-modes"), market, picked);
 	cards = new Cards(byId("levels"), tables.rules, new Map(tables["levels.signals"].map(({ name, unit, meaning }) => [name, `${meaning} [${unit}]`])));
@@ -240,5 +239,5 @@ byId("token-form").onsubmit = (event) => {
 const given = new URLSearchParams(location.hash.slice(1)).get("token");
 if (given) token.set(given);
 history.replaceState(null, "", location.pathname + location.search); // no token stays in the address
-window.spymaster = { page, at: () => ({ market, chart, cards }) }; 
+window.spymaster = { page, at: () => ({ market, chart, cards }) };
 start();

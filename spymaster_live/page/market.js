@@ -6,7 +6,7 @@ export class Market {
 	constructor(rules) {
 		this.rules = rules;
 		this.minute = Math.round(60000 / rules.snap_ms); // snaps of a minute
-		this.epoch = 0; 
+		this.epoch = 0;
 		this.clear();
 	}
 
@@ -43,8 +43,8 @@ export class Market {
 			if (bar.minutes === 1 && bar.close !== null && !(last?.k >= bar.k)) this.bars.push(this.candle(bar, bar.ts / 1e9));
 		}
 		if (bars && this.forming?.k <= this.bars.at(-1)?.k) this.forming = null;
-		for (const level of rows(levels)) this.levels.push({ ...level, points: level.price / this.rules.point });
-		for (const touch of rows(touches)) this.touches.push({ ...touch, points: touch.price / this.rules.point });
+		for (const level of rows(levels)) this.levels.push({ ...level, points: level.price / 1e9 });
+		for (const touch of rows(touches)) this.touches.push({ ...touch, points: touch.price / 1e9 });
 		for (const label of rows(labels)) if (label.elapsed === 0) this.outcomes.set(label.touch, label[`outcome_${this.rules.horizon}`]);
 	}
 
