@@ -20,16 +20,11 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
 
+from spymaster_assets.contradictions import contradictions
 from spymaster_assets.states import CONTEXT_KINDS, KEY_KINDS, LEVEL_KINDS
 
 CLOCK = r"^([01]\d|2[0-3]):[0-5]\d$"  # HH:MM
 EARLIER = r"^-?([01]\d|2[0-3]):[0-5]\d$"  # HH:MM, or -HH:MM of the calendar day before
-
-
-def minutes(clock: str) -> int:
-    """Minutes of a wall clock from midnight of the trading date; "-18:00" is six hours before it."""
-    hours, rest = clock.removeprefix("-").split(":")
-    return int(hours) * 60 + int(rest) - (1440 if clock.startswith("-") else 0)
 
 
 class Group(BaseModel):
@@ -39,16 +34,18 @@ class Group(BaseModel):
 
 
 class Instrument(Group):
-    """The future and its options."""
+    """The future and its options. The defaults, here and below, are ES; other instruments: docs/instruments.md."""
 
     root: str = Field("ES", pattern=r"^[A-Z0-9]{1,4}$")
     dataset: str = "GLBX.MDP3"
+    currency: str = Field("USD", pattern=r"^[A-Z]{3}$")  # of prices: what units of columns call USD
     tick: int = Field(250_000_000, gt=0)  # 1e-9 USD per tick: 0.25 points
     point: int = Field(1_000_000_000, gt=0)  # 1e-9 USD per point
-    usd_per_point: int = Field(50, gt=0)  # of one future, and of one option
-    months: str = "HMUZ"  # contract months: March, June, September, December
+    multiplier: int | float = Field(50, gt=0)  # USD per point of one future, and of one option
+    months: str = Field("HMUZ", pattern=r"^[FGHJKMNQUVXZ]+$")  # of the contracts that count: March, June, September, December
+    expiry: Literal["third friday", "last friday", "third last date", "before the 25th"] = "third friday"  # as sessions.py says
     roll_days: int = Field(8, ge=0)  # calendar days before expiry at which the calendar rule turns to the next contract
-    option_parents: tuple[str, ...] = (
+    option_parents: tuple[str, ...] = (  # may be none
         "ES", "EW", "EW1", "EW2", "EW3", "EW4", "EYC",
         *(f"E{week}{day}" for day in "ABCD" for week in range(1, 6)),
     )  # roots of the options on the future: quarterly, month end, Friday, quarterly afternoon, Monday to Thursday  # fmt: skip
@@ -57,7 +54,7 @@ class Instrument(Group):
 class Sessions(Group):
     """The trading date. Times are wall clock in the zone named beside them; every interval is (start, end]."""
 
-    calendar: str = "XNYS"  # trading dates, regular closes and half days (exchange_calendars)
+    calendar: str = "XNYS"  # trading dates, closes and half days (exchange_calendars; "24/7": every day)
     first_date: date = date(2022, 1, 3)  # first trading date of the lake
     last_date: date = date(2030, 12, 31)  # how far the calendar is laid out
     exchange_zone: str = "America/Chicago"
@@ -65,8 +62,9 @@ class Sessions(Group):
     bronze_cut: str = Field("16:00", pattern=CLOCK)  # exchange zone: Bronze of D is (16:00 of the calendar day before, 16:00 of D]
     globex_open: str = Field("17:00", pattern=CLOCK)  # exchange zone, of the calendar day before
     globex_close: str = Field("16:00", pattern=CLOCK)  # exchange zone, of D
-    premarket_start: str = Field("04:00", pattern=EARLIER)  # market zone
+    premarket_start: str = Field("04:00", pattern=EARLIER)  # market zone; as regular_open: there is no premarket
     regular_open: str = Field("09:30", pattern=EARLIER)  # market zone
+    regular_close: str = Field("16:00", pattern=EARLIER)  # market zone; cut at the calendar's close
     opening_range_end: str = Field("09:45", pattern=EARLIER)  # market zone
     signals_end: str = Field("13:30", pattern=EARLIER)  # market zone; cut at the session end
     session_end_minutes: int = Field(15, ge=0)  # minutes before the regular or early close at which outcomes end
@@ -119,7 +117,7 @@ class Grid(Group):
     reference_seconds: float = Field(600.0, ge=60)  # trailing window of a reference
     reference_depth_seconds: float = Field(1800.0, ge=60)  # window of the median depth m_j
     reference_clusters: int = Field(200, ge=1)
-    bucket_minutes: int = Field(5, ge=5, le=5)  # buckets of priors; the tables hold 144 of them
+    bucket_minutes: Literal[5, 10] = 5  # buckets of priors: 144 of them, 12 or 24 hours, from the start of the premarket on
 
 
 class LevelWeights(Group):
@@ -157,8 +155,8 @@ class Levels(Group):
     atr_bars: int = Field(14, ge=1)  # closed 1-minute bars
     signal_kinds: tuple[str, ...] = KEY_KINDS  # whose touches are looked at
     context_kinds: tuple[str, ...] = CONTEXT_KINDS  # further ones, which tell where the price stands
-    round_points: float = Field(25.0, ge=0.25)  # between the prices of ROUND
-    stacking_points: tuple[float, float, float] = (2.0, 5.0, 10.0)  # the names are those of columns
+    round_points: float = Field(25.0, gt=0)  # between the prices of ROUND
+    stacking_points: tuple[float, float, float] = (2.0, 5.0, 10.0)  # columns are named after these of ES, whatever stands here
     confluence_points: float = Field(5.0, gt=0)  # other levels so near support one another
     trend_points: float = Field(0.05, ge=0)  # between the two averages, from which on there is a trend
     strong_weight: float = Field(0.8, ge=0)  # of a kind that ends a runway
@@ -212,6 +210,7 @@ class Fuel(Group):
     fuel_strike_range: float = 15.0  # points
     smile_range: float = Field(50.0, gt=0)  # points from the mid: the strikes whose volatilities make the smile
     es_0dte_strike_spacing: float = 5.0  # points, unit of the bands
+    flip_step: float = Field(1.0, gt=0)  # points between the prices at which all gamma is added up to find where it turns
     option_tick: float = Field(0.05, gt=0)  # points; of a price
     option_large_tick: float = Field(0.25, gt=0)  # of a price from
     option_large_from: float = Field(10.0, gt=0)  # here on
@@ -221,8 +220,8 @@ class Fuel(Group):
     min_time_value_ticks: int = 2
     min_strikes: int = 3
     total_volatility_floor: float = 2.0  # points
-    threshold_min: float = 5.0  # ° ES contracts per point
-    threshold_cold: float = 15.0  # ° ES contracts per point, without priors
+    threshold_min: float = 5.0  # ° contracts of the future per point
+    threshold_cold: float = 15.0  # ° contracts of the future per point, without priors
 
 
 class Score(Group):
@@ -432,35 +431,8 @@ class Config(Group):
 
     @model_validator(mode="after")
     def _consistent(self) -> "Config":
-        weights = self.score.w_l + self.score.w_h + self.score.w_t
-        if abs(weights - 1) > 1e-9:
-            raise ValueError(f"score weights sum to {weights}, not 1")
-        if self.instrument.point % self.instrument.tick:
-            raise ValueError("a point is not a whole number of ticks")
-        if self.labels.confirmation_windows_multi != (120, 240, 480):
-            raise ValueError("labels.confirmation_windows_multi: columns are named after 120, 240 and 480 s")
-        if 1_000_000_000 % self.grid.interval_ns:
-            raise ValueError("grid.interval_ns: a second is not a whole number of snaps")
-        if round(self.labels.sample_seconds * 1e9) % self.grid.interval_ns:
-            raise ValueError("labels.sample_seconds is not a whole number of snaps")
-        if list(self.touches.landmarks) != sorted({0, *self.touches.landmarks}) or self.touches.landmarks[-1] > 240:
-            raise ValueError("touches.landmarks: expected rising seconds from 0 to at most 240")
-        if not set(self.sequences.landmarks) <= set(self.touches.landmarks):
-            raise ValueError("sequences.landmarks: expected some of touches.landmarks")
-        kinds = (*self.levels.signal_kinds, *self.levels.context_kinds)
-        if len(set(kinds)) != len(kinds) or not {*kinds} <= {*LEVEL_KINDS}:
-            known = ", ".join(LEVEL_KINDS)
-            raise ValueError(f"levels: signal_kinds and context_kinds, each once, of {known}")
-        if self.levels.stacking_points != (2.0, 5.0, 10.0):
-            raise ValueError("levels.stacking_points: columns are named after 2, 5 and 10 points")
-        if len(self.sequences.scales) != len(self.sequences.steps):
-            raise ValueError("sequences: expected a number of steps for each scale")
-        day = self.sessions
-        start, opened, ranged, signals = map(
-            minutes, (day.premarket_start, day.regular_open, day.opening_range_end, day.signals_end)
-        )
-        if not start < opened < ranged <= signals:
-            raise ValueError("sessions: expected premarket_start < regular_open < opening_range_end <= signals_end")
+        if (found := next(contradictions(self), None)) is not None:
+            raise ValueError(found)
         return self
 
     @property

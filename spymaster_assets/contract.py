@@ -1,7 +1,7 @@
 """Which futures contract a trading date is about: book, prints and option underlying all refer to this one.
 
 Chosen from earlier dates only: the largest volume in `futures_trades` of the latest earlier trading date present within
-`contract_lookback`; else the only outright that the date's files hold; else the nearest quarterly that expires at least
+`contract_lookback`; else the only outright that the date's files hold; else the nearest contract that expires at least
 `roll_days` later. Contracts that have expired before the date are not candidates.
 """
 

@@ -26,7 +26,7 @@ import xxhash
 from spymaster_assets import dbn
 from spymaster_assets.config import Config
 from spymaster_assets.lake import Lake, code_digest
-from spymaster_assets.sessions import DAY, Session, Window, calendar, utc_day, utc_midnight
+from spymaster_assets.sessions import DAY, MONTHS, Session, Window, calendar, utc_day, utc_midnight
 from spymaster_assets.store import Store, write_atomic
 
 Product = Literal["futures", "options"]
@@ -96,8 +96,9 @@ def outright(config: Config) -> re.Pattern[str]:
 
 
 def option(config: Config) -> re.Pattern[str]:
-    """The symbols of listed options on the future, e.g. `EW2F6 C7000`."""
-    return re.compile(rf"({'|'.join(config.instrument.option_parents)})[FGHJKMNQUVXZ]\d{{1,2}} [CP]\d+(\.\d+)?")
+    """The symbols of listed options on the future, e.g. `EW2F6 C7000`; none where no root is named."""
+    roots = "|".join(config.instrument.option_parents) or r"\b\B"
+    return re.compile(rf"({roots})[{MONTHS}]\d{{1,2}} [CP]\d+(\.\d+)?")
 
 
 def _products(names: Collection[str], config: Config) -> tuple[Product, ...]:

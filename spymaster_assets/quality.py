@@ -33,6 +33,7 @@ from spymaster_assets.tables import (
     FUTURES_TRADES,
     OPTION_QUOTES,
     OPTION_STATISTICS,
+    OPTION_TRADES,
     TABLES,
     UNDEF_PRICE,
 )
@@ -111,6 +112,9 @@ class Partition:
         return tuple(found)
 
 
+_OF_OPTIONS: Final = (OPTION_TRADES, OPTION_QUOTES, OPTION_STATISTICS)
+
+
 def schema(part: Partition) -> Outcome:
     """Stored types and row count are the declared ones, values lie in their ranges, the content is what was written."""
     damage = part.damage
@@ -180,7 +184,8 @@ def coverage(part: Partition) -> Outcome:
     """Every UTC day that the date needs has files over all of the session's hours."""
     days = part.manifest.facts["coverage"]
     holes = {day: state for day, state in days.items() if not state.startswith("full")}
-    if part.table.optional and set(holes.values()) == {"missing"} and len(holes) == len(days):
+    may_be_absent = part.table.optional or (part.table in _OF_OPTIONS and not part.lake.config.instrument.option_parents)
+    if may_be_absent and set(holes.values()) == {"missing"} and len(holes) == len(days):
         return Outcome(True, dict(days), {"days_not_full": 0}, "absent, which it may be")
     message = "both UTC days are covered" if not holes else "; ".join(f"{day}: {state}" for day, state in holes.items())
     return Outcome(not holes, dict(days), {"days_not_full": 0}, message)

@@ -3,16 +3,17 @@
 A trading date D is a session of the regular stock market (XNYS by default). Its Globex session opens at 17:00 Chicago time of
 the calendar day before and closes at 16:00 of D. Globex hours of a holiday belong to no trading date. Wall-clock times are
 constructed in their zone, never by adding hours to midnight, so daylight saving cannot shift them. Every interval is
-(start, end].
+(start, end]. A market without a daily pause has its open, its close and the cut of Bronze at one clock time, so its dates join.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 from bisect import bisect_left
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import NamedTuple
+from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
 
 import exchange_calendars
@@ -45,7 +46,7 @@ class Session:
     premarket: Window
     opening_range: Window
     signals: Window  # cut at `end` on half days
-    regular: Window  # 09:30 to 16:00 or to the early close
+    regular: Window  # 09:30 to 16:00 or to the early close, in the session
     end: int  # minutes before the regular close; outcomes are measured up to here
     early_close: bool
 
@@ -117,7 +118,7 @@ class Calendar:
         return self._dates[bisect_left(self._dates, first) : bisect_left(self._dates, last + DAY)]
 
     def holidays(self, first: dt.date, last: dt.date) -> list[dt.date]:
-        """The weekdays from `first` to `last` that are not trading dates."""
+        """The weekdays, Monday to Friday, from `first` to `last` that are not trading dates."""
         days = (first + DAY * i for i in range((last - first).days + 1))
         return [day for day in days if day.weekday() < 5 and day not in self._closes]
 
@@ -142,24 +143,32 @@ class Calendar:
         )
 
     def session(self, day: dt.date) -> Session:
-        """The times of a trading date. Raises NotATradingDate."""
+        """The times of a trading date. Raises NotATradingDate, and ValueError where the configured times fit into no session."""
         rules = self._sessions
         self.require(day)
         eve = day - DAY
         exchange, market = rules.exchange_zone, rules.market_zone
-        regular_open, close = wall(day, rules.regular_open, market), self._closes[day]
+        globex = Window(wall(eve, rules.globex_open, exchange), wall(day, rules.globex_close, exchange))
+        premarket_start, regular_open = (wall(day, clock, market) for clock in (rules.premarket_start, rules.regular_open))
+        usual_close = wall(day, rules.regular_close, market)
+        close = min(self._closes[day], usual_close)
+        if not globex.start <= premarket_start <= regular_open < close <= globex.end or utc_day(globex.end) != day:
+            raise ValueError(
+                f"sessions: on {day} expected globex_open <= premarket_start <= regular_open < regular_close <= globex_close,"
+                " which lies on that day in UTC"
+            )
         end = close - rules.session_end_minutes * 60 * NS_PER_SECOND
         opening_range_end = wall(day, rules.opening_range_end, market)
         return Session(
             date=day,
             bronze=Window(wall(eve, rules.bronze_cut, exchange), wall(day, rules.bronze_cut, exchange)),
-            globex=Window(wall(eve, rules.globex_open, exchange), wall(day, rules.globex_close, exchange)),
-            premarket=Window(wall(day, rules.premarket_start, market), regular_open),
+            globex=globex,
+            premarket=Window(premarket_start, regular_open),
             opening_range=Window(regular_open, opening_range_end),
             signals=Window(regular_open, min(wall(day, rules.signals_end, market), end)),
             regular=Window(regular_open, close),
             end=end,
-            early_close=close < wall(day, "16:00", market),
+            early_close=close < usual_close,
         )
 
     def date_of(self, time: int) -> dt.date | None:
@@ -178,16 +187,46 @@ def calendar(config: Config) -> Calendar:
     return _calendar(config.sessions)
 
 
+MONTHS: Final = "FGHJKMNQUVXZ"  # letters of contract months, January to December
+
+
 def third_friday(year: int, month: int) -> dt.date:
-    """The day on which quarterly index futures expire."""
+    """The day on which index futures expire."""
     first = dt.date(year, month, 1)
     return first + DAY * ((4 - first.weekday()) % 7 + 14)
 
 
-def quarterly_expiry(year: int, month: int, config: Config) -> dt.date:
-    """The third Friday, or the last trading date before it when the index is not published on it (CME 35803.A)."""
-    friday, trading = third_friday(year, month), calendar(config)
-    return trading.before(friday + DAY, 1)[0] if trading.covers(friday) else friday
+def _last_day(year: int, month: int) -> dt.date:
+    return dt.date(year + month // 12, month % 12 + 1, 1) - DAY
+
+
+def _last_friday(year: int, month: int) -> dt.date:
+    last = _last_day(year, month)
+    return last - DAY * ((last.weekday() - 4) % 7)
+
+
+def _twenty_fifth_before(year: int, month: int) -> dt.date:
+    return (dt.date(year, month, 1) - DAY).replace(day=25)
+
+
+EXPIRIES: Final[Mapping[str, tuple[Callable[[int, int], dt.date], int]]] = {  # rule -> a day, how many trading dates before it
+    "third friday": (third_friday, 0),  # equity indices; a holiday's: the last date before it (CME 35803.A)
+    "last friday": (_last_friday, 0),  # crypto currencies
+    "third last date": (_last_day, 2),  # metals: the third last of the contract month
+    "before the 25th": (_twenty_fifth_before, 3),  # crude oil: three before the 25th of the month before the contract's
+}
+
+
+def expiry(year: int, month: int, config: Config) -> dt.date:
+    """The last trading date of a contract month's future, by the instrument's rule. Beyond the calendar weekdays count as dates."""
+    anchor, back = EXPIRIES[config.instrument.expiry]
+    day, trading = anchor(year, month), calendar(config)
+    if trading.covers(day) and len(found := trading.before(day + DAY, back + 1)) > back:
+        return found[back]
+    while day.weekday() > 4 or back:
+        back -= day.weekday() <= 4
+        day -= DAY
+    return day
 
 
 def expiry_of(symbol: str, near: dt.date, config: Config) -> dt.date:
@@ -197,17 +236,18 @@ def expiry_of(symbol: str, near: dt.date, config: Config) -> dt.date:
     span = 10 ** len(digits)
     year = near.year - near.year % span + int(digits)
     year = min((year + span, year, year - span), key=lambda y: abs(y - near.year))
-    return quarterly_expiry(year, 3 * config.instrument.months.index(letter) + 3, config)
+    return expiry(year, MONTHS.index(letter) + 1, config)
 
 
 def nearest_contract(day: dt.date, config: Config) -> str:
-    """The calendar rule: the nearest quarterly that expires at least `roll_days` after `day`, e.g. ESH4."""
+    """The calendar rule: the nearest contract that expires at least `roll_days` after `day`, e.g. ESH4."""
     limit = day + DAY * config.instrument.roll_days
-    for quarter in range(8):
-        year, month = day.year + quarter // 4, 3 * (quarter % 4) + 3
-        if quarterly_expiry(year, month, config) >= limit:
-            return f"{config.instrument.root}{config.instrument.months[quarter % 4]}{year % 10}"
-    raise AssertionError("eight quarters hold an expiry")
+    for ahead in range(day.month - 1, day.month + 35):
+        year, month = day.year + ahead // 12, ahead % 12 + 1
+        letter = MONTHS[month - 1]
+        if letter in config.instrument.months and expiry(year, month, config) >= limit:
+            return f"{config.instrument.root}{letter}{year % 10}"
+    raise ValueError(f"no contract expires within three years of {day} and {config.instrument.roll_days} days after it")
 
 
 def exchange_dates(times: np.ndarray, config: Config) -> np.ndarray:

@@ -78,7 +78,8 @@ def prints_are_trades(part: Partition) -> Outcome:
                count(*) filter (k <> greatest(0, (ts - {clock.open} + {clock.interval} - 1) // {clock.interval}))
         from (select *, ts < lag(ts) over () as earlier from {{rows}})""")
     trades, traded, unlike, off_tick = part.row(f"""
-        with book as (select row_number() over () as n, price, price // {tick} as ticks, size, side from {part.other(FUTURES_MBP10)}
+        with book as (select row_number() over () as n, price, (price - (price % {tick} + {tick}) % {tick}) // {tick} as ticks,
+                             size, side from {part.other(FUTURES_MBP10)}
                       where action = 'T' and price <> {UNDEF_PRICE}),
              ours as (select row_number() over () as n, ticks, size, side from {{rows}})
         select count(*), coalesce(sum(book.size), 0)::bigint,
@@ -248,7 +249,7 @@ def levels_are_extremes(part: Partition) -> Outcome:
                count(*) - count(distinct (kind, valid_from)),
                count(*) filter (valid_from <> case when kind like 'PM%' then {part.session.premarket.end}
                                 when kind like 'OR%' then {part.session.opening_range.end} else valid_from end),
-               count(*) filter (ticks <> (2 * price + {tick}) // (2 * {tick}))
+               count(*) filter (price - ticks::bigint * {tick} not between {-(tick // 2)} and {(tick - 1) // 2})
         from {{rows}},
              (select min(close)::bigint * {tick} as least, max(close)::bigint * {tick} as most from {part.other(BARS)})""")
     wanted |= {"invalid": 0, "averages_outside": 0, "doubled": 0, "too_early": 0, "off_tick": 0}

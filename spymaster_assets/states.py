@@ -9,10 +9,10 @@ BUYER: Final = BID  # aggressor of a trade, as Databento names it: the buyer lif
 SELLER: Final = ASK
 
 KEY_MEANINGS: Final = {  # kinds of level, for readers; the rules: docs/physics.md, 2
-    "PM_HIGH": "highest trade of the premarket, 04:00 to 09:30",
-    "PM_LOW": "lowest trade of the premarket, 04:00 to 09:30",
-    "OR_HIGH": "highest trade of the opening range, 09:30 to 09:45",
-    "OR_LOW": "lowest trade of the opening range, 09:30 to 09:45",
+    "PM_HIGH": "highest trade of the premarket",
+    "PM_LOW": "lowest trade of the premarket",
+    "OR_HIGH": "highest trade of the opening range",
+    "OR_LOW": "lowest trade of the opening range",
     "SMA_200": "mean of the last 200 two-minute closes",
     "SMA_400": "mean of the last 400 two-minute closes",
 }
@@ -20,9 +20,9 @@ CONTEXT_MEANINGS: Final = {
     "PD_HIGH": "highest trade of the regular session before",
     "PD_LOW": "lowest trade of the regular session before",
     "PD_CLOSE": "last trade of the regular session before",
-    "ON_HIGH": "highest trade since the Globex open, up to 09:30",
-    "ON_LOW": "lowest trade since the Globex open, up to 09:30",
-    "VWAP": "volume-weighted mean price since 09:30",
+    "ON_HIGH": "highest trade since the Globex open, up to the regular open",
+    "ON_LOW": "lowest trade since the Globex open, up to the regular open",
+    "VWAP": "volume-weighted mean price since the regular open",
     "VWAP_UPPER": "one standard deviation above the volume-weighted mean",
     "VWAP_LOWER": "one standard deviation below the volume-weighted mean",
     "ROUND": "nearest round number",

@@ -163,7 +163,7 @@ class _Touch:
             "event_id": event_id(utc_day(day.clock.globex_end), row),
             "t0": int(row["t0"]),
             "attempt": int(row["attempt_index"]),
-            "price": self.price / 1e9,
+            "price": self.price / day.config.instrument.point,
         }
 
 
@@ -172,7 +172,7 @@ def _line(
     said: Opinions,
 ) -> bytes:  # fmt: skip
     snap = day.snaps[k]
-    tick, time, last = day.config.instrument.tick, int(snap["ts"]), int(snap["last"])
+    tick, point, time, last = day.config.instrument.tick, day.config.instrument.point, int(snap["ts"]), int(snap["last"])
     spot = None if last == UNKNOWN else last * tick
     best = [None if snap[side][0] == none else int(snap[side][0]) * tick for side, none in _SIDES]
     scored = {touches[row[_AT["touch"]]].kind: row for row in rows}
@@ -182,7 +182,7 @@ def _line(
         "date": str(utc_day(day.clock.globex_end)),
         "snap": k,
         "ts": time,
-        "es": {"spot": _points(spot), "bid": _points(best[0]), "ask": _points(best[1])},
+        "es": {"spot": _points(spot, point), "bid": _points(best[0], point), "ask": _points(best[1], point)},
         "levels": [
             *(
                 _level(day, level, valid, spot, scored.pop(level.kind, None), touches, said)
@@ -199,8 +199,8 @@ def _line(
 _SIDES: Final = (("bid_ticks", NO_BID), ("ask_ticks", NO_ASK))
 
 
-def _points(price: int | None) -> float | None:
-    return None if price is None else price / 1e9
+def _points(price: int | None, point: int) -> float | None:
+    return None if price is None else price / point
 
 
 def _level(
@@ -223,15 +223,16 @@ def _described(
     day: Day, kind: int, price: int, kinds: list[str], spot: int | None, row: tuple[Any, ...] | None, touches: Mapping[int, _Touch],
     said: Opinions,
 ) -> dict[str, Any]:  # fmt: skip
-    band = round(day.config.touches.monitor_band * day.config.instrument.point)
+    point = day.config.instrument.point
+    band = round(day.config.touches.monitor_band * point)
     touch = touches[row[_AT["touch"]]] if row is not None else None
     direction = touch.direction if touch else None if spot is None else UP if spot < price else DOWN
     described: dict[str, Any] = {
         "id": LEVEL_KINDS[kind],
         "kinds": kinds,
-        "price": price / 1e9,
+        "price": price / point,
         "direction": None if direction is None else DIRECTIONS[direction],
-        "distance": None if spot is None else abs(spot - price) / 1e9,
+        "distance": None if spot is None else abs(spot - price) / point,
         "in_band": spot is not None and abs(spot - price) <= band,
         "touch": None,
     }
@@ -271,7 +272,7 @@ def described() -> Iterator[tuple[str, str, str]]:
         ("ts", "ns UTC", "end of the snap"), ("es.spot", "points", "latest print"),
         ("es.bid, es.ask", "points", "best bid and ask, null while that side is empty"),
         ("levels[].id", "name", f"kind of the level, of those whose touches are looked at: {', '.join(KEY_KINDS)}"),
-        ("levels[].kinds", "names", "kinds of all levels within 1 point of it, itself included"),
+        ("levels[].kinds", "names", "kinds of all levels within touches.episode_points (1 point) of it, itself included"),
         ("levels[].price", "points", "price"),
         ("levels[].direction", "name", "UP: tested from below; of a touch, frozen"),
         ("levels[].distance", "points", "from the latest print"),

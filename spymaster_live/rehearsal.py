@@ -14,19 +14,20 @@ NS = 1_000_000_000
 
 
 def rehearse(config: Config) -> int:
-    """Run a Day over a price that leaves the premarket's high and comes back to it; the number of touches."""
+    """Run a Day over a price that leaves the premarket's high, or the opening range's, and comes back; the number of touches."""
     session = calendar(config).session(calendar(config).before(config.sessions.last_date, 1)[0])
     point = config.instrument.point
     day = Day(session, config)
     away = 4 * config.touches.rearm_points
-    path = [(session.premarket.start + NS, 0.0), (session.regular.start - NS, -1.0)]  # (time, points from the high)
-    path += [(session.signals.start + second * NS, -away) for second in range(1, 60)]
-    path += [(session.signals.start + second * NS, 0.0) for second in range(60, 90)]
+    window = session.premarket if session.premarket.end > session.premarket.start else session.opening_range
+    path = [(window.start + NS, 0.0), (window.end - NS, -1.0)]  # (time, points from the high)
+    path += [(window.end + second * NS, -away) for second in range(1, 60)]
+    path += [(window.end + second * NS, 0.0) for second in range(60, 90)]
     records = np.concatenate([_event(time, round(distance * point), config) for time, distance in path])
     for start in range(0, len(records), 7):
         part = records[start : start + 7]
         day.step(part, int(part["ts_event"][-1]) - 1)
-    day.step(records[:0], session.signals.start + 120 * NS)
+    day.step(records[:0], window.end + 120 * NS)
     dealers(day.closed, day.snaps, day.chain.options, day.physics.fuel, day.clock)
     return day.touches.count
 
@@ -34,7 +35,7 @@ def rehearse(config: Config) -> int:
 def _event(time: int, distance: int, config: Config) -> np.ndarray:
     """A trade and the book after it, around 5000 points."""
     tick = config.instrument.tick
-    price = 5000 * config.instrument.point + distance // tick * tick
+    price = (5000 * config.instrument.point + distance) // tick * tick
     rows = np.zeros(2, dbn.MBP10)
     rows["length"], rows["rtype"] = dbn.MBP10.itemsize // 4, dbn.SCHEMAS["mbp-10"].rtype
     rows["ts_event"], rows["price"], rows["size"] = time, price, 1 + time // NS % 5

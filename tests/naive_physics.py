@@ -302,7 +302,7 @@ def tape_columns(rows, touch, before, k, first_mid, session, config, priors):
         price = points(sweep["ticks"] * config.instrument.tick, config)
         values["sweep_direction"] = toward_break(sweep, touch)
         values["sweep_size"] = sweep["cluster_size"]
-        values["sweep_notional"] = sweep["cluster_size"] * price * config.instrument.usd_per_point
+        values["sweep_notional"] = sweep["cluster_size"] * abs(price) * config.instrument.multiplier
     return values
 
 

@@ -31,7 +31,7 @@ from tests import short_day
 
 CONFIG = short_day.CONFIG
 SCORE = score_params(CONFIG, 4)
-TICK, USD = CONFIG.instrument.tick, CONFIG.instrument.usd_per_point / CONFIG.instrument.point
+TICK, USD = CONFIG.instrument.tick, CONFIG.instrument.multiplier / CONFIG.instrument.point
 REFLECTED = {  # kinds that change places; the others stay
     "PM_HIGH": "PM_LOW", "OR_HIGH": "OR_LOW", "PD_HIGH": "PD_LOW", "ON_HIGH": "ON_LOW", "VWAP_UPPER": "VWAP_LOWER",
     "CALL_WALL": "PUT_WALL",

@@ -1,7 +1,7 @@
 """The partitions: one per trading date.
 
-A key exists once its day is over in New York (00:00 of the next day); weekends and holidays of the exchange are left out, so that
-offsets count trading dates.
+A key exists once its day is over in the market's zone, New York (00:00 of the next day); weekends and holidays of the calendar are
+left out, so that offsets count trading dates.
 """
 
 import datetime as dt
@@ -13,12 +13,15 @@ from spymaster_assets.sessions import calendar
 
 CONFIG = load()
 _rules = CONFIG.sessions
-_holidays = calendar(CONFIG).holidays(_rules.first_date, _rules.last_date)
+_trading = calendar(CONFIG)
+_holidays = _trading.holidays(_rules.first_date, _rules.last_date)
+_closed = {*range(7)} - {day.weekday() for day in _trading.dates(_rules.first_date, _rules.last_date)}
+_weekend = ",".join(str((day + 1) % 7) for day in sorted(_closed))  # cron's days: 0 is Sunday
 
 trading_dates = dg.DailyPartitionsDefinition(
     start_date=dt.datetime.combine(_rules.first_date, dt.time()),
     timezone=_rules.market_zone,
-    exclusions=["0 0 * * 6,0", *(dt.datetime.combine(day, dt.time()) for day in _holidays)],
+    exclusions=[*([f"0 0 * * {_weekend}"] if _weekend else []), *(dt.datetime.combine(day, dt.time()) for day in _holidays)],
     end_offset=0,
 )
 

@@ -58,7 +58,9 @@ def price(forward: float, strike: float, total: float, call: bool) -> float:
 
 @kernel
 def gamma(forward: float, strike: float, total: float) -> float:
-    """Change of delta per point, of a call as of a put; `total` > 0."""
+    """Change of delta per point, of a call as of a put; `total` > 0. None where Black (1976) has no price: at or below zero."""
+    if not (forward > 0.0 and strike > 0.0):
+        return 0.0
     return _density(math.log(forward / strike) / total + 0.5 * total) / (forward * total)
 
 

@@ -1,17 +1,17 @@
-"""The times of a trading date as the kernels need them: snap numbers, and the 5-minute buckets of priors."""
+"""The times of a trading date as the kernels need them: snap numbers, and the buckets of priors."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from spymaster_assets.compute.kernel import kernel
+from spymaster_assets.contradictions import BUCKETS as BUCKETS  # of grid.bucket_minutes each, from the start of the premarket on
 from spymaster_assets.features.context import LOOKBACK
 
 if TYPE_CHECKING:
     from spymaster_assets.config import Config
     from spymaster_assets.sessions import Session
 
-BUCKETS: Final = 144  # 5 minutes each, from the start of the premarket on
 NS: Final = 1_000_000_000
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from spymaster_assets.compute.black76 import gamma
 from spymaster_assets.compute.clock import Clock
-from spymaster_assets.compute.fuel import CALL, PUT, SURFACE, FuelParams, Options, exposure, surface_at, total_at
+from spymaster_assets.compute.fuel import CALL, PUT, SURFACE, FuelParams, Options, exposure, middle_of, surface_at, total_at
 from spymaster_assets.compute.grid import UNKNOWN
 from spymaster_assets.compute.kernel import kernel
 from spymaster_assets.states import FUEL_UNKNOWN, UP
@@ -44,21 +44,20 @@ def _bands(price: int, sign: int, surface: np.ndarray, params: FuelParams, row: 
 
 
 @kernel
-def walls(mid: float, sign: int, surface: np.ndarray, params: FuelParams) -> tuple[int, int]:
-    """The strikes that dampen most ahead of the mid and behind it: places in the surface, -1 without one."""
-    reach = params.smile / params.point
+def walls(middle: int, sign: int, surface: np.ndarray, params: FuelParams) -> tuple[int, int]:
+    """The strikes that dampen most ahead of the mid (1e-9 USD) and behind it: places in the surface, -1 without one."""
     ahead = behind = -1
     most_ahead = most_behind = 0.0
     for number in range(surface.size):
         one = surface[number]
-        away = sign * (one["points"] - mid)
+        away = sign * (one["strike"] - middle)
         size = (one["calls"] + one["puts"]) * one["gamma"]
-        if 0.0 < away <= reach and (
-            size > most_ahead or (ahead >= 0 and size == most_ahead and away < sign * (surface[ahead]["points"] - mid))
+        if 0 < away <= params.smile and (
+            size > most_ahead or (ahead >= 0 and size == most_ahead and away < sign * (surface[ahead]["strike"] - middle))
         ):
             ahead, most_ahead = number, size
-        if 0.0 < -away <= reach and (
-            size > most_behind or (behind >= 0 and size == most_behind and away > sign * (surface[behind]["points"] - mid))
+        if 0 < -away <= params.smile and (
+            size > most_behind or (behind >= 0 and size == most_behind and away > sign * (surface[behind]["strike"] - middle))
         ):
             behind, most_behind = number, size
     return ahead, behind
@@ -70,33 +69,34 @@ def walls_at(k: int, snaps: np.ndarray, options: Options, params: FuelParams, cl
     surface, mid2 = np.empty(options.strikes.size, SURFACE), snaps[k]["mid2"]
     if mid2 == UNKNOWN:
         return 0, 0
-    price = int(mid2 * params.tick * params.point * 0.5)
+    price = middle_of(mid2, params)
     count, seconds = surface_at(k, k, price, snaps, options, params, surface)
     surface = surface[:count]
     if exposure(k, k, price, seconds, surface, snaps, params, clock).effect == FUEL_UNKNOWN:
         return 0, 0
-    above, below = walls(0.5 * mid2 * params.tick, 1, surface, params)
+    above, below = walls(price, 1, surface, params)
     return surface[above]["strike"] if above >= 0 else 0, surface[below]["strike"] if below >= 0 else 0
 
 
 @kernel
-def profile_zero(mid: float, seconds: float, surface: np.ndarray, params: FuelParams) -> float:
+def profile_zero(mid: float, middle: int, seconds: float, surface: np.ndarray, params: FuelParams) -> float:
     """The price nearest to the mid at which all dealers' gamma turns from one sign to the other, NaN without one.
 
-    On a grid of 1 point within `smile_range` of the mid, linear between its points; time and volatilities stay as they are.
+    On a grid of `flip_step` within `smile_range` of the mid, linear between its prices; time and volatilities stay as they are.
+    `middle`: the mid in 1e-9 USD.
     """
-    reach = params.smile // params.point
+    reach, width = params.smile // params.flip_step, params.flip_step / params.point
     found = before = np.nan
     for step in range(-reach, reach + 1):
         here = 0.0
         for number in range(surface.size):
             one = surface[number]
             held = one["calls"] + one["puts"]
-            if held != 0 and abs(one["points"] - mid) * params.point <= params.smile:
-                here += held * gamma(mid + step, one["points"], total_at(one["volatility"], seconds, mid, params))
+            if held != 0 and abs(one["strike"] - middle) <= params.smile:
+                here += held * gamma(mid + step * width, one["points"], total_at(one["volatility"], seconds, mid, params))
         zero = np.nan
         if before < 0.0 < here or here < 0.0 < before:
-            zero = mid + step - here / (here - before)
+            zero = mid + step * width - width * (here / (here - before))
         if not np.isnan(zero) and (np.isnan(found) or abs(zero - mid) < abs(found - mid)):
             found = zero
         before = here
@@ -164,11 +164,11 @@ def dealers_at(
     _nothing(row)
     if np.isnan(seconds):
         return
-    mid = 0.5 * snaps[k]["mid2"] * params.tick
+    mid, middle = 0.5 * snaps[k]["mid2"] * params.tick, middle_of(snaps[k]["mid2"], params)
     _interest(price, snaps[k]["ts"] > clock.regular_start, options, surface, params, row)
     if found.effect != FUEL_UNKNOWN:
         _bands(price, sign, surface, params, row)
-        ahead, behind = walls(mid, sign, surface, params)
+        ahead, behind = walls(middle, sign, surface, params)
         if ahead >= 0:
             one = surface[ahead]
             out["gamma_wall_ahead"] = sign * (one["points"] - mid)
@@ -177,4 +177,4 @@ def dealers_at(
             one = surface[behind]
             out["gamma_wall_behind"] = sign * (mid - one["points"])
             out["gamma_wall_behind_size"] = (one["calls"] + one["puts"]) * one["gamma"]
-        out["gamma_flip"] = sign * (profile_zero(mid, seconds, surface, params) - mid)
+        out["gamma_flip"] = sign * (profile_zero(mid, middle, seconds, surface, params) - mid)

@@ -6,7 +6,7 @@ import numpy as np
 
 from spymaster_assets.compute.clock import Clock
 from spymaster_assets.compute.dealers import profile_zero, walls
-from spymaster_assets.compute.fuel import SURFACE, FuelParams, Options, exposure, surface_at
+from spymaster_assets.compute.fuel import SURFACE, FuelParams, Options, exposure, middle_of, surface_at
 from spymaster_assets.compute.grid import UNKNOWN
 from spymaster_assets.compute.kernel import kernel
 from spymaster_assets.states import ASK, BID, FUEL_UNKNOWN
@@ -73,8 +73,7 @@ def _dealers(
     out["wall_above"] = out["wall_below"] = UNDEF_PRICE
     if mid2 == UNKNOWN:
         return 0
-    mid = 0.5 * mid2 * params.tick
-    price = round(mid * params.point)
+    mid, price = 0.5 * mid2 * params.tick, middle_of(mid2, params)
     surface = np.empty(options.strikes.size, SURFACE)
     count, seconds = surface_at(k, k, price, snaps, options, params, surface)
     surface = surface[:count]
@@ -87,8 +86,8 @@ def _dealers(
         told["volatility"] = one["volatility"]
         told["exposure"] = (one["calls"] + one["puts"]) * one["gamma"] if known else np.nan
     if known:
-        out["flip"] = profile_zero(mid, seconds, surface, params)
-        above, below = walls(mid, 1, surface, params)
+        out["flip"] = profile_zero(mid, price, seconds, surface, params)
+        above, below = walls(price, 1, surface, params)
         if above >= 0:
             out["wall_above"] = surface[above]["strike"]
         if below >= 0:

@@ -75,6 +75,7 @@ class FuelParams(NamedTuple):
     reach: int
     smile: int
     spacing: int
+    flip_step: int
     fresh: int
     latest: int
     window: int
@@ -109,6 +110,7 @@ def fuel_params(config: Config, clock: Clock, priors: np.ndarray) -> FuelParams:
         reach=round(rules.fuel_strike_range * config.instrument.point),
         smile=round(rules.smile_range * config.instrument.point),
         spacing=round(rules.es_0dte_strike_spacing * config.instrument.point),
+        flip_step=round(rules.flip_step * config.instrument.point),
         fresh=round(rules.quote_fresh_seconds * clock.second),
         latest=round(rules.quote_last_seconds * clock.second),
         window=round(rules.w_g * clock.second),
@@ -166,12 +168,20 @@ class Chain:
 
 
 @kernel
+def middle_of(mid2: int, params: FuelParams) -> int:
+    """The mid in 1e-9 USD, which strikes are compared with. `mid2`: half ticks."""
+    return round(0.5 * mid2 * params.tick * params.point)
+
+
+@kernel
 def _volatility(value: float, row: np.ndarray, snaps: np.ndarray, params: FuelParams) -> float:
     """Volatility per year of a price in points at the row's snap; NaN unless out of the money with enough time value."""
     snap = snaps[row[0]["k"]]
     seconds = (row[0]["expiration"] - snap["ts"]) / NS
-    strike, mid = row[0]["strike"] / params.point, 0.5 * snap["mid2"] * params.tick
-    if snap["mid2"] == UNKNOWN or seconds <= 0.0 or (strike < mid if row[0]["call"] else strike > mid):
+    strike, mid, away = row[0]["strike"] / params.point, 0.5 * snap["mid2"] * params.tick, 0
+    if snap["mid2"] != UNKNOWN:
+        away = row[0]["strike"] - middle_of(snap["mid2"], params)
+    if snap["mid2"] == UNKNOWN or seconds <= 0.0 or (away < 0 if row[0]["call"] else away > 0):
         return np.nan
     tick = params.option_tick if value < params.large_from else params.large_tick
     if value < params.time_value * tick * (1.0 - 1e-9):
@@ -284,7 +294,7 @@ def surface_at(
 ) -> tuple[int, float]:  # fmt: skip
     """The strikes near the mid and near `price` (1e-9 USD) at snap k, by strike: (how many, seconds to expiration).
 
-    Seconds are NaN where gamma is unknown: without a mid, near the expiration, or without a smile.
+    Seconds are NaN where gamma is unknown: without a mid, at or below zero, near the expiration, or without a smile.
 
     `before`: snap since which `change` counts. `surface` has room for all `strikes`. A strike that comes up later in the date has
     rows of zeros here, and changes nothing.
@@ -292,7 +302,7 @@ def surface_at(
     mid2, chain, strikes, heads = snaps[k]["mid2"], options.chain, options.strikes, options.heads
     low, high, middle = price - params.reach, price + params.reach, 0
     if mid2 != UNKNOWN:
-        middle = round(0.5 * mid2 * params.tick * params.point)
+        middle = middle_of(mid2, params)
         low, high = min(low, middle - params.smile), max(high, middle + params.smile)
     start, stop = int(np.searchsorted(strikes, low)), int(np.searchsorted(strikes, high, side="right"))
     first = last = 0
@@ -324,7 +334,7 @@ def surface_at(
             last = number - start + 1
     count = stop - start
     known = 0
-    if mid2 != UNKNOWN and seconds > params.expiry:
+    if mid2 != UNKNOWN and mid2 > 0 and seconds > params.expiry:
         known = _smile(surface[:count], first, last)
     if known < params.min_strikes:
         return count, np.nan

@@ -134,7 +134,7 @@ def _overnight(time: int, path: Path, params: LevelParams, clock: Clock) -> Foun
 
 
 def _vwap(time: int, path: Path, params: LevelParams, clock: Clock) -> Found:
-    """Mean price by lots since 09:30, and one standard deviation either side."""
+    """Mean price by lots since the regular open, and one standard deviation either side."""
     if time == clock.regular_start or clock.complete_from > clock.regular_start:
         return
     first, stop = (int(path.snaps[_snap(at, clock)]["prints"]) for at in (clock.regular_start, time))
@@ -178,7 +178,7 @@ FAMILIES: Final[tuple[tuple[Callable[[int, Path, LevelParams, Clock], Found], tu
     (_round_numbers, (ROUND,)),
     (_walls, (CALL_WALL, PUT_WALL)),
 )
-_FROM_THE_OPEN: Final = (_vwap, _round_numbers, _walls)  # at each 2-minute close from 09:30 on
+_FROM_THE_OPEN: Final = (_vwap, _round_numbers, _walls)  # at each 2-minute close from the regular open on
 
 
 def _known_at(time: int, path: Path, params: LevelParams, clock: Clock) -> Found:

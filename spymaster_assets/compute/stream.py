@@ -12,7 +12,7 @@ import numpy as np
 
 from spymaster_assets.compute.approach_at import Known, approach_at, approach_params
 from spymaster_assets.compute.bars import advance_bars
-from spymaster_assets.compute.clock import BUCKETS, NS, clock_of
+from spymaster_assets.compute.clock import NS, clock_of
 from spymaster_assets.compute.context import resolved
 from spymaster_assets.compute.features_at import features_at
 from spymaster_assets.compute.fuel import Chain
@@ -154,9 +154,9 @@ class Day:
         """Levels up to the last closed snap."""
         path = Path(self.snaps, self.prints.array, self.bars[2].rows, self.chain.options, self.given)
         advance_levels(path, self.levels, self._levels_until, self.closed, self.level_params, self.clock)
-        self._levels_until = max(self.closed, 0)
+        self._levels_until = self.closed
 
-    _levels_until = 0
+    _levels_until = -1  # a session without anything before its regular open has levels from its very beginning on
 
     def advance_touches(self) -> None:
         """Touches up to the last closed snap, with what is frozen at them."""
@@ -274,6 +274,3 @@ class Day:
             self.snaps, self.prints.rows, self.flow.rows, self.bars[1].rows, self.samples.rows, self.chain.options,
             self.config, self.clock, self.grid_params.depth,
         )  # fmt: skip
-
-
-assert BUCKETS * 300 * NS == 12 * 3600 * NS, "the buckets cover 04:00 to 16:00"

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from spymaster_assets.config import Config
 
 
-HALF_HOUR: Final = 6  # buckets
 NO_ROWS: Final = np.zeros(0, PRIORS.dtype)
 
 
@@ -125,14 +124,14 @@ def _response(snaps: np.ndarray, rows: np.ndarray, config: Config, clock: Clock,
 def _exposures(snaps: np.ndarray, options: Options, config: Config, clock: Clock) -> np.ndarray:
     """Median size of dealers' gamma at the mid over the minutes of each half hour, by bucket."""
     params, minute = fuel_params(config, clock, NO_ROWS), 60 * NS // clock.interval
-    found = np.full(BUCKETS, np.nan)
-    for first in range(0, BUCKETS, HALF_HOUR):
+    found, half_hour = np.full(BUCKETS, np.nan), 30 * 60 * NS // clock.bucket
+    for first in range(0, BUCKETS, half_hour):
         start = (clock.premarket_start + first * clock.bucket - clock.open) // clock.interval
         ks = range(start + minute, start + 30 * minute + 1, minute)
         mids = {k: int(snaps[k]["mid2"]) * config.instrument.tick // 2 for k in ks if 0 <= k <= clock.count}
         sizes = [abs(exposure_at(k, k, mid, snaps, options, params, clock).gamma) for k, mid in mids.items()]
         known = [size for size in sizes if not np.isnan(size)]
-        found[first : first + HALF_HOUR] = np.median(known) if known else np.nan
+        found[first : first + half_hour] = np.median(known) if known else np.nan
     return found
 
 

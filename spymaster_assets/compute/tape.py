@@ -57,7 +57,7 @@ def tape_params(config: Config) -> TapeParams:
         large=rules.large_print,
         sweep_span=rules.sweep_levels - 1,
         zone=config.barrier.barrier_zone_es_ticks,
-        usd=instrument.usd_per_point / instrument.point,
+        usd=instrument.multiplier / instrument.point,
         interval=config.grid.interval_ns / 1e9,
     )
 
@@ -114,7 +114,7 @@ def tape_over(
         if abs(prints[number]["ticks"] - level) <= params.zone and is_sweep(number, prints, usual_p99, params, clock):
             direction = float(sign if prints[number]["side"] == BUYER else -sign)
             size_ = float(prints[number]["cluster_size"])
-            notional = size_ * (prints[number]["ticks"] * params.tick) * params.usd
+            notional = size_ * abs(prints[number]["ticks"] * params.tick) * params.usd
             sweep_k = prints[number]["k"]
             break
     usual = touch[0]["minute_volume"]

@@ -9,7 +9,7 @@ import numpy as np
 
 from spymaster_assets.compute.clock import BUCKETS, Clock, bucket_of
 from spymaster_assets.compute.kernel import kernel
-from spymaster_assets.config import minutes
+from spymaster_assets.contradictions import minutes
 
 if TYPE_CHECKING:
     from spymaster_assets.config import Config
@@ -98,8 +98,11 @@ def sigma_at(
 
 def theta_ticks(sigma: float, horizon: int, config: Config) -> int:
     """Distance that decides a horizon of so many seconds, in ticks; the least one where the volatility is unknown."""
-    rules, tick = config.labels, config.instrument.tick / config.instrument.point
-    points = rules.label_barrier_min_points
-    if not math.isnan(sigma):
-        points = min(max(rules.label_barrier_scale * sigma * math.sqrt(horizon), points), rules.label_barrier_max_points)
-    return math.ceil(points / tick)
+    rules, instrument = config.labels, config.instrument
+    least, most = (
+        round(p * instrument.point / instrument.tick) for p in (rules.label_barrier_min_points, rules.label_barrier_max_points)
+    )
+    if math.isnan(sigma):
+        return least
+    ticks = math.ceil(rules.label_barrier_scale * sigma * math.sqrt(horizon) / (instrument.tick / instrument.point))
+    return min(max(ticks, least), most)

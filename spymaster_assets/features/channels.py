@@ -65,7 +65,7 @@ CHANNELS: Final = (
         for what in ("added", "pulled", "filled")
     ),
     Channel(
-        "exposure", "contracts/point", "ES contracts that dealers must trade per point near the level",
+        "exposure", "contracts/point", "contracts of the future that dealers must trade per point near the level",
         ("option_flow.signed", "option_flow.last", "option_flow.bid", "option_flow.ask", "snaps.mid2", "touches.price"), DEALERS,
     ),
 )  # fmt: skip

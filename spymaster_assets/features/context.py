@@ -155,7 +155,13 @@ def _surroundings() -> Iterator[Feature]:
             )  # fmt: skip
     for points in STACKING:
         yield _known(
-            f"level_stacking_{points}pt", "surroundings", "count", f"other levels within {points} points", "levels at t0", "", 0
+            f"level_stacking_{points}pt",
+            "surroundings",
+            "count",
+            f"other levels within {points} points (of ES: levels.stacking_points)",
+            "levels at t0",
+            "",
+            0,
         )
     yield _known("confluence_count", "surroundings", "weight", "weights of the other levels within 5 points", "levels at t0", "", 0)
     yield _known(

@@ -79,7 +79,7 @@ DEALERS = "fuel is UNKNOWN"
 
 
 def _fuel() -> tuple[Feature, ...]:
-    """Dealers' gamma in the date's options, in ES contracts that they must trade per point of the future."""
+    """Dealers' gamma in the date's options, in contracts of the future that they must trade per point of the future."""
     per_point, now = "contracts/point", "0DTE options up to t"
 
     def one(

@@ -3,8 +3,9 @@
 Futures: the front contract by the calendar rule, the next one, and the calendar spread between them. Options expire at the
 regular close of a trading date, in the root of that date: EW if it is the month's last, EYC on the quarterly expiry (the third
 Friday of March, June, September, December), EW1..EW4 on other Fridays, E1A..E5D on Monday (A) to Thursday (D) by week of month;
-the quarterly root ES expires on the quarterly expiry at 09:30 New York. A symbol is root, month letter, year digit, space, right
-and strike. What a definition says depends on the instrument and the UTC day alone.
+the quarterly root ES expires with the future at 09:30 New York. Another instrument's roots stand in their place, in the order of
+`option_parents`; it has no options where that is empty. A symbol is root, month letter, year digit, space, right and strike. What a
+definition says depends on the instrument and the UTC day alone.
 
 Units: prices 1e-9 USD, times ns UTC, strikes points. Values of constant fields: genuine definitions of ESM3, EW2F6 C7000.
 """
@@ -20,12 +21,12 @@ import numpy as np
 
 from spymaster_assets.config import Config
 from spymaster_assets.dbn import DEFINITION, UNDEF_PRICE
-from spymaster_assets.sessions import DAY, NS_PER_SECOND, calendar, expiry_of, nearest_contract, utc_midnight, wall
+from spymaster_assets.sessions import DAY, MONTHS, NS_PER_SECOND, calendar, expiry_of, nearest_contract, utc_midnight, wall
 from spymaster_assets.simulator.price import Clock, level
 from spymaster_assets.simulator.rng import mix, stream
 
-MONTH_LETTERS: Final = "FGHJKMNQUVXZ"
-STRIKE_STEP: Final = 5  # points
+FEWEST_ROOTS: Final = 7  # of options: with fewer, those of neighbouring dates would have the same symbols
+NUMBERS: Final = 8192  # of a root's options of a month
 STRIKES: Final = 20  # on either side of the middle, of the date's own options
 FAR_STRIKES: Final = 10  # of later expiries
 LATE_STRIKES: Final = 2  # beyond the outermost, listed during the session
@@ -53,27 +54,39 @@ class Instrument:
     expiration: int
     underlying: str = ""
     underlying_number: int = 0
-    strike: int | None = None
+    strike: float | None = None
     user_defined: bool = False
     legs: tuple[Leg, ...] = ()
     born: int | None = None
 
 
 def root_of(day: dt.date, config: Config) -> str:
-    """Root of the options that expire on a trading date."""
+    """Root of the options that expire on a trading date. ValueError for an instrument with too few of them."""
+    roots, week = config.instrument.option_parents, (day.day + 6) // 7
+    if len(roots) < FEWEST_ROOTS:
+        raise ValueError(f"option_parents: the simulator needs none, or at least {FEWEST_ROOTS}; found {', '.join(roots)}")
     if calendar(config).after(day).month != day.month:
-        return "EW"
-    week = (day.day + 6) // 7
-    if day.weekday() == 4:
-        return "EYC" if day.month % 3 == 0 and week == 3 else f"EW{week}"
-    return f"E{week}{'ABCD'[day.weekday()]}"
+        place = MONTH_END
+    elif day.weekday() >= 4:
+        place = AFTERNOON if day.month % 3 == 0 and week == 3 else FIRST_FRIDAY + week - 1
+    else:
+        place = FIRST_MONDAY + 5 * day.weekday() + week - 1
+    return roots[1 + (place - 1) % (len(roots) - 1)]
+
+
+MONTH_END, FIRST_FRIDAY, AFTERNOON, FIRST_MONDAY = 1, 2, 6, 7  # places of ES's roots in option_parents; 0: with the future
 
 
 def future(symbol: str, near: dt.date, config: Config) -> Instrument:
     """An outright future by its symbol, read as the contract closest to `near`."""
     expiry = expiry_of(symbol, near, config)
     number = 42_140_000 + expiry.year % 100 * 12 + expiry.month
-    return Instrument(symbol, number, "F", config.instrument.root, wall(expiry, "09:30", config.sessions.market_zone))
+    return Instrument(symbol, number, "F", config.instrument.root, _opening(expiry, config))
+
+
+def _opening(date: dt.date, config: Config) -> int:
+    """The regular open of a day, which need not be a trading date."""
+    return wall(date, config.sessions.regular_open, config.sessions.market_zone)
 
 
 def futures(day: dt.date, config: Config) -> tuple[Instrument, Instrument, Instrument]:
@@ -90,61 +103,77 @@ def futures(day: dt.date, config: Config) -> tuple[Instrument, Instrument, Instr
 
 @dataclass(frozen=True)
 class Expiry:
-    """The options of one root and expiration: two instruments per strike, numbered from `base`."""
+    """The options of one root and expiration: two instruments per strike, numbered from `base`. `step`: points between strikes."""
 
     root: str
     date: dt.date
     expiration: int
     underlying: Instrument
     base: int
+    step: float
 
-    def option(self, right: str, strike: int, born: int | None = None) -> Instrument:
-        letter = MONTH_LETTERS[self.date.month - 1]
+    def option(self, right: str, strike: float, born: int | None = None) -> Instrument:
+        letter = MONTHS[self.date.month - 1]
         return Instrument(
-            f"{self.root}{letter}{self.date.year % 10} {right}{strike}", self.number(right, strike), right, self.root,
+            f"{self.root}{letter}{self.date.year % 10} {right}{strike:.10g}", self.number(right, strike), right, self.root,
             self.expiration, self.underlying.symbol, self.underlying.number, strike, born=born,
         )  # fmt: skip
 
-    def number(self, right: str, strike: int) -> int:
-        return self.base + strike // STRIKE_STEP * 2 + (right == "P")
+    def number(self, right: str, strike: float) -> int:
+        """ValueError for a strike that is too many steps from zero to be numbered."""
+        if not 0 <= (place := 2 * round(strike / self.step)) < NUMBERS:
+            raise ValueError(
+                f"fuel.es_0dte_strike_spacing {self.step:g}: strike {strike:g} is step {place // 2:,} of {NUMBERS // 2:,}"
+            )
+        return self.base + place + (right == "P")
 
 
 def expiry(root: str, date: dt.date, config: Config) -> Expiry:
-    """The options of a root that expire on a date; the quarterly root's at 09:30, the others' at the regular close."""
-    quarterly = root == config.instrument.root
-    expiration = wall(date, "09:30", config.sessions.market_zone) if quarterly else calendar(config).session(date).regular.end
+    """The options of a root that expire on a date; those of the first root at the regular open, with the future, the others' at
+    the regular close."""
+    roots = config.instrument.option_parents
+    quarterly = root == roots[0]
+    expiration = _opening(date, config) if quarterly else calendar(config).session(date).regular.end
     underlying = future(nearest_contract(date - config.instrument.roll_days * DAY if quarterly else date, config), date, config)
-    rank = config.instrument.option_parents.index(root)
-    base = 100_000_000 + ((rank * 12 + date.month - 1) * 10 + date.year % 10) * 8192
-    return Expiry(root, date, expiration, underlying, base)
+    base = 100_000_000 + ((roots.index(root) * 12 + date.month - 1) * 10 + date.year % 10) * NUMBERS
+    return Expiry(root, date, expiration, underlying, base, config.fuel.es_0dte_strike_spacing)
 
 
 def expiries(day: dt.date, config: Config) -> list[Expiry]:
     """What is traded on a date: its own options first, then those of following trading dates, then the front's quarterly."""
+    if not config.instrument.option_parents:
+        return []
     found, date = [], day
     for _ in range(1 + LATER):
         found.append(expiry(root_of(date, config), date, config))
         date = calendar(config).after(date)
     front = nearest_contract(day, config)
-    return [*found, expiry(config.instrument.root, expiry_of(front, day, config), config)]
+    return [*found, expiry(config.instrument.option_parents[0], expiry_of(front, day, config), config)]
 
 
-def middle_strike(seed: int, day: dt.date, carried: int, config: Config) -> int:
+def middle_strike(seed: int, day: dt.date, carried: int, config: Config) -> float:
     """The strike next to where the front contract opens. `carried`: its ticks above the level."""
-    ticks = level(seed, day) + carried
-    step = STRIKE_STEP * config.instrument.point // config.instrument.tick
-    return (ticks + step // 2) // step * STRIKE_STEP
+    ticks, step = level(seed, day) + carried, step_ticks(config)
+    return (ticks + step // 2) // step * config.fuel.es_0dte_strike_spacing
 
 
-def strikes(middle: int, count: int) -> list[int]:
-    return [middle + STRIKE_STEP * k for k in range(-count, count + 1)]
+def step_ticks(config: Config) -> int:
+    """Ticks of the future from one strike to the next. ValueError where they are no whole number."""
+    step, rest = divmod(round(config.fuel.es_0dte_strike_spacing * config.instrument.point), config.instrument.tick)
+    if rest or not step:
+        raise ValueError("fuel.es_0dte_strike_spacing: the simulator needs strikes a whole number of the future's ticks apart")
+    return step
 
 
-def specials(day: dt.date, own: Expiry, middle: int, seed: int, born: int) -> tuple[Instrument, Instrument]:
+def strikes(middle: float, count: int, config: Config) -> list[float]:
+    return [middle + config.fuel.es_0dte_strike_spacing * k for k in range(-count, count + 1)]
+
+
+def specials(day: dt.date, own: Expiry, middle: float, seed: int, born: int) -> tuple[Instrument, Instrument]:
     """A user-defined call and a vertical spread (buy the middle call, sell the one two strikes up) on the date's own options."""
     word = stream(seed, day, "specials")
     first, second = 2_800_000 + 2 * (word % 40_000), 2_880_000 + 2 * (mix(word) % 40_000)
-    call, above = own.option("C", middle), own.option("C", middle + 2 * STRIKE_STEP)
+    call, above = own.option("C", middle), own.option("C", middle + 2 * own.step)
     single = replace(call, symbol=f"UD:1V: GN {first}", number=first, user_defined=True, legs=(Leg(call, "B"),), born=born)
     vertical = replace(
         call, symbol=f"UD:1V: VT {second}", number=second, letter="T", strike=None, user_defined=True,
@@ -153,14 +182,16 @@ def specials(day: dt.date, own: Expiry, middle: int, seed: int, born: int) -> tu
     return single, vertical
 
 
-def options(day: dt.date, times: Clock, middle: int, seed: int, config: Config) -> list[Instrument]:
-    """Every option instrument of a trading date: its own chain, later expiries, strikes and specials listed at 09:35 and 10:00."""
+def options(day: dt.date, times: Clock, middle: float, seed: int, config: Config) -> list[Instrument]:
+    """Every option instrument of a trading date: its own chain, later expiries, strikes and specials listed 5 and 30 minutes after
+    the regular open."""
+    if not config.instrument.option_parents:
+        return []
     own, *later = expiries(day, config)
     opened = times.open + times.regular[0] * 60 * NS_PER_SECOND
-    found = [own.option(right, strike) for strike in strikes(middle, STRIKES) for right in "CP"]
-    found += [one.option(right, strike) for one in later for strike in strikes(middle, FAR_STRIKES) for right in "CP"]
-    outer = STRIKES * STRIKE_STEP
-    late = [middle + sign * (outer + k * STRIKE_STEP) for sign in (-1, 1) for k in range(1, LATE_STRIKES + 1)]
+    found = [own.option(right, strike) for strike in strikes(middle, STRIKES, config) for right in "CP"]
+    found += [one.option(right, strike) for one in later for strike in strikes(middle, FAR_STRIKES, config) for right in "CP"]
+    late = [middle + sign * (STRIKES + k) * own.step for sign in (-1, 1) for k in range(1, LATE_STRIKES + 1)]
     found += [own.option(right, strike, opened + 30 * 60 * NS_PER_SECOND) for strike in late for right in "CP"]
     return [*found, *specials(day, own, middle, seed, opened + 5 * 60 * NS_PER_SECOND)]
 
@@ -203,7 +234,7 @@ def _row(instrument: Instrument, day: dt.date, config: Config, limit: int) -> np
     if letter == "T":
         values |= {"cfi": b"OMIXSX", "secsubtype": b"VT", "strike_price_currency": b"", "low_limit_price": UNDEF_PRICE}
     expires = dt.datetime.fromtimestamp(instrument.expiration // NS_PER_SECOND, dt.UTC).date()
-    if letter in "CPT" and instrument.asset[1].isdigit():
+    if letter in "CPT" and instrument.asset[1:2].isdigit():
         values["maturity_week"] = int(instrument.asset[1])
     elif letter in "CPT" and instrument.asset[2:].isdigit():
         values["maturity_week"] = int(instrument.asset[2:])
@@ -211,13 +242,15 @@ def _row(instrument: Instrument, day: dt.date, config: Config, limit: int) -> np
     values |= {
         "instrument_id": instrument.number, "raw_instrument_id": instrument.number, "expiration": instrument.expiration,
         "activation": activated, "raw_symbol": instrument.symbol.encode(), "asset": instrument.asset.encode(),
-        "group": config.instrument.root.encode() if letter in "FS" else b"EW", "instrument_class": ord(letter),
+        "group": config.instrument.root.encode() if letter in "FS" else config.instrument.option_parents[1].encode(),
+        "instrument_class": ord(letter),
         "underlying": instrument.underlying.encode(), "underlying_id": instrument.underlying_number,
         "maturity_year": expires.year, "maturity_month": expires.month,
-        "user_defined_instrument": ord("Y" if instrument.user_defined else "N"),
+        "user_defined_instrument": ord("Y" if instrument.user_defined else "N"), "currency": config.instrument.currency.encode(),
     }  # fmt: skip
     if instrument.strike is not None:
-        values["strike_price"] = instrument.strike * config.instrument.point
+        values["strike_price_currency"] = config.instrument.currency.encode()
+        values["strike_price"] = round(instrument.strike * config.instrument.point)
     for name, value in values.items():
         row[name] = value
     return row

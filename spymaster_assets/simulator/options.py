@@ -1,8 +1,8 @@
 """Quotes and trades of the option chain around the efficient price F, which side the customer took, and what is open before.
 
 Premiums: Black (1976), undiscounted, on the variance that the date's clock has left, with a smile in standardised strikes. Quotes
-stand around the premium on the option tick: 0.05 points below 10 points, else 0.25. Trades are a Poisson process on the clock of
-records (none after the date's own options expire), strikes near F more often, out of the money more often than in.
+stand around the premium on the option tick, of ES 0.05 points below 10 points, else 0.25. Trades are a Poisson process on the clock
+of records (none after the date's own options expire), strikes near F more often, out of the money more often than in.
 
 The customer buys with probability (1 + net) / 2 (in a world: more often, the more dealers hold beyond what they shall) and is the
 aggressor: T has side B and trades at the ask, or A at the bid; some trades have no side (N) and lie between. What customers did is
@@ -24,7 +24,7 @@ from spymaster_assets.config import Config
 from spymaster_assets.dbn import MBP1, STATISTICS, UNDEF_PRICE
 from spymaster_assets.sessions import NS_PER_SECOND
 from spymaster_assets.simulator.book import ASK, BID, NONE, PUBLISHER, TRADE
-from spymaster_assets.simulator.definitions import FAR_STRIKES, STRIKE_STEP, STRIKES, Expiry, Instrument
+from spymaster_assets.simulator.definitions import FAR_STRIKES, STRIKES, Expiry, Instrument, step_ticks
 from spymaster_assets.simulator.drive import Driven, G
 from spymaster_assets.simulator.price import CARRY, DAY_VOLATILITY, MINUTE, STEP, STEPS, Clock
 from spymaster_assets.simulator.rng import (
@@ -52,8 +52,6 @@ SPECIAL: Final = 262  # 0.4 % are in the user-defined call or the vertical
 DAY_NS: Final = 86_400 * NS_PER_SECOND
 OPEN_INTEREST: Final = 9  # StatType
 REPORTS: Final = ((-1_800 * NS_PER_SECOND, 0), (11 * 3_600 * NS_PER_SECOND, 1))  # ns after midnight UTC, flags: 1 final
-CHEAP: Final = 10_000_000_000  # premium from which the tick is the large one
-SMALL_TICK, LARGE_TICK = 50_000_000, 250_000_000
 EXPIRY_WEIGHTS: Final = {0: 920, 1: 40, 2: 20, 3: 20}  # own, next, the one after, quarterly
 SIZES: Final = {1: 520, 2: 170, 3: 80, 4: 40, 5: 80, 8: 10, 10: 70, 20: 20, 25: 10}
 DISTANCES: Final = {k: 1000 * 4 ** abs(k) // 5 ** abs(k) for k in range(-STRIKES, STRIKES + 1)}  # strikes away from F
@@ -65,7 +63,8 @@ CHAIN: Final = np.dtype([("base", "i8"), ("count", "i8"), ("carry", "i8")])  # p
 RULES: Final = np.dtype(
     [
         ("rng", "u8", (1,)), ("open", "i8"), ("middle", "i8"), ("buys", "i8"), ("sequence", "i8"), ("single", "i8"),
-        ("vertical", "i8"), ("specials_from", "i8"), ("usd", "i8"), ("held", "i8"), ("waits", "i8", (4097,)),
+        ("vertical", "i8"), ("specials_from", "i8"), ("usd", "i8"), ("held", "i8"),
+        ("step", "i8"), ("small", "i8"), ("large", "i8"), ("cheap", "i8"), ("waits", "i8", (4097,)),
         ("normal", "i8", (2 * CDF_SPAN * CDF_STEPS + 1,)), ("sizes", "i8", (4096,)),
         ("distances", "i8", (4096,)), ("expiries", "i8", (4096,)),
     ]
@@ -122,12 +121,12 @@ def _quote(value: int, rules: Any, row: Any) -> None:
     """Bid and ask around a premium (1/65536 tick) on the option tick, at least one tick apart, the bid at least one."""
     usd = (value * rules["usd"]) >> 16
     bits = draw(rules["rng"])
-    tick = SMALL_TICK if usd < CHEAP else LARGE_TICK
+    tick = rules["small"] if usd < rules["cheap"] else rules["large"]
     half = tick // 2 + usd // 80
-    bid = max((usd - half) // tick * tick, SMALL_TICK)
+    bid = max((usd - half) // tick * tick, rules["small"])
     ask = max(-(-(usd + half) // tick) * tick, bid + tick)
-    if ask > CHEAP:
-        ask = -(-ask // LARGE_TICK) * LARGE_TICK
+    if ask > rules["cheap"]:
+        ask = -(-ask // rules["large"]) * rules["large"]
     row["bid_px_00"], row["ask_px_00"] = bid, ask
     row["bid_sz_00"], row["ask_sz_00"] = 5 + (bits & 63), 5 + ((bits >> 6) & 63)
     row["bid_ct_00"], row["ask_ct_00"] = 1 + ((bits >> 12) & 3), 1 + ((bits >> 14) & 3)
@@ -139,7 +138,7 @@ def _choose(rules: Any, chains: np.ndarray, volatility: np.ndarray, time: int, f
     bits = draw(rules["rng"])
     minute = min((time - rules["open"]) // MINUTE, volatility.shape[1] - 1)
     which = rules["expiries"][bits & 0xFFF]
-    step = STRIKE_STEP * 1_000_000_000 // rules["usd"]
+    step = rules["step"]
     offset = ((f >> 16) + step // 2) // step - rules["middle"] + rules["distances"][(bits >> 12) & 0xFFF]
     special = time > rules["specials_from"] and (bits >> 24) & 0xFFFF < SPECIAL
     if special:
@@ -175,7 +174,7 @@ def _deal(rules: Any, row: Any, target: int, base: int, held: np.ndarray) -> int
     if (bits >> 28) & 0xFFFF < BLOCKS:
         row["size"] = 50 + ((bits >> 44) & 0xFF)
     if draw(rules["rng"]) & 0xFFFF < UNSIGNED:
-        tick = SMALL_TICK if row["ask_px_00"] <= CHEAP else LARGE_TICK
+        tick = rules["small"] if row["ask_px_00"] <= rules["cheap"] else rules["large"]
         row["side"], row["price"] = NONE, max((row["bid_px_00"] + row["ask_px_00"]) // (2 * tick) * tick, row["bid_px_00"])
     else:
         row["side"] = BID if customer > 0 else ASK
@@ -227,7 +226,7 @@ def _fill(
 
 def trade(
     times: Clock, driven: Driven, expiries: Sequence[Expiry], instruments: Sequence[Instrument], *,
-    middle: int, events: int, net: float, seed: int, sequence: int, config: Config,
+    middle: float, events: int, net: float, seed: int, sequence: int, config: Config,
 ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
     """The option trades of a date: TBBO records (MBP1) in order of time, and the customer's side of each (FLOW).
 
@@ -240,9 +239,14 @@ def trade(
     np.cumsum([int(share) * total * ONE // int(shares.sum()) for share in shares], out=plan[1:])
     single, vertical = instruments[-2:]
     rules = np.zeros(1, RULES)
-    rules["rng"], rules["open"], rules["middle"] = stream(seed, times.date, "options"), times.open, middle // STRIKE_STEP
+    rules["rng"], rules["open"], rules["middle"] = stream(seed, times.date, "options"), times.open, round(middle / expiries[0].step)
     rules["buys"], rules["sequence"] = round((1 + net) * ONE / 2), sequence
     rules["single"], rules["vertical"], rules["specials_from"] = single.number, vertical.number, (single.born or 0) + MINUTE
+    rules["step"] = step_ticks(config)
+    for name, points in (
+        ("small", config.fuel.option_tick), ("large", config.fuel.option_large_tick), ("cheap", config.fuel.option_large_from),
+    ):  # fmt: skip
+        rules[name] = round(points * config.instrument.point)
     rules["usd"], rules["waits"], rules["normal"] = config.instrument.tick, exponential_table(), normal_table()
     rules["sizes"], rules["distances"], rules["expiries"] = map(quantile_table, (SIZES, DISTANCES, EXPIRY_WEIGHTS))
     chains = np.zeros(len(expiries), CHAIN)
@@ -258,17 +262,18 @@ def trade(
     return out[:n], _flow(out[:n], sides[:n], instruments)
 
 
-def open_interest(times: Clock, instruments: Sequence[Instrument], midnight: int, seed: int) -> np.ndarray:
+def open_interest(times: Clock, instruments: Sequence[Instrument], step: float, midnight: int, seed: int) -> np.ndarray:
     """The reports of a date's open contracts: a preliminary one before `midnight` (ns UTC), the final one before the open.
+    `step`: points between strikes.
 
-    Single options that are listed before the session; more contracts are open at strikes of 25 points.
+    Single options that are listed before the session; more contracts are open at every fifth strike.
     """
     listed = [one for one in instruments if one.letter in "CP" and not one.user_defined and one.born is None]
     rows = np.zeros(len(REPORTS) * len(listed), STATISTICS)
     for turn, (after, flags) in enumerate(REPORTS):
         for place, one in enumerate(listed):
             word, row = mix(stream(seed, times.date, "open interest") + one.number), rows[turn * len(listed) + place]
-            usual = 4_000 if (one.strike or 0) % 25 == 0 else 800
+            usual = 4_000 if round((one.strike or 0) / step) % 5 == 0 else 800
             row["ts_event"] = midnight + after + place * 10_000
             row["ts_recv"] = int(row["ts_event"]) + 80_000 + word % 30_000
             row["quantity"] = 20 + (word >> 20) % usual + (turn * (word >> 40)) % 100

@@ -18,6 +18,7 @@ from typing import Any, TypedDict
 
 import numpy as np
 
+from spymaster_assets.config import Config
 from spymaster_assets.dbn import columns
 from spymaster_assets.lake import Fingerprint, Lake, code_digest
 from spymaster_assets.landing import Landing
@@ -48,29 +49,33 @@ CODE = tuple(
     f"spymaster_assets.simulator.{name}"
     for name in ("book", "definitions", "drive", "market", "options", "price", "rng", "world", "write")
 )
-TICK_POINTS = 0.25 / ONE  # of 1/65536 tick
 
 
-def _path(driven: Driven, session: Session) -> np.ndarray:
-    """F, volatility, drift and latents at the end of every interval of a date."""
+def _unit(config: Config) -> float:
+    """Points of 1/65536 tick."""
+    return config.instrument.tick / config.instrument.point / ONE
+
+
+def _path(driven: Driven, session: Session, unit: float) -> np.ndarray:
+    """F, volatility, drift and latents at the end of every interval of a date. `unit`: points of 1/65536 tick."""
     k = np.arange(len(driven.prints))
     steps = np.minimum(k * INTERVAL // STEP, len(driven.path) - 1)
     seconds = np.minimum(k * INTERVAL // NS_PER_SECOND, driven.latents.shape[1] - 1)
     rows = np.zeros(len(k), PATH_TRUTH.dtype)
     rows["k"], rows["ts"] = k, session.globex.start + k * INTERVAL
-    rows["price"] = driven.path[steps] * TICK_POINTS
-    rows["sigma"] = driven.sigma[np.minimum(seconds // 60, len(driven.sigma) - 1)] * TICK_POINTS * sqrt(NS_PER_SECOND / STEP)
+    rows["price"] = driven.path[steps] * unit
+    rows["sigma"] = driven.sigma[np.minimum(seconds // 60, len(driven.sigma) - 1)] * unit * sqrt(NS_PER_SECOND / STEP)
     for touch in driven.touches[driven.touches["own"] == 1]:
         first = int(touch["k"]) * INTERVAL // STEP
         runs = (steps >= first) & (steps < first + DRIFT_STEPS)
-        rows["drift"][runs] = int(touch["drift"]) * TICK_POINTS * (NS_PER_SECOND // STEP)
+        rows["drift"][runs] = int(touch["drift"]) * unit * (NS_PER_SECOND // STEP)
         rows["remaining"][runs] = (first + DRIFT_STEPS - steps[runs]) * STEP / NS_PER_SECOND
     for name, latent in zip("wag", driven.latents, strict=True):
         rows[name] = latent[seconds] / ONE
     return rows
 
 
-def _touches(driven: Driven, session: Session) -> np.ndarray:
+def _touches(driven: Driven, session: Session, unit: float) -> np.ndarray:
     """What the simulator saw of touches."""
     found = driven.touches
     rows = np.zeros(len(found), TOUCHES_TRUTH.dtype)
@@ -78,7 +83,7 @@ def _touches(driven: Driven, session: Session) -> np.ndarray:
     rows["direction"], rows["own"] = np.where(found["up"] > 0, UP, DOWN), found["own"]
     for name in ("w", "a", "g", "score"):
         rows[name] = found[name] / ONE
-    rows["drift"] = found["drift"] * TICK_POINTS * (NS_PER_SECOND // STEP)
+    rows["drift"] = found["drift"] * unit * (NS_PER_SECOND // STEP)
     return rows
 
 
@@ -109,11 +114,13 @@ def simulate_with_truth(
         }
         parts: dict[Table, Any] = {OPTION_FLOW_TRUTH: columns(flow, OPTION_FLOW_TRUTH.names)}
         if world is not None:
-            parts |= {PATH_TRUTH: _path(driven, session_of(date)), TOUCHES_TRUTH: _touches(driven, session_of(date))}
+            parts |= {PATH_TRUTH: _path(driven, session_of(date), unit), TOUCHES_TRUTH: _touches(driven, session_of(date), unit)}
         for table in {PATH_TRUTH, TOUCHES_TRUTH} - {*parts}:  # of a market that is no more
             shutil.rmtree(lake.folder(table, date), ignore_errors=True)
         for table, rows in parts.items():
-            fingerprint = Fingerprint(inputs, lake.config.digest("instrument", "sessions"), code_digest(*CODE), table.digest)
+            fingerprint = Fingerprint(
+                inputs, lake.config.digest("instrument", "sessions", "fuel"), code_digest(*CODE), table.digest
+            )
             with lake.write(table, date, fingerprint) as writer:
                 if isinstance(rows, np.ndarray):
                     writer.append_rows(rows, {})
@@ -121,7 +128,7 @@ def simulate_with_truth(
                     writer.append(rows)
                 writer.publish({"world": world.name if world else None})
 
-    session_of = calendar(lake.config).session
+    session_of, unit = calendar(lake.config).session, _unit(lake.config)
 
     files = simulate(
         landing.root,

@@ -5,7 +5,8 @@
 
 A trading date runs from 16:45 Chicago time of the calendar day before (the book before the open) to 16:00, over two UTC days. A
 UTC day's files hold the end of one date and the evening of the next, as far as both are simulated, and their headers' range says
-how far (definitions: the whole day). Each date depends on the arguments and itself alone: its records are the same bytes whichever
+how far (definitions: the whole day). An instrument without options has no files of them; the dates of a market without a daily
+pause have no book before the open. Each date depends on the arguments and itself alone: its records are the same bytes whichever
 dates are simulated with it.
 
 **The budget** `events_per_session` is the number of MBP-10 records of the front contract with an event time in the regular
@@ -59,7 +60,7 @@ class _Date:
     front: Instrument
     following: Instrument
     spread: Instrument
-    middle: int  # strike
+    middle: float  # strike
     options: list[Instrument]
 
     @property
@@ -70,7 +71,9 @@ class _Date:
 def _date(day: dt.date, seed: int, config: Config) -> _Date:
     times = price.clock(day, config)
     front, following, spread = definitions.futures(day, config)
-    middle = definitions.middle_strike(seed, day, price.carry(front.symbol, day, config), config)
+    middle = 0.0
+    if config.instrument.option_parents:
+        middle = definitions.middle_strike(seed, day, price.carry(front.symbol, day, config), config)
     return _Date(times, front, following, spread, middle, definitions.options(day, times, middle, seed, config))
 
 
@@ -83,6 +86,8 @@ class _Day:
         self._writers: dict[tuple[str, str], dbn.Writer] = {}
         self._paths: list[Path] = []
         for kind, instruments in listed.items():
+            if not instruments:
+                continue
             folder = landing / kind
             folder.mkdir(parents=True, exist_ok=True)
             sent = definitions.records(instruments, day, seed, config)
@@ -208,7 +213,9 @@ def _books(date: _Date, driven: Driven, events: int, seed: int, config: Config) 
     wire = market.new_wire(stream(seed, day, "wire"), 1_000 + day.weekday() * SEQUENCES_PER_WEEKDAY, first, midnight)
     rows = np.zeros(CHUNK, book.ROW)
     records = rows.view(dbn.MBP10)
-    yield date.days[0], records[: market.before_open(books, rules, wire, int(path[0]), rows)]
+    before = market.before_open(books, rules, wire, int(path[0]), rows)
+    if calendar(config).session(day).bronze.start < times.open:  # else these times belong to the date before
+        yield date.days[0], records[:before]
     for utc, until in ((date.days[0], midnight - 1), (date.days[1], times.close - LAST)):
         if utc == date.days[1]:
             yield utc, records[: market.snapshot(books, wire, rows)]
@@ -321,9 +328,11 @@ def _options(
     seed: int,
     config: Config,
 ) -> np.ndarray:
-    """Write a date's option trades; returns the customers' sides."""
+    """Write a date's option trades, if the instrument has options; returns the customers' sides."""
     day = date.times.date
     expiries = definitions.expiries(day, config)
+    if not expiries:
+        return np.zeros(0, options.FLOW)
     rows, flow = options.trade(
         date.times, driven, expiries, date.options, middle=date.middle, events=events, net=net, seed=seed,
         sequence=1_000 + day.weekday() * SEQUENCES_PER_WEEKDAY, config=config,
@@ -333,7 +342,7 @@ def _options(
     for utc, part in ((date.days[0], rows[:split]), (date.days[1], rows[split:])):
         files[utc].write("options", "tbbo", part)
         files[utc].write("options", "trades", _as_trades(part))
-    reports = options.open_interest(date.times, date.options, utc_midnight(date.days[1]), seed)
+    reports = options.open_interest(date.times, date.options, expiries[0].step, utc_midnight(date.days[1]), seed)
     split = int(np.searchsorted(reports["ts_recv"], midnight))
     for utc, part in ((date.days[0], reports[:split]), (date.days[1], reports[split:])):
         files[utc].write("options", "statistics", part)

@@ -33,7 +33,7 @@ DEALERS = Table(
     (
         K,
         Column("effect", "i1", "state", "what their hedging does to a move", categories=FUEL_EFFECTS),
-        Column("exposure", "f8", "contracts/point", "ES contracts they must trade a point; positive: against the move", null=True),
+        Column("exposure", "f8", "contracts/point", "futures that they must trade a point; positive: against the move", null=True),
         Column("flip", "f8", "points", "price nearest to the mid where all their gamma changes sign; null: none near", null=True),
         *(
             Column(f"wall_{side}", "i8", "1e-9 USD", f"strike {side} the mid at which they dampen most; null: none", null=True,
@@ -50,7 +50,7 @@ STRIKES = Table(
         Column("calls", "i8", "contracts", "dealers' inventory of calls: lots that customers sold - bought since the open"),
         Column("puts", "i8", "contracts", "dealers' inventory of puts"),
         Column("volatility", "f8", "per year", "implied volatility of the smile there; null: unknown", null=True, low=0),
-        Column("exposure", "f8", "contracts/point", "gamma of both, in ES contracts; null: unknown", null=True),
+        Column("exposure", "f8", "contracts/point", "gamma of both, in contracts of the future; null: unknown", null=True),
     ),
 )  # fmt: skip
 DISPLAY: Final = (HEAT, DEALERS, STRIKES)

@@ -227,7 +227,7 @@ SIGNALS = Table(
         Column("tape_prints", "i4", "count", "prints near the level", low=0, high=_MOST),
         Column("sweep_direction", "i1", "sign", "+1 toward the break: a sweep in the last 3 s; 0 none", low=-1, high=1),
         Column("fuel_effect", "i1", "state", "what dealers' hedging does to the move", categories=FUEL_EFFECTS),
-        _known("gamma_exposure", "contracts/point", "ES contracts that dealers must trade per point near the level"),
+        _known("gamma_exposure", "contracts/point", "contracts of the future that dealers must trade per point near the level"),
         _known("score_liquidity", "0-100", "S_L, of the barrier", 0, 100),
         _known("score_hedge", "0-100", "S_H, of fuel", 0, 100),
         _known("score_tape", "0-100", "S_T, of the tape", 0, 100),
@@ -293,7 +293,7 @@ def _summary(of: str, before: str) -> tuple[Column, ...]:
         )
     ]
     return (
-        Column("bucket", "i2", "number", "5-minute bucket from 04:00 New York time on", low=0, high=143),
+        Column("bucket", "i2", "number", "5 minutes (grid.bucket_minutes) from the premarket's start on", low=0, high=143),
         *sides,
         _known("minute_volume", "contracts", f"{of}median volume of its minutes", 0),
         _known("minute_prints", "count", f"{of}median number of prints of its minutes", 0),

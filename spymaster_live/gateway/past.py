@@ -120,7 +120,8 @@ class Past:
             "nearest": [
                 {
                     "date": dt.date.fromordinal(int(one["day"])), "ts": int(one["t_decision"]), "kind": LEVEL_KINDS[one["kind"]],
-                    "direction": DIRECTIONS[one["direction"]], "price": int(one["price"]) / 1e9, "outcome": OUTCOMES[one[outcome]],
+                    "direction": DIRECTIONS[one["direction"]], "outcome": OUTCOMES[one[outcome]],
+                    "price": int(one["price"]) / self.lake.config.instrument.point,
                     "strength": _number(one[f"strength_signed_{index.horizon}"]), "distance": float(distance),
                 }
                 for one, distance in zip(near[:NEAREST], found.distances[0][there], strict=False)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Mapping
 from dataclasses import asdict
+from decimal import Decimal
 from typing import Any, Final
 
 import nats.errors
@@ -74,6 +75,7 @@ ENDPOINTS: Final[Mapping[str, str]] = {
 
 def router(relay: Relay, lake: Lake, aside: Aside) -> APIRouter:
     """The routes, but for /ws/stream."""
+    opens = _clock(lake.config.sessions.regular_open, lake.config)
     routes, meanings = APIRouter(), orjson.dumps({**_TABLES, "rules": _rules(lake.config)})
     relay.hub.metrics.registry.register(Parts(lambda: relay.parts))
 
@@ -97,7 +99,7 @@ def router(relay: Relay, lake: Lake, aside: Aside) -> APIRouter:
     @routes.get("/api/levels")
     async def levels(request: Request) -> Response:
         if relay.fold.payload is None:
-            raise HTTPException(404, "nothing was said about a snap yet: signals begin at 09:30 New York time")
+            raise HTTPException(404, f"nothing was said about a snap yet: signals begin at {opens}")
         return _tagged(request, f"{relay.hub.stream}.{relay.fold.seq}", relay.fold.payload)
 
     @routes.get("/api/dates")
@@ -287,11 +289,22 @@ def _column(column: Column) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def _clock(clock: str, config: Config) -> str:
+    """A wall clock with the place that it hangs in, e.g. 09:30 New York time."""
+    return f"{clock.removeprefix('-')} {config.sessions.market_zone.rpartition('/')[2].replace('_', ' ')} time"
+
+
 def _rules(config: Config) -> dict[str, Any]:
-    """What the score, the outcomes and the windows go by."""
-    rules = config.score
+    """What the score, the outcomes, the windows and the pictures go by. `digits`: of a price; `step`: between strikes, and
+    `reach`: to each side how far they are shown, points."""
+    rules, instrument, day = config.score, config.instrument, config.sessions
+    tick = Decimal(instrument.tick) / instrument.point
     return {
-        "zone": config.sessions.market_zone, "tick": config.instrument.tick / 1e9, "snap_ms": config.grid.interval_ns / 1e6,
+        "zone": day.market_zone, "tick": float(tick),
+        "digits": max(0, -int(tick.normalize().as_tuple().exponent)),
+        "opens": _clock(day.regular_open, config),
+        "step": config.fuel.es_0dte_strike_spacing, "reach": 1.26 * config.fuel.smile_range,
+        "snap_ms": config.grid.interval_ns / 1e6,
         "weights": {"liquidity": rules.w_l, "hedge": rules.w_h, "tape": rules.w_t},
         "break_from": rules.break_score_threshold, "reject_to": rules.reject_score_threshold,
         "trigger_seconds": rules.trigger_snaps * config.grid.interval_ns / 1e9, "smooth_seconds": rules.tau_score,

@@ -1,7 +1,7 @@
 // A card for each level: where it is, the score and why, the odds, what came of touches like this one.
 
 import { ask } from "./gateway.js";
-import { byId, el, number, percent, rows, say, table, time } from "./words.js";
+import { byId, el, number, percent, price, rows, say, table, time } from "./words.js";
 
 const PARTS = [ // of the score: its weight's name, its facts in words around their number
 	["barrier", "liquidity", { state: "", turnover: "turnover #", replenishment_ratio: "refilled # ×", delta_liq: "change # lots", wall_ratio: "# × usual size" }],
@@ -9,7 +9,7 @@ const PARTS = [ // of the score: its weight's name, its facts in words around th
 	["tape", "tape", { imbalance: "aggression #", velocity: "# pt/s", rate: "# × usual rate", prints: "# prints", sweep: "sweep #" }],
 ];
 const odd = (p) => (p > 0.995 ? "> 99 %" : p < 0.005 ? "< 1 %" : percent(p));
-const NONE = "No level yet. Premarket and moving averages hold from 09:30 on, the opening range from 09:45.";
+const NONE = "No level yet: the first hold from the open on, the opening range from its end.";
 
 export class Cards {
 	/** `rules`: of the score; `meanings`: of the payload's names. */
@@ -62,11 +62,11 @@ class Card {
 	update(level, market) {
 		const { touch } = level;
 		const others = level.kinds.filter((kind) => kind !== level.id);
-		this.say("h3", `${level.id} ${number(level.price, 2)}`);
+		this.say("h3", `${level.id} ${price(level.price)}`);
 		const before = market.touchesOf(level.id);
-		this.say(".what", `${this.rules.kinds[level.id] ?? ""}${others.length ? `; within 1 pt: ${others.join(", ")}` : ""}`);
+		this.say(".what", `${this.rules.kinds[level.id] ?? ""}${others.length ? `; near: ${others.join(", ")}` : ""}`);
 		this.say(".where", [
-			level.distance === null ? "The price is unknown." : `${number(level.distance, 2)} pt ${level.price > market.payload.es.spot ? "above" : "below"} the price.`,
+			level.distance === null ? "The price is unknown." : `${price(level.distance)} pt ${level.price > market.payload.es.spot ? "above" : "below"} the price.`,
 			before.length ? `Touched ${before.length} × today, last at ${time(before.at(-1).t0 / 1e6)}.` : "Not touched today.",
 		].join(" "));
 		this.root.classList.toggle("near", level.in_band);

@@ -1,7 +1,7 @@
 // Candles; on the same canvas liquidity behind them, levels and touches over them.
 
 import { CandlestickSeries, CrosshairMode, createChart } from "./vendor/lightweight-charts.mjs";
-import { colour, el, number, say, time } from "./words.js";
+import { colour, el, number, price, say, time } from "./words.js";
 
 const MODES = { rest: "resting", filled: "traded", pulled: "pulled", added: "added" };
 const ROOM = 24; // minutes right of the latest bar, for the levels' names
@@ -13,7 +13,7 @@ export class Chart {
 		this.chart = createChart(place, {
 			autoSize: true, crosshair: { mode: CrosshairMode.Normal },
 			layout: { attributionLogo: false },
-			localization: { timeFormatter: (at) => time(at * 1000), priceFormatter: (price) => number(price, 2) },
+			localization: { timeFormatter: (at) => time(at * 1000), priceFormatter: price },
 			timeScale: { timeVisible: true, tickMarkFormatter: (at) => time(at * 1000).slice(0, 5), rightOffset: ROOM, minBarSpacing: 0.2 },
 		});
 		this.series = this.chart.addSeries(CandlestickSeries, { priceLineVisible: false, priceFormat: { minMove: market.rules.tick } });
@@ -66,7 +66,7 @@ export class Chart {
 		[this.epoch, this.date, this.shown] = [market.epoch, market.date, bars.length];
 		if (this.heat?.until !== market.heatUntil) this.paintHeat();
 		if (market.news) this.redraw();
-		say(this.scale, this.most ? `brightest: ${number(this.most)} contracts or more` : "liquidity: from 09:30 on");
+		say(this.scale, this.most ? `brightest: ${number(this.most)} contracts or more` : "no liquidity yet");
 		market.news = false;
 	}
 

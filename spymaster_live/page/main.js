@@ -10,7 +10,7 @@ import { Market } from "./market.js";
 import { fill as fillOutcomes } from "./outcomes.js";
 import { Bar } from "./replay.js";
 import { notice } from "./states.js";
-import { byId, date as dateOf, number, say, time, useTheme, useZone } from "./words.js";
+import { byId, date as dateOf, number, price, say, time, useTheme, useZone } from "./words.js";
 
 const LIVE_MS = 60_000; // from the market's clock to this machine's at most, if live
 const LOOK_MS = 2000; // between two looks whether all is well
@@ -55,8 +55,8 @@ function render() {
 	say("mode", day ? "DAY" : !session ? "…" : live ? "LIVE" : "REPLAY");
 	say("contract", session?.contract.split(" ")[0] ?? "");
 	say("clock", shown ? `${dateOf(shown)} ${time(shown)}` : time(null));
-	say("price", spot == null ? "" : `${number(spot, 2)} (${number(bid, 2)} / ${number(offer, 2)})`);
-	say("age", day || !session ? "" : state === "behind" ? "" : `age ${number(age(), 1)} s`);
+	say("price", spot == null ? "" : `${price(spot)} (${price(bid)} / ${price(offer)})`);
+	say("age", day || !session || state === "behind" ? "" : `age ${number(age(), 1)} s`);
 	say("gaps", payload ? `gaps ${number(payload.quality.gaps)}, late ${number(payload.quality.late)}` : "");
 	say("model", session ? `Model: ${model || "none serves this date; geometry and the score stand"}` : "");
 	chart.wanted = new Set((payload?.levels ?? []).map(({ id }) => id));
@@ -217,7 +217,7 @@ function listen() {
 async function start() {
 	const tables = await ask("/api/tables").catch(failed);
 	if (!tables) return page.state !== "token" && setTimeout(start, LOOK_MS);
-	useZone(tables.rules.zone);
+	useZone(tables.rules);
 	market = new Market(tables.rules);
 	chart = new Chart(byId("chart"), byId("heat-scale"), byId("heat-modes"), market, picked);
 	cards = new Cards(byId("levels"), tables.rules, new Map(tables["levels.signals"].map(({ name, unit, meaning }) => [name, `${meaning} [${unit}]`])));

@@ -2,7 +2,7 @@
 
 import { el, number, percent, table } from "./words.js";
 
-const FEW = 20; // touches
+const FEW = 20;
 
 export function fill(place, found, rules) {
 	if (!found.dates) {

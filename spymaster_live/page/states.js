@@ -19,7 +19,7 @@ export function notice(state, page, market, age, lag) {
 		ended: `${session?.date} is over: this is how it ended.`,
 		paused: "The replay is paused.",
 		behind: `Catching up: ${Math.round(lag / 60)} min behind.`,
-		waiting: "Waiting: scores begin at 09:30 New York time.",
+		waiting: `Waiting: scores begin at ${market?.rules.opens}.`,
 		day: `A past date, as it stood at the moment of the line; what is paler came later.${day?.waits.length ? ` Loading ${day.waits.join(", ")}…` : ""}`,
 		failed: `${reason}.`,
 	};

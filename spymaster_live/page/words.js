@@ -1,8 +1,10 @@
 // Numbers and moments as words; elements. Unknown is –, never 0.
 
 let clock, day;
+export let price;
 
-export function useZone(timeZone) {
+export function useZone({ zone: timeZone, digits }) {
+	price = (points) => number(points, digits);
 	clock = new Intl.DateTimeFormat("en-GB", { timeZone, timeStyle: "medium", hourCycle: "h23" });
 	day = new Intl.DateTimeFormat("en-CA", { timeZone, dateStyle: "short" });
 }
@@ -12,7 +14,7 @@ export const time = (ms) => (ms ? clock.format(ms) : "--:--:--");
 export const date = (ms) => day.format(ms);
 export const byId = (id) => document.getElementById(id);
 
-const formats = [0, 1, 2].map((digits) => new Intl.NumberFormat("en-US", { minimumFractionDigits: digits, maximumFractionDigits: digits }));
+const formats = [..."012345678"].map((n) => new Intl.NumberFormat("en", { minimumFractionDigits: n, maximumFractionDigits: n }));
 
 /** A number with so many digits, grouped. */
 export const number = (value, digits = 0, sign = false) => (value == null ? "–" : (sign && value > 0 ? "+" : "") + formats[digits].format(value));

@@ -207,6 +207,8 @@ opening_range_end = "-18:30"
 signals_end = "-19:00"
 [levels]
 sma_bars = [5, 10]
+[labels]
+diurnal_shape = [["-18:00", 1.0]]
 """
 
 

@@ -417,7 +417,7 @@ def test_option_trades_stand_at_their_quotes(one: Run) -> None:
         assert (rows["price"] == rows[quote])[rows["side"] == side].all()
     assert ((rows["price"] >= rows["bid_px_00"]) & (rows["price"] <= rows["ask_px_00"])).all()
     for prices in (rows["price"], rows["bid_px_00"], rows["ask_px_00"]):
-        assert (prices % np.where(prices < options.CHEAP, options.SMALL_TICK, options.LARGE_TICK) == 0).all()
+        assert (prices % np.where(prices < 10_000_000_000, 50_000_000, 250_000_000) == 0).all()
     for name in dbn.TRADE.names or ():
         if name not in ("length", "rtype"):
             assert np.array_equal(rows[name], trades[name]), name

@@ -52,7 +52,7 @@ class Run:
         middle = definitions.middle_strike(
             seed, DATE, price.carry(definitions.futures(DATE, CONFIG)[0].symbol, DATE, CONFIG), CONFIG
         )
-        self.strikes = {own.number(right, at): at for at in definitions.strikes(middle, options.STRIKES) for right in "CP"}
+        self.strikes = {own.number(right, at): at for at in definitions.strikes(middle, options.STRIKES, CONFIG) for right in "CP"}
 
 
 @pytest.fixture(scope="module")
