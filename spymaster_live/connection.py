@@ -58,6 +58,8 @@ def inbox(public: str) -> str:
 
 def credentials(url: str) -> dict[str, Any]:
     """Who we are and whom we trust, as the environment says, for nats.connect. Denied if that is not enough for that server."""
+    if "@" in urlsplit(url).netloc:
+        raise Denied(f"the server's address holds a user or a password, which every list of processes shows; {NKEY} names a file")
     seed, authority = os.environ.get(NKEY), os.environ.get(CA)
     if not seed and not authority:
         if not on_this_machine(urlsplit(url).hostname or ""):

@@ -1,0 +1,121 @@
+"""How many faults in compute/ do the tests notice? `python -m tests.mutation --minutes 25`, then docs/mutation.md.
+
+A sample of each module's mutants, drawn with a seed, is planted one by one, without compilation (NUMBA_DISABLE_JIT=1: the kernels
+are the same Python). The tests asked are those below; the short day comes from compiled kernels, made before.
+"""
+
+import datetime as dt
+import importlib
+import json
+import math
+import os
+import random
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import click
+
+ROOT: Final = Path(__file__).parents[2]
+PAGE: Final = ROOT / "docs" / "mutation.md"
+TESTS: Final = (
+    "test_silver_twins", "test_behaviours", "test_black76", "test_display", "test_fuel", "test_naive_fuel", "test_transpose", "test_mirror",
+    "test_gold", "test_silver", "test_golden", "live/test_engine",
+)  # fmt: skip
+KERNEL: Final = {"kernel", "__init__"}  # decorators: nothing to compute
+
+
+def modules() -> list[str]:
+    names = sorted(path.stem for path in (ROOT / "spymaster_assets" / "compute").glob("*.py"))
+    return [name for name in names if name not in KERNEL]
+
+
+def wilson(hits: int, count: int) -> tuple[float, float]:
+    """95 % interval of a share."""
+    if not count:
+        return 0.0, 1.0
+    z, share = 1.96, hits / count
+    middle, width = share + z * z / (2 * count), z * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
+    return (middle - width) / (1 + z * z / count), (middle + width) / (1 + z * z / count)
+
+
+def estimate(rows: Sequence[tuple[int, int, int]]) -> tuple[float, float]:
+    """Share of all mutants that are killed, and its standard error: rows of (mutants, sampled, killed), each a stratum."""
+    total = sum(all_ for all_, _, _ in rows)
+    share = sum(all_ * killed / sampled for all_, sampled, killed in rows) / total
+    variance = sum(
+        (all_ / total) ** 2 * (1 - sampled / all_) * (killed / sampled) * (1 - killed / sampled) / max(sampled - 1, 1)
+        for all_, sampled, killed in rows
+    )
+    return share, math.sqrt(variance)
+
+
+@click.command()
+@click.option("--sample", default=20, help="Mutants a module.")
+@click.option("--seed", default=1)
+@click.option("--only", default="", help="Modules, separated by commas.")
+@click.option("--tests", default=",".join(TESTS), help="Files of tests, separated by commas.")
+@click.option("--limit", default=10.0, help="Seconds that a test may take to be asked.")
+@click.option("--patience", default=60.0, help="Seconds for the tests of one mutant; beyond them it counts as hung, and killed.")
+@click.option("--out", default="build/mutation.json", help="Outcomes; a later run adds to them.")
+def main(sample: int, seed: int, only: str, tests: str, limit: float, patience: float, out: str) -> None:
+    """Draw, plant, run, and write down what came of it."""
+    if os.environ.get("NUMBA_DISABLE_JIT") != "1":
+        from tests import short_day
+
+        short_day.simulated()  # compiled, into a folder that what follows inherits
+        sys.exit(subprocess.call([sys.executable, "-m", "tests.mutation", *sys.argv[1:]], env={**os.environ, "NUMBA_DISABLE_JIT": "1"}))
+    import pytest
+
+    from tests.mutation.mutants import mutants
+    from tests.mutation.trial import Trial
+
+    kept = ROOT / out
+    kept.parent.mkdir(exist_ok=True)
+    known = json.loads(kept.read_text()) if kept.exists() else {}
+    found, drawn, counts = [], [], {}
+    for name in only.split(",") if only else modules():
+        module = importlib.import_module(f"spymaster_assets.compute.{name}")
+        every = [*mutants(module)]
+        counts[name] = len(every)
+        found.append(module)
+        drawn += random.Random(f"{seed} {name}").sample(every, min(sample, len(every)))
+    fresh = [one for one in drawn if one.name not in known]
+    trial = Trial(found, fresh, limit, patience, kept.with_suffix(".tests"))
+    files = [str(ROOT / "tests" / f"{name}.py") for name in tests.split(",")]
+    pytest.main(["-q", "-p", "no:cacheprovider", "-p", "no:xdist", *files], plugins=[trial])
+    for mutant, outcome, by, seconds in trial.outcomes:
+        known[mutant.name] = {
+            "module": mutant.module.rpartition(".")[2], "outcome": outcome, "by": by, "seconds": round(seconds, 2), "source": mutant.source,
+        }  # fmt: skip
+    for name, count in counts.items():
+        known[f"all of {name}"] = {"count": count}
+    kept.write_text(json.dumps(known, indent=1, sort_keys=True))
+    click.echo(table(known))
+
+
+def table(known: dict[str, dict]) -> str:
+    """Outcomes by module, and in all."""
+    counts = {key.removeprefix("all of "): one["count"] for key, one in known.items() if key.startswith("all of ")}
+    rows, lines = [], []
+    for name, count in sorted(counts.items()):
+        outcomes = Counter(one["outcome"] for one in known.values() if one.get("module") == name)
+        sampled, killed = outcomes.total(), outcomes["killed"] + outcomes["timeout"]
+        if sampled:
+            rows.append((count, sampled, killed))
+            lines.append(f"| {name} | {count} | {sampled} | {outcomes['killed']} | {outcomes['timeout']} | {sampled - killed} |")
+    share, error = estimate(rows)
+    all_, sampled, killed = (sum(column) for column in zip(*rows, strict=True))
+    low, high = wilson(killed, sampled)
+    head = "| module | mutants | sampled | killed | hung | survived |\n|---|---|---|---|---|---|\n"
+    return (
+        f"{dt.datetime.now(dt.UTC).date()}: {killed} of {sampled} killed ({killed / sampled:.1%}; 95 % {low:.1%} to {high:.1%}); of all {all_:,}, "
+        f"weighed by module, {share:.1%} ± {1.96 * error:.1%}\n\n{head}" + "\n".join(lines)
+    )
+
+
+if __name__ == "__main__":
+    main()
