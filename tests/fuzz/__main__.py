@@ -5,6 +5,7 @@ promise, hung for ten seconds or took 2 GiB. With --keep, inputs that reach what
 """
 
 import hashlib
+import os
 import re
 import subprocess
 import sys
@@ -40,7 +41,7 @@ def main(target: str, minutes: float, seed: int, keep: bool) -> None:
     with tempfile.TemporaryDirectory(prefix="spymaster_fuzz_") as folder:
         work = Path(folder)
         for data in SEEDS[target]():
-            (work / hashlib.sha1(data, usedforsecurity=False).hexdigest()).write_bytes(data)
+            (work / hashlib.sha256(data).hexdigest()).write_bytes(data)
         time = f"-max_total_time={round(60 * minutes)}"
         code, said = fuzzer(target, work, kept, time, f"-seed={seed}", f"-artifact_prefix={crashes}/", "-print_final_stats=1")
         runs, covered = re.findall(r"number_of_executed_units:\s*(\d+)", said), re.findall(r"cov: (\d+) ft: (\d+)", said)
@@ -49,9 +50,8 @@ def main(target: str, minutes: float, seed: int, keep: bool) -> None:
             click.echo(said[-6000:])
             sys.exit(1)
         if keep:
-            code, said = fuzzer(target, "-merge=1", kept, work)
-            files = [*kept.iterdir()]
-            click.echo(f"{len(files)} inputs of {sum(path.stat().st_size for path in files):,} bytes are kept")
+            command = [sys.executable, "-m", "tests.fuzz.keep", target, str(work), str(kept)]
+            subprocess.run(command, env={**os.environ, "NUMBA_DISABLE_JIT": "1"}, check=True)
     if not any(crashes.iterdir()):
         crashes.rmdir()
 

@@ -57,7 +57,7 @@ def _messages() -> Iterator[bytes]:
     clock = Clock("run", 1 << 60).message()
     yield packed(clock.subject, clock.headers, clock.data)
     for tables in (ROWS, FLOWS):
-        counts, data = pack(tables, {table.name: np.zeros(table is BARS, table.dtype) for table in tables})
+        counts, data = pack(tables, {table.name: np.zeros(int(table is BARS), table.dtype) for table in tables})
         yield packed("levels.rows", {"Rows": counts}, data)
 
 

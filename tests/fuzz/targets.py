@@ -141,7 +141,7 @@ def check_dbn(data: bytes) -> str:
 
 def check_split(data: bytes) -> str:
     """A live stream in pieces: Damaged, or its records by type."""
-    sizes, splitter, pieces = [1 + byte for byte in data[-5:]] or [1], Splitter(), []
+    sizes, splitter, pieces = [1 + 8 * byte for byte in data[-5:]] or [1], Splitter(), []
     at = number = 0
     try:
         while at < len(data):
@@ -161,7 +161,7 @@ def check_split(data: bytes) -> str:
     require(walked == len(records), "every whole record is walked")
     for layout in (*dbn.SCHEMAS.values(), dbn.SYMBOL_MAPPING):
         fitting = [raw for rtype, raw in records if rtype == layout.rtype and len(raw) == layout.written_by(data[3]).itemsize]
-        came = b"".join(piece.records(layout)[1].tobytes() for piece in pieces)
+        came = b"".join(piece.records(layout)[1].tobytes() for piece in pieces if len(piece))
         require(came == widened(fitting, layout, data[3]), "the records of a type come")
     return "whole"
 
