@@ -1,7 +1,8 @@
 """What Spymaster is installed from: `python -m deploy.supply lock | licences`, in an environment with every extra.
 
-`lock` writes lock.txt, what runs, and lock-dev.txt, what tests and builds besides: every pin of constraints.txt with the sha256 of each
-wheel that pip would take for it, on the platforms below, from where this machine looks and from where pip looks by itself.
+`lock` writes lock.txt, what runs, lock-build.txt, what it is built with, and lock-dev.txt, the rest: every pin of constraints.txt
+with the sha256 of each file that pip would take for it, on the platforms below, where this machine looks and where pip does by
+itself.
 `licences` writes docs/licences.md from the installed packages' own words.
 """
 
@@ -26,6 +27,9 @@ from packaging.utils import canonicalize_name
 ROOT: Final = Path(__file__).parents[1]
 RUN: Final = ("live", "deploy")  # extras of what runs
 PLATFORMS: Final = ("", "manylinux_2_28_aarch64", "macosx_14_0_arm64")  # "": this machine's
+HERE: Final = {"atheris"}  # has wheels for this machine's platform alone
+SOURCE: Final = "nkeys"  # has none
+BUILD: Final = {"setuptools"}
 PAGE: Final = ROOT / "docs" / "licences.md"
 HEAD: Final = "# Made by `python -m deploy.supply lock`; CPython 3.11 on Linux (x86-64, aarch64) and macOS (arm64).\n"
 
@@ -41,7 +45,9 @@ def requirements(*extras: str) -> list[Requirement]:
     about = tomllib.loads((ROOT / "pyproject.toml").read_text())
     project = about["project"]
     wanted = [*about["build-system"]["requires"], *project["dependencies"]]
-    return [Requirement(line) for line in (*wanted, *(line for extra in extras for line in project["optional-dependencies"][extra]))]
+    return [
+        Requirement(line) for line in (*wanted, *(line for extra in extras for line in project["optional-dependencies"][extra]))
+    ]
 
 
 def needed(wanted: Iterable[Requirement]) -> set[str]:
@@ -66,8 +72,8 @@ def needed(wanted: Iterable[Requirement]) -> set[str]:
 # ---- the lock ----
 
 
-def _wheels(names: Iterable[str], platform: str, plainly: bool) -> Iterator[tuple[str, str]]:
-    """(package, sha256) of the wheels that pip would take. `plainly`: without this machine's settings of where to look."""
+def _files(names: Iterable[str], platform: str, plainly: bool) -> Iterator[tuple[str, str]]:
+    """(package, sha256) of the files that pip would take. `plainly`: without this machine's settings of where to look."""
     lines = [f"{name}=={pins()[name]}" for name in names]
     environment = {name: value for name, value in os.environ.items() if not plainly or name != "PIP_FIND_LINKS"}
     if plainly:
@@ -75,10 +81,11 @@ def _wheels(names: Iterable[str], platform: str, plainly: bool) -> Iterator[tupl
     with tempfile.TemporaryDirectory() as folder:
         aim = ["--platform", platform, "--python-version", "3.11", "--target", folder] if platform else []
         report = Path(folder) / "report.json"
-        told = ["--quiet", "--dry-run", "--ignore-installed", "--no-deps", "--only-binary", ":all:", "--report", str(report)]
+        told = ["-qq", "--dry-run", "--ignore-installed", "--no-deps", "--only-binary", ":all:", "--no-binary", SOURCE]
+        told += ["--report", str(report)]
         done = subprocess.run([sys.executable, "-m", "pip", "install", *told, *aim, *lines], env=environment, check=False)
         if done.returncode:
-            raise SystemExit(f"pip finds not everything for {platform or 'this machine'}")
+            raise SystemExit(f"pip does not find everything for {platform or 'this machine'}")
         for one in json.loads(report.read_text())["install"]:
             where = one["download_info"]
             sha256 = where.get("archive_info", {}).get("hashes", {}).get("sha256")
@@ -88,12 +95,11 @@ def _wheels(names: Iterable[str], platform: str, plainly: bool) -> Iterator[tupl
 
 
 def locked() -> dict[str, set[str]]:
-    """Package -> sha256 of its wheels."""
+    """Package -> sha256 of its files."""
     found: dict[str, set[str]] = defaultdict(set)
-    for platform in PLATFORMS:
-        for plainly in (False, True):
-            for name, sha256 in _wheels(pins(), platform, plainly):
-                found[name].add(sha256)
+    for platform, plainly in [("", False), *((platform, True) for platform in PLATFORMS)]:
+        for name, sha256 in _files({*pins()} - (HERE if platform else set()), platform, plainly):
+            found[name].add(sha256)
     return found
 
 
@@ -103,14 +109,14 @@ def _lines(names: Iterable[str], hashes: Mapping[str, set[str]]) -> str:
 
 
 def lock() -> None:
-    """Write both lock files."""
-    run, hashes = needed(requirements(*RUN)), locked()
-    (ROOT / "lock.txt").write_text(_lines(run, hashes))
-    (ROOT / "lock-dev.txt").write_text(_lines({*pins()} - run, hashes))
+    """Write the lock files."""
+    run, hashes = needed(requirements(*RUN)) - BUILD, locked()
+    for name, packages in (("lock", run), ("lock-build", BUILD), ("lock-dev", {*pins()} - run - BUILD)):
+        (ROOT / f"{name}.txt").write_text(_lines(packages, hashes))
 
 
 def read_lock(name: str) -> dict[str, tuple[str, set[str]]]:
-    """Package -> (version, sha256 of its wheels) of a lock file."""
+    """Package -> (version, sha256 of its files) of a lock file."""
     entries = re.findall(r"^(\S+)==(\S+)((?: \\\n    --hash=sha256:[0-9a-f]{64})+)$", (ROOT / name).read_text(), re.M)
     return {package: (version, {*re.findall("[0-9a-f]{64}", hashes)}) for package, version, hashes in entries}
 
@@ -119,14 +125,14 @@ def read_lock(name: str) -> dict[str, tuple[str, set[str]]]:
 
 WORDS: Final = {  # what packages say, in SPDX's words
     "Apache 2.0": "Apache-2.0", "Apache 2 License": "Apache-2.0", "Apache License Version 2.0": "Apache-2.0",
-    "Apache Software License": "Apache-2.0", "MIT License": "MIT", "MIT license": "MIT", "BSD License": "BSD-3-Clause", "BSD": "BSD-3-Clause",
-    "BSD 3-Clause License": "BSD-3-Clause", "3-Clause BSD License": "BSD-3-Clause", "BSD 2-Clause License": "BSD-2-Clause",
-    "Python Software Foundation License": "PSF-2.0", "Mozilla Public License 2.0 (MPL 2.0)": "MPL-2.0",
-    "GNU Library or Lesser General Public License (LGPL)": "LGPL-3.0-or-later",
+    "Apache Software License": "Apache-2.0", "MIT License": "MIT", "MIT license": "MIT", "BSD License": "BSD-3-Clause",
+    "BSD": "BSD-3-Clause", "BSD 3-Clause License": "BSD-3-Clause", "3-Clause BSD License": "BSD-3-Clause",
+    "BSD 2-Clause License": "BSD-2-Clause", "Python Software Foundation License": "PSF-2.0",
+    "Mozilla Public License 2.0 (MPL 2.0)": "MPL-2.0", "GNU Library or Lesser General Public License (LGPL)": "LGPL-3.0-or-later",
 }  # fmt: skip
 ALLOWED: Final = {  # permissive, or copyleft that ends at the package's own files
-    "0BSD", "Apache-2.0", "Apache-2.0 WITH LLVM-exception", "BSD-2-Clause", "BSD-3-Clause", "BSL-1.0", "CC0-1.0", "LGPL-3.0-or-later", "MIT",
-    "MIT-0", "MIT-CMU", "MPL-2.0", "PSF-2.0", "Zlib",
+    "0BSD", "Apache-2.0", "Apache-2.0 WITH LLVM-exception", "BSD-2-Clause", "BSD-3-Clause", "BSL-1.0", "CC0-1.0",
+    "LGPL-3.0-or-later", "MIT", "MIT-0", "MIT-CMU", "MPL-2.0", "PSF-2.0", "Zlib",
 }  # fmt: skip
 
 
@@ -171,8 +177,8 @@ in `deploy/supply.py` fails a test.
 Spymaster itself has no licence yet: nobody but its owner may copy it. To choose one is up to the owner.
 
 None of these packages is copied into this repository. `make page` puts lightweight-charts beside its licence
-(`spymaster_live/page/vendor/`), and the page names TradingView, as its notice asks. psycopg2 (LGPL) is loaded as it comes, by Dagster's
-storage alone.
+(`spymaster_live/page/vendor/`), and the page names TradingView, as its notice asks. psycopg2 (LGPL) is loaded as it comes, by
+Dagster's storage alone.
 
 | what runs | version | licence |
 |---|---|---|

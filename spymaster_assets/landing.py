@@ -188,7 +188,7 @@ class Landing:
         return files
 
     def _paths(self) -> Iterator[Path]:
-        """Regular files, or links to some, that are not hidden. What vanishes meanwhile is passed over, and links to folders are."""
+        """Regular files, or links to some, that are not hidden. Links to folders are passed over, and what vanishes meanwhile."""
         for folder, below, names in os.walk(self.root):
             below[:] = [name for name in below if not name.startswith(".")]
             for name in names:

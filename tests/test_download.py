@@ -587,7 +587,9 @@ def test_a_files_name_at_the_vendors_leads_nowhere(vendor: Historical, tmp_path:
     assert {*contents(tmp_path)} == {f"landing/download/{DATE}/{name}" for name in names}
 
 
-@pytest.mark.parametrize("host", ["https://example.org", "https://127.0.0.1.example.org", "https://evil-databento.com", "http://127.0.0.1"])
+@pytest.mark.parametrize(
+    "host", ["https://example.org", "https://127.0.0.1.example.org", "https://evil-databento.com", "http://127.0.0.1"]
+)
 def test_the_key_is_shown_to_nobody_but_the_vendor(vendor: Historical, tmp_path: Path, host: str) -> None:
     vendor.files_at = host
     result = download(tmp_path, [DATE], "--yes", "--batch", schemas="definition")

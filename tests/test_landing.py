@@ -38,9 +38,7 @@ def files_below(root: Path) -> list[str]:
 # ---- names ----
 
 
-def test_where_a_file_comes_from_does_not_lead_where_it_goes(
-    sound: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_where_a_file_comes_from_does_not_lead_where_it_goes(sound: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "a" / "b").mkdir(parents=True)
     monkeypatch.chdir(tmp_path / "a" / "b")
     assert ingest(tmp_path / "data", "../../vendor/sound.dbn.zst").exit_code == 0

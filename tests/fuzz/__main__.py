@@ -45,7 +45,9 @@ def main(target: str, minutes: float, seed: int, keep: bool) -> None:
         time = f"-max_total_time={round(60 * minutes)}"
         code, said = fuzzer(target, work, kept, time, f"-seed={seed}", f"-artifact_prefix={crashes}/", "-print_final_stats=1")
         runs, covered = re.findall(r"number_of_executed_units:\s*(\d+)", said), re.findall(r"cov: (\d+) ft: (\d+)", said)
-        click.echo(f"{target}: {int(runs[-1]) if runs else 0:,} inputs in {minutes:g} min, edges and features {covered[-1:]}, code {code}")
+        click.echo(
+            f"{target}: {int(runs[-1]) if runs else 0:,} inputs in {minutes:g} min, edges and features {covered[-1:]}, code {code}"
+        )
         if code:
             click.echo(said[-6000:])
             sys.exit(1)

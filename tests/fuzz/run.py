@@ -8,7 +8,9 @@ os.environ["NUMBA_DISABLE_JIT"] = "1"  # its branches count, too
 
 import atheris
 
-with atheris.instrument_imports(include=["spymaster_assets.dbn", "spymaster_live.split", "spymaster_live.messages", "spymaster_live.symbols"]):
+with atheris.instrument_imports(
+    include=["spymaster_assets.dbn", "spymaster_live.split", "spymaster_live.messages", "spymaster_live.symbols"]
+):
     from tests.fuzz import targets
 from tests.fuzz.spoil import spoilt
 

@@ -194,7 +194,9 @@ def check_frames(data: bytes) -> str:
         except BadMessage:
             continue
         told, again = pack(tables, rows)
-        require(again == body and [*map(int, re.findall("=([0-9]+)", told))] == [len(row) for row in rows.values()], "rows are kept")
+        require(
+            again == body and [*map(int, re.findall("=([0-9]+)", told))] == [len(row) for row in rows.values()], "rows are kept"
+        )
     try:
         message = read(subject, headers, body)
     except BadMessage as error:

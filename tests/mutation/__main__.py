@@ -4,14 +4,15 @@ A sample of each module's mutants, drawn with a seed, is planted one by one, wit
 are the same Python). The tests asked are those below; the short day comes from compiled kernels, made before.
 """
 
-import datetime as dt
 import importlib
+import itertools
 import json
 import math
 import os
 import random
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,10 +21,9 @@ from typing import Final
 import click
 
 ROOT: Final = Path(__file__).parents[2]
-PAGE: Final = ROOT / "docs" / "mutation.md"
 TESTS: Final = (
-    "test_silver_twins", "test_behaviours", "test_black76", "test_display", "test_fuel", "test_naive_fuel", "test_transpose", "test_mirror",
-    "test_gold", "test_silver", "test_golden", "live/test_engine",
+    "test_silver_twins", "test_behaviours", "test_black76", "test_display", "test_fuel", "test_naive_fuel", "test_transpose",
+    "test_mirror", "test_gold", "test_silver",
 )  # fmt: skip
 KERNEL: Final = {"kernel", "__init__"}  # decorators: nothing to compute
 
@@ -60,40 +60,50 @@ def estimate(rows: Sequence[tuple[int, int, int]]) -> tuple[float, float]:
 @click.option("--tests", default=",".join(TESTS), help="Files of tests, separated by commas.")
 @click.option("--limit", default=10.0, help="Seconds that a test may take to be asked.")
 @click.option("--patience", default=60.0, help="Seconds for the tests of one mutant; beyond them it counts as hung, and killed.")
+@click.option(
+    "--minutes", default=25.0, help="After which no further mutant is planted; what was drawn first of each module came first."
+)
 @click.option("--out", default="build/mutation.json", help="Outcomes; a later run adds to them.")
-def main(sample: int, seed: int, only: str, tests: str, limit: float, patience: float, out: str) -> None:
+def main(sample: int, seed: int, only: str, tests: str, limit: float, patience: float, minutes: float, out: str) -> None:
     """Draw, plant, run, and write down what came of it."""
     if os.environ.get("NUMBA_DISABLE_JIT") != "1":
-        from tests import short_day
+        from tests import made_once, short_day
 
+        folder = ROOT / "build" / "mutation"
+        folder.mkdir(parents=True, exist_ok=True)
+        os.environ[made_once.FOLDER] = str(folder)
         short_day.simulated()  # compiled, into a folder that what follows inherits
-        sys.exit(subprocess.call([sys.executable, "-m", "tests.mutation", *sys.argv[1:]], env={**os.environ, "NUMBA_DISABLE_JIT": "1"}))
+        sys.exit(
+            subprocess.call([sys.executable, "-m", "tests.mutation", *sys.argv[1:]], env={**os.environ, "NUMBA_DISABLE_JIT": "1"})
+        )
     import pytest
 
-    from tests.mutation.mutants import mutants
+    from tests.mutation.mutants import Mutant, mutants
     from tests.mutation.trial import Trial
 
     kept = ROOT / out
     kept.parent.mkdir(exist_ok=True)
     known = json.loads(kept.read_text()) if kept.exists() else {}
-    found, drawn, counts = [], [], {}
+    found, drawn, counts = [], list[list[Mutant]](), dict[str, int]()
     for name in only.split(",") if only else modules():
         module = importlib.import_module(f"spymaster_assets.compute.{name}")
         every = [*mutants(module)]
         counts[name] = len(every)
         found.append(module)
-        drawn += random.Random(f"{seed} {name}").sample(every, min(sample, len(every)))
-    fresh = [one for one in drawn if one.name not in known]
-    trial = Trial(found, fresh, limit, patience, kept.with_suffix(".tests"))
+        drawn.append(random.Random(f"{seed} {name}").sample(every, min(sample, len(every))))
+    fresh = [one for group in itertools.zip_longest(*drawn) for one in group if one and one.name not in known]
+
+    def tell(mutant: Mutant, outcome: str, by: str, seconds: float) -> None:
+        about = {"module": mutant.module.rpartition(".")[2], "outcome": outcome, "by": by, "source": mutant.source}
+        known[mutant.name] = {**about, "seconds": round(seconds, 2)}
+        kept.write_text(json.dumps(known, indent=1, sort_keys=True))
+        click.echo(f"{seconds:.1f} s {outcome} {mutant.name} {by}")
+
+    known |= {f"all of {name}": {"count": count} for name, count in counts.items()}
+    until = time.monotonic() + 60 * minutes
+    trial = Trial(found, fresh, limit, patience, until, kept.with_suffix(".tests"), tell)
     files = [str(ROOT / "tests" / f"{name}.py") for name in tests.split(",")]
-    pytest.main(["-q", "-p", "no:cacheprovider", "-p", "no:xdist", *files], plugins=[trial])
-    for mutant, outcome, by, seconds in trial.outcomes:
-        known[mutant.name] = {
-            "module": mutant.module.rpartition(".")[2], "outcome": outcome, "by": by, "seconds": round(seconds, 2), "source": mutant.source,
-        }  # fmt: skip
-    for name, count in counts.items():
-        known[f"all of {name}"] = {"count": count}
-    kept.write_text(json.dumps(known, indent=1, sort_keys=True))
+    pytest.main(["-q", "-s", "-p", "no:cacheprovider", *files], plugins=[trial])
     click.echo(table(known))
 
 
@@ -111,10 +121,8 @@ def table(known: dict[str, dict]) -> str:
     all_, sampled, killed = (sum(column) for column in zip(*rows, strict=True))
     low, high = wilson(killed, sampled)
     head = "| module | mutants | sampled | killed | hung | survived |\n|---|---|---|---|---|---|\n"
-    return (
-        f"{dt.datetime.now(dt.UTC).date()}: {killed} of {sampled} killed ({killed / sampled:.1%}; 95 % {low:.1%} to {high:.1%}); of all {all_:,}, "
-        f"weighed by module, {share:.1%} ± {1.96 * error:.1%}\n\n{head}" + "\n".join(lines)
-    )
+    sample = f"{killed} of {sampled} killed ({killed / sampled:.1%}; 95 % {low:.1%} to {high:.1%})"
+    return f"{sample}; of all {all_:,}, weighed by module, {share:.1%} ± {1.96 * error:.1%}\n\n{head}" + "\n".join(lines)
 
 
 if __name__ == "__main__":

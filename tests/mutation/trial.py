@@ -2,7 +2,7 @@
 
 The tests are collected once. One child process runs them all, unchanged, and tells of each how long it takes and which functions
 of compute/ it calls. Then each mutant is planted in a child of its own, which runs the tests of the files that call its function,
-those first that call it themselves, the quickest of them first, until one fails. Nothing that a test leaves is seen by another mutant.
+those first that call it themselves, the quickest of them first, until one fails. No mutant sees what another left.
 """
 
 import json
@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType, ModuleType
@@ -20,10 +20,11 @@ import pytest
 from _pytest.runner import runtestprotocol
 
 from spymaster_assets import compute
+from tests import made_once
 from tests.mutation.mutants import Mutant, plant
 
 FOLDER: Final = str(Path(str(compute.__file__)).parent)
-KILLED, SURVIVED, HUNG = 1, 0, "hung"
+Tell = Callable[[Mutant, str, str, float], None]
 
 
 def in_child(work: Callable[[], object], seconds: float) -> int | None:
@@ -51,33 +52,56 @@ def in_child(work: Callable[[], object], seconds: float) -> int | None:
         time.sleep(0.005)
 
 
+def _over(*_: object) -> None:
+    raise TimeoutError("a test takes too long without compilation")
+
+
+def failed_in(item: pytest.Item, following: pytest.Item | None, limit: float = 0.0) -> bool:
+    """Run a test: whether it failed. After `limit` seconds it does, if not 0."""
+    signal.signal(signal.SIGALRM, _over)
+    signal.setitimer(signal.ITIMER_REAL, limit)
+    failed = any(report.failed for report in runtestprotocol(item, log=False, nextitem=following))
+    signal.setitimer(signal.ITIMER_REAL, 0.0)
+    return failed
+
+
 def run(items: list[pytest.Item], each: Callable[[pytest.Item, bool], bool]) -> None:
     """Run tests in order; `each` is told which failed, and says whether to go on."""
     for item, following in zip(items, [*items[1:], None], strict=True):
-        failed = any(report.failed for report in runtestprotocol(item, log=False, nextitem=following))
-        if not each(item, failed):
+        if not each(item, failed_in(item, following)):
             return
 
 
 class Trial:
-    """`mutants`: by module; `limit`: seconds that one test may take to be asked, `patience`: that a mutant's tests may take."""
+    """`limit`: seconds that one test may take to be asked; `patience`: that a mutant's tests may; `until`: monotonic, the end.
 
-    def __init__(self, modules: list[ModuleType], mutants: list[Mutant], limit: float, patience: float, notes: Path) -> None:
+    `tell` hears of each mutant: killed | survived | timeout | no test, by which test, seconds. `notes`: what the first child tells.
+    """
+
+    def __init__(
+        self, modules: list[ModuleType], mutants: list[Mutant], limit: float, patience: float, until: float, notes: Path, tell: Tell
+    ) -> None:
         self.modules = {module.__name__: module for module in modules}
-        self.mutants, self.limit, self.patience, self.notes = mutants, limit, patience, notes
-        self.outcomes: list[tuple[Mutant, str, str, float]] = []  # mutant, killed | survived | timeout | no test, by which test, seconds
+        self.mutants, self.limit, self.patience, self.until, self.notes, self.tell = mutants, limit, patience, until, notes, tell
+
+        self.made = os.environ[made_once.FOLDER]
+
+    def pytest_collection_finish(self) -> None:
+        """What is made once was made before, compiled: not anew for these tests."""
+        os.environ[made_once.FOLDER] = self.made
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         items = {item.nodeid: item for item in session.items}
         if not self.notes.exists():
             in_child(lambda: self._look([*items.values()]), 3600)
         seconds, calls = self._known(items)
-        for number, mutant in enumerate(self.mutants, 1):
+        for mutant in self.mutants:
             began = time.monotonic()
+            if began > self.until:
+                break
             names = self._asked(mutant, seconds, calls)
             outcome, by = self._judge(mutant, [items[name] for name in names])
-            self.outcomes.append((mutant, outcome, by, time.monotonic() - began))
-            print(f"{number}/{len(self.mutants)} {time.monotonic() - began:.1f} s {outcome} {mutant.name} {by}", flush=True)
+            self.tell(mutant, outcome, by, time.monotonic() - began)
         return True
 
     def _look(self, items: list[pytest.Item]) -> None:
@@ -94,11 +118,13 @@ class Trial:
                         called.add((Path(code.co_filename).stem, code.co_qualname.partition(".<")[0]))
 
         with self.notes.open("w") as notes:
-            began = time.monotonic()
+            began, slow = time.monotonic(), Counter[str]()
 
             def note(item: pytest.Item, failed: bool) -> bool:
                 nonlocal began
-                line = {"test": item.nodeid, "seconds": time.monotonic() - began, "failed": failed, "calls": sorted(called)}
+                seconds = time.monotonic() - began
+                slow[item.nodeid.partition("::")[0]] += seconds > self.limit
+                line = {"test": item.nodeid, "seconds": seconds, "failed": failed, "calls": sorted(called)}
                 notes.write(json.dumps(line) + "\n")
                 notes.flush()
                 called.clear()
@@ -107,7 +133,9 @@ class Trial:
                 return True
 
             sys.setprofile(profile)
-            run(items, note)
+            for item, following in zip(items, [*items[1:], None], strict=True):
+                if slow[item.nodeid.partition("::")[0]] < 3:  # else what its tests share takes too long
+                    note(item, failed_in(item, following, 1.5 * self.limit))
             sys.setprofile(None)
 
     def _known(self, items: dict[str, pytest.Item]) -> tuple[dict[str, float], dict[str, set[tuple[str, str]]]]:
