@@ -1,8 +1,7 @@
 """What Spymaster is installed from: `python -m deploy.supply lock | licences`, in an environment with every extra.
 
 `lock` writes lock.txt, what runs, lock-build.txt, what it is built with, and lock-dev.txt, the rest: every pin of constraints.txt
-with the sha256 of each file that pip would take for it, on the platforms below, where this machine looks and where pip does by
-itself.
+with the sha256 of each file that pip would take for it here, both where this machine looks and where pip does by itself.
 `licences` writes docs/licences.md from the installed packages' own words.
 """
 
@@ -26,12 +25,10 @@ from packaging.utils import canonicalize_name
 
 ROOT: Final = Path(__file__).parents[1]
 RUN: Final = ("live", "deploy")  # extras of what runs
-PLATFORMS: Final = ("", "manylinux_2_28_aarch64", "macosx_14_0_arm64")  # "": this machine's
-HERE: Final = {"atheris"}  # has wheels for this machine's platform alone
-SOURCE: Final = "nkeys"  # has none
+SOURCE: Final = "nkeys"  # has no wheel
 BUILD: Final = {"setuptools"}
 PAGE: Final = ROOT / "docs" / "licences.md"
-HEAD: Final = "# Made by `python -m deploy.supply lock`; CPython 3.11 on Linux (x86-64, aarch64) and macOS (arm64).\n"
+HEAD: Final = "# Made by `python -m deploy.supply lock`: CPython 3.11 on Linux, x86-64.\n"
 
 
 def pins() -> dict[str, str]:
@@ -72,20 +69,19 @@ def needed(wanted: Iterable[Requirement]) -> set[str]:
 # ---- the lock ----
 
 
-def _files(names: Iterable[str], platform: str, plainly: bool) -> Iterator[tuple[str, str]]:
+def _files(plainly: bool) -> Iterator[tuple[str, str]]:
     """(package, sha256) of the files that pip would take. `plainly`: without this machine's settings of where to look."""
-    lines = [f"{name}=={pins()[name]}" for name in names]
+    lines = [f"{name}=={version}" for name, version in pins().items()]
     environment = {name: value for name, value in os.environ.items() if not plainly or name != "PIP_FIND_LINKS"}
     if plainly:
         environment["PIP_CONFIG_FILE"] = os.devnull
     with tempfile.TemporaryDirectory() as folder:
-        aim = ["--platform", platform, "--python-version", "3.11", "--target", folder] if platform else []
         report = Path(folder) / "report.json"
         told = ["-qq", "--dry-run", "--ignore-installed", "--no-deps", "--only-binary", ":all:", "--no-binary", SOURCE]
         told += ["--report", str(report)]
-        done = subprocess.run([sys.executable, "-m", "pip", "install", *told, *aim, *lines], env=environment, check=False)
+        done = subprocess.run([sys.executable, "-m", "pip", "install", *told, *lines], env=environment, check=False)
         if done.returncode:
-            raise SystemExit(f"pip does not find everything for {platform or 'this machine'}")
+            raise SystemExit("pip does not find everything")
         for one in json.loads(report.read_text())["install"]:
             where = one["download_info"]
             sha256 = where.get("archive_info", {}).get("hashes", {}).get("sha256")
@@ -97,8 +93,8 @@ def _files(names: Iterable[str], platform: str, plainly: bool) -> Iterator[tuple
 def locked() -> dict[str, set[str]]:
     """Package -> sha256 of its files."""
     found: dict[str, set[str]] = defaultdict(set)
-    for platform, plainly in [("", False), *((platform, True) for platform in PLATFORMS)]:
-        for name, sha256 in _files({*pins()} - (HERE if platform else set()), platform, plainly):
+    for plainly in (False, True):
+        for name, sha256 in _files(plainly):
             found[name].add(sha256)
     return found
 

@@ -5,11 +5,13 @@ of compute/ it calls. Then each mutant is planted in a child of its own, which r
 those first that call it themselves, the quickest of them first, until one fails. No mutant sees what another left.
 """
 
+import itertools
 import json
 import os
 import signal
 import sys
 import time
+import traceback
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from pathlib import Path
@@ -31,13 +33,15 @@ def in_child(work: Callable[[], object], seconds: float) -> int | None:
     """Exit code of a child that does some work; None if it took too long. Its own group is ended with it."""
     child = os.fork()
     if not child:
-        code = 70
+        code, loud = 70, os.dup(2)
         try:
             os.setpgid(0, 0)
             quiet = os.open(os.devnull, os.O_RDWR)
             for stream in (0, 1, 2):
                 os.dup2(quiet, stream)
             code = int(bool(work()))
+        except BaseException:
+            os.write(loud, traceback.format_exc().encode())
         finally:
             os._exit(code)
     until = time.monotonic() + seconds
@@ -73,7 +77,8 @@ def run(items: list[pytest.Item], each: Callable[[pytest.Item, bool], bool]) -> 
 
 
 class Trial:
-    """`limit`: seconds that one test may take to be asked; `patience`: that a mutant's tests may; `until`: monotonic, the end.
+    """`limit`: seconds that one test may take to be asked; `patience`: that a mutant's tests take unchanged, in all, four times as
+    long is a mutant that hangs; `until`: monotonic, the end.
 
     `tell` hears of each mutant: killed | survived | timeout | no test, by which test, seconds. `notes`: what the first child tells.
     """
@@ -151,7 +156,9 @@ class Trial:
         for test, made in calls.items():
             files[test.partition("::")[0]] |= function in made
         candidates = [test for test in seconds if files[test.partition("::")[0]]]
-        return sorted(candidates, key=lambda test: (function not in calls[test], seconds[test]))
+        ordered = sorted(candidates, key=lambda test: (function not in calls[test], seconds[test]))
+        spent = itertools.accumulate(seconds[test] for test in ordered)
+        return [test for test, till in zip(ordered, spent, strict=True) if till <= self.patience]
 
     def _judge(self, mutant: Mutant, items: list[pytest.Item]) -> tuple[str, str]:
         if not items:
@@ -171,7 +178,7 @@ class Trial:
             os.write(write, killer.encode())
             return bool(killer)
 
-        code = in_child(work, self.patience)
+        code = in_child(work, 10.0 + 4.0 * self.patience)
         os.close(write)
         with os.fdopen(read, "rb") as pipe:
             killer = pipe.read().decode()
