@@ -78,11 +78,14 @@ def estimate(rows: Sequence[tuple[int, int, int]]) -> tuple[float, float]:
 @click.option("--tests", default=",".join(TESTS), help="Files of tests, separated by commas.")
 @click.option("--limit", default=10.0, help="Seconds that a test may take to be asked.")
 @click.option("--patience", default=25.0, help="Seconds that a mutant's tests may take; four times as long is hung, and killed.")
+@click.option("--again", is_flag=True, help="Those that survived, once more, by the tests given now.")
 @click.option(
     "--minutes", default=25.0, help="After which no further mutant is planted; what was drawn first of each module came first."
 )
 @click.option("--out", default="build/mutation.json", help="Outcomes; a later run adds to them.")
-def main(sample: int, seed: int, only: str, tests: str, limit: float, patience: float, minutes: float, out: str) -> None:
+def main(
+    sample: int, seed: int, only: str, tests: str, limit: float, patience: float, again: bool, minutes: float, out: str
+) -> None:
     """Draw, plant, run, and write down what came of it."""
     if os.environ.get("NUMBA_DISABLE_JIT") != "1":
         from tests import made_once, short_day
@@ -91,9 +94,8 @@ def main(sample: int, seed: int, only: str, tests: str, limit: float, patience: 
         folder.mkdir(parents=True, exist_ok=True)
         os.environ[made_once.FOLDER] = str(folder)
         short_day.simulated()  # compiled, into a folder that what follows inherits
-        sys.exit(
-            subprocess.call([sys.executable, "-m", "tests.mutation", *sys.argv[1:]], env={**os.environ, "NUMBA_DISABLE_JIT": "1"})
-        )
+        os.environ["NUMBA_DISABLE_JIT"] = "1"
+        sys.exit(subprocess.call([sys.executable, "-m", "tests.mutation", *sys.argv[1:]]))
     import pytest
 
     widen()
@@ -106,13 +108,17 @@ def main(sample: int, seed: int, only: str, tests: str, limit: float, patience: 
     found, drawn, counts = [], list[list[Mutant]](), dict[str, int]()
     for name in only.split(",") if only else modules():
         module = importlib.import_module(f"spymaster_assets.compute.{name}")
-        every = [*mutants(module)]
-        counts[name] = len(every)
+        possible = [*mutants(module)]
+        counts[name] = len(possible)
         found.append(module)
-        drawn.append(random.Random(f"{seed} {name}").sample(every, min(sample, len(every))))
-    fresh = [one for group in itertools.zip_longest(*drawn) for one in group if one and one.name not in known]
+        drawn.append(random.Random(f"{seed} {name}").sample(possible, min(sample, len(possible))))
+    every = [one for group in itertools.zip_longest(*drawn) for one in group if one]
+    left = {name for name, one in known.items() if one.get("outcome") in ("survived", "no test")}
+    fresh = [one for one in every if (one.name in left if again else one.name not in known)]
 
     def tell(mutant: Mutant, outcome: str, by: str, seconds: float) -> None:
+        if again and outcome == "no test":
+            return
         about = {"module": mutant.module.rpartition(".")[2], "outcome": outcome, "by": by, "source": mutant.source}
         known[mutant.name] = {**about, "seconds": round(seconds, 2)}
         kept.write_text(json.dumps(known, indent=1, sort_keys=True))
@@ -120,7 +126,7 @@ def main(sample: int, seed: int, only: str, tests: str, limit: float, patience: 
 
     known |= {f"all of {name}": {"count": count} for name, count in counts.items()}
     until = time.monotonic() + 60 * minutes
-    trial = Trial(found, fresh, limit, patience, until, kept.with_suffix(".tests"), tell)
+    trial = Trial(found, fresh, limit, patience, until, kept.with_suffix(".again" if again else ".tests"), tell)
     files = [str(ROOT / "tests" / f"{name}.py") for name in tests.split(",")]
     pytest.main(["-q", "-s", "-p", "no:cacheprovider", "-k", f"not ({' or '.join(LONG.split())})", *files], plugins=[trial])
     click.echo(table(known))
