@@ -242,7 +242,8 @@ def ingest(paths: tuple[Path, ...], move: bool) -> None:
     for file in files:
         outcome = receive(file, lake.root / "landing", lake.config, move, terminal())
         refused += not outcome.taken
-        click.echo(f"{'taken  ' if outcome.taken else 'refused'}  {file}: {outcome.message}")
+        name = str(file) if str(file).isprintable() else ascii(str(file))
+        click.echo(f"{'taken  ' if outcome.taken else 'refused'}  {name}: {outcome.message}")
     if refused:
         sys.exit(1)
 

@@ -33,6 +33,7 @@ F_BAD_TS_RECV: Final = int(databento.F_BAD_TS_RECV)  # 8
 F_MAYBE_BAD_BOOK: Final = int(databento.F_MAYBE_BAD_BOOK)  # 4
 BOOK_LEVELS: Final = 10
 MIN_HEADER: Final = 120  # bytes: the fixed fields and five empty lists; below it the decoder panics
+MAX_HEADER: Final = 1 << 28  # bytes
 CHUNK_BYTES: Final = 6 << 20  # decoded bytes per chunk: about 16,000 MBP-10 rows, small enough to stay in cache
 
 
@@ -160,6 +161,16 @@ def _fill(stream: pa.NativeFile, into: memoryview, path: Path, offset: int) -> i
     return done
 
 
+def metadata(head: bytes) -> databento.Metadata:
+    """A whole header by databento's decoder; ValueError where that cannot read it, or panics."""
+    try:
+        return databento.Metadata.decode(head)
+    except BaseException as error:  # its own exception types are not public, and a panic is no Exception
+        if isinstance(error, Exception) or type(error).__name__ == "PanicException":
+            raise ValueError(str(error)) from None
+        raise
+
+
 def _read_header(stream: pa.NativeFile, path: Path) -> Header:
     prefix = bytearray(8)
     if _fill(stream, memoryview(prefix), path, 0) < 8 or prefix[:3] != b"DBN":
@@ -167,14 +178,18 @@ def _read_header(stream: pa.NativeFile, path: Path) -> Header:
     version, size = prefix[3], int.from_bytes(prefix[4:], "little")
     if not 1 <= version <= databento.DBN_VERSION:
         raise DbnError(path, 3, f"DBN version 1 to {databento.DBN_VERSION}", f"version {version}")
-    if not MIN_HEADER <= size <= 1 << 28:
-        raise DbnError(path, 4, f"a header of {MIN_HEADER} bytes to 256 MiB", f"{size:,} bytes")
-    body = bytearray(size)
-    if (got := _fill(stream, memoryview(body), path, 8)) < size:
-        raise DbnError(path, 8 + got, f"a header of {size:,} bytes", "the end of the file")
+    if not MIN_HEADER <= size <= MAX_HEADER:
+        raise DbnError(path, 4, f"a header of {MIN_HEADER} bytes to {MAX_HEADER >> 20} MiB", f"{size:,} bytes")
+    head = prefix
+    while len(head) < 8 + size:  # room for what comes, not for what the length says
+        piece = bytearray(min(8 + size - len(head), 1 << 20))
+        got = _fill(stream, memoryview(piece), path, len(head))
+        head += piece[:got]
+        if got < len(piece):
+            raise DbnError(path, len(head), f"a header of {size:,} bytes", "the end of the file")
     try:
-        meta = databento.Metadata.decode(bytes(prefix + body))
-    except Exception as error:  # the decoder's own exception types are not public
+        meta = metadata(bytes(head))
+    except ValueError as error:
         raise DbnError(path, 8, "DBN metadata", str(error)) from error
     undefined = int(UNDEF_TIMESTAMP)
     return Header(
@@ -238,6 +253,11 @@ def _records(stream: pa.NativeFile, header: Header, layout: Layout, chunk_bytes:
         yield widen(chunk, layout.dtype)
 
 
+def text(word: bytes) -> str:
+    """A word of a record: what stands before its first zero byte, a letter for each byte, so that any bytes are a word."""
+    return word.partition(b"\0")[0].decode("latin-1")
+
+
 def live_symbols(path: Path) -> dict[int, str]:
     """instrument_id -> raw symbol as a live stream's own mapping messages tell; empty for a historical file."""
     file, stream = _open(path)
@@ -248,7 +268,7 @@ def live_symbols(path: Path) -> dict[int, str]:
         found: dict[int, str] = {}
         for chunk in _records(stream, header, SYMBOL_MAPPING, CHUNK_BYTES):
             ids, names = chunk["instrument_id"].tolist(), chunk["stype_out_symbol"].tolist()
-            found |= {number: name.decode() for number, name in zip(ids, names, strict=True)}
+            found |= {number: text(name) for number, name in zip(ids, names, strict=True)}
         return found
 
 

@@ -356,7 +356,7 @@ class Intake:
                 )
             ]
         )
-        account.other_instruments += Counter(symbol.decode() for symbol in records["raw_symbol"][~keep].tolist())
+        account.other_instruments += Counter(dbn.text(symbol) for symbol in records["raw_symbol"][~keep].tolist())
         return None if keep.all() else keep
 
     def _symbols(self, run: Iterable[np.ndarray], found: Supply) -> Iterator[tuple[np.ndarray, pa.Array]]:

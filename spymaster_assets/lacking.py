@@ -126,7 +126,7 @@ class Lacking:
 def _as_facts(name: str, values: np.ndarray) -> np.ndarray:
     """A column of definition records as expiring.py reads it: text as str, times as int64."""
     if values.dtype.kind == "S":
-        return np.char.decode(values)
+        return np.char.decode(values, "latin-1")
     if name in ("instrument_class", "user_defined_instrument"):
         return values.view("S1").astype("U1")
     return values.view("i8") if values.dtype == np.uint64 else values

@@ -175,7 +175,7 @@ def to_arrow(column: Column, values: np.ndarray | pa.Array, null: np.ndarray | N
     if column.dtype == TEXT:
         if values.dtype == np.uint8:  # single letters, NUL for none
             values = np.array([chr(code) if code else "" for code in range(256)], object)[values]
-        kept = [v.decode() if isinstance(v, bytes) else v for v in values.tolist()]
+        kept = [v.decode("latin-1") if isinstance(v, bytes) else v for v in values.tolist()]
         return pa.array(kept, pa.string(), from_pandas=True).dictionary_encode()
     if column.codes:
         lookup, codes = _letters("".join(sorted(column.codes)))

@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import json
+import os
 import re
 import shutil
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -43,6 +44,7 @@ FEEDS: Final[dict[str, tuple[Product | None, tuple[str, ...]]]] = {
     "option_quotes": ("options", ("tbbo", "bbo-1s", "bbo-1m")),
     "option_statistics": ("options", ("statistics",)),
 }
+UNPRINTABLE: Final = "a name with signs that cannot be printed; rename it"
 _USED: Final = {schema for _, schemas in FEEDS.values() for schema in schemas}
 
 
@@ -119,9 +121,9 @@ def _products(names: Collection[str], config: Config) -> tuple[Product, ...]:
 def _describe(path: Path, relative: str, config: Config) -> LandingFile:
     """Read a file's header; whatever stands in the way of using it becomes its `problem`."""
     origin: Origin = "capture" if relative.split("/")[0] == config.landing.capture_folder else "vendor"
-    size, digest = path.stat().st_size, ""
+    size, digest = 0, ""
     try:
-        digest = file_hash(path)
+        size, digest = path.stat().st_size, file_hash(path)
         header = dbn.read_header(path)
     except (dbn.DbnError, OSError) as error:
         return LandingFile(relative, digest, size, origin, problem=str(error))
@@ -194,7 +196,14 @@ class Landing:
         files: list[LandingFile] = []
         for path in sorted(self._paths()):
             relative = path.relative_to(self.root).as_posix()
-            stat = path.stat()
+            try:
+                stat = path.stat()
+            except FileNotFoundError:  # gone since it was listed
+                continue
+            if not relative.isprintable():
+                relative = ascii(relative)[1:-1]
+                files.append(LandingFile(relative, "", stat.st_size, "vendor", problem=UNPRINTABLE))
+                continue
             stamp = [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino, self.rules]
             entry = known.get(relative)
             if entry is not None and entry.get("stamp") == stamp:
@@ -216,10 +225,12 @@ class Landing:
             yield file if entry["rules"] == self.rules else _describe(self.path(file), path, self.config)
 
     def _paths(self) -> Iterator[Path]:
-        if self.root.is_dir():
-            for path in self.root.rglob("*"):
-                hidden = any(part.startswith(".") for part in path.relative_to(self.root).parts)
-                if path.name.endswith(ENDINGS) and not hidden and path.is_file():
+        """Regular files, or links to some, that are not hidden. Links to folders are passed over, and what vanishes meanwhile."""
+        for folder, below, names in os.walk(self.root):
+            below[:] = [name for name in below if not name.startswith(".")]
+            for name in names:
+                path = Path(folder) / name
+                if name.endswith(ENDINGS) and not name.startswith(".") and path.is_file():
                     yield path
 
     def _load(self) -> dict[str, dict[str, object]]:
@@ -308,30 +319,38 @@ class Receipt:
 def receive(
     path: Path, root: Path, config: Config, move: bool = False, progress: Callable[[str, int, int], None] | None = None
 ) -> Receipt:
-    """Read a file whole, and if every record is sound put it below `root`; nothing is left behind if it is not."""
+    """Read a file whole, and if every record is sound put it below `root`; nothing is left behind if it is not.
+
+    Read is the copy, so that what lands is what was read, however the file changes meanwhile.
+    """
+    if not str(path).isprintable():
+        return Receipt(False, UNPRINTABLE)
+    if path.name.startswith("."):
+        return Receipt(False, "a hidden name, which landing passes over; rename it")
     file = _describe(path, path.name, config)
     if file.problem:
         return Receipt(False, file.problem)
-    rows = 0
-    try:
-        for schema in (file.schema,) if file.schema else sorted(_USED):
-            for chunk in dbn.read(
-                path, schema, on_bytes=(lambda done: progress(path.name, done, file.bytes)) if progress else None
-            ):
-                rows += len(chunk)
-    except dbn.DbnError as error:
-        return Receipt(False, str(error))
     target = root / ("-".join(file.products) if file.schema != "definition" else file.products[0]) / path.name
-    if target.exists():
-        same = file_hash(target) == file.digest
-        return Receipt(same, "already in landing" if same else f"{target} exists with other content; rename one of them")
-    target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{path.name}.tmp")
-    shutil.copyfile(path, temporary)
-    if file_hash(temporary) != file.digest:
-        temporary.unlink()
-        return Receipt(False, "it changed while it was copied; try again when it is complete")
-    temporary.replace(target)
+    try:
+        if target.exists():
+            same = target.is_file() and file_hash(target) == file.digest
+            return Receipt(same, "already in landing" if same else f"{target} exists with other content; rename one of them")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, temporary)
+        if file_hash(temporary) != file.digest:
+            return Receipt(False, "it changed while it was copied; try again when it is complete")
+        heard = (lambda done: progress(path.name, done, file.bytes)) if progress else None
+        schemas = (file.schema,) if file.schema else sorted(_USED)
+        rows = sum(len(chunk) for schema in schemas for chunk in dbn.read(temporary, schema, on_bytes=heard))
+        temporary.replace(target)
+    except dbn.DbnError as error:
+        return Receipt(False, str(dbn.DbnError(path, error.offset, error.expected, error.found)))
+    except OSError as error:
+        return Receipt(False, f"{error.filename or target}: {error.strerror}")
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
     if move:
         path.unlink()
     dates = dates_served(file, config)

@@ -15,6 +15,7 @@ import contextlib
 import datetime as dt
 import fcntl
 import json
+import re
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
@@ -29,6 +30,7 @@ from spymaster_assets.store import MANIFEST, sync, write_atomic
 LOCK: Final = ".lock"
 STAGING: Final = ".download"  # below landing, and so on the same disk
 ENDING: Final = ".dbn.zst"
+NAME: Final = re.compile(r"\w[\w.-]*", re.ASCII)  # of a file, without the ending
 
 
 class Busy(RuntimeError):
@@ -50,6 +52,8 @@ def entries(landing: Landing, date: dt.date) -> dict[str, dict[str, Any]]:
     path = folder(landing, date) / MANIFEST
     try:
         found: dict[str, dict[str, Any]] = json.loads(path.read_bytes())["files"]
+        if odd := [name for name in found if not NAME.fullmatch(name)]:
+            raise ValueError(f"{odd[0]!r} is no name of a file in that folder")
     except FileNotFoundError:
         return {}
     except (ValueError, KeyError, TypeError) as error:

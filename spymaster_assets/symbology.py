@@ -48,7 +48,7 @@ class Symbology:
             for records in dbn.read(path, "definition"):
                 chunk = records[records["ts_recv"] <= self._until]
                 days = (chunk["ts_recv"] // DAY_NS).tolist()
-                symbols = [raw.decode() for raw in chunk["raw_symbol"].tolist()]
+                symbols = [dbn.text(raw) for raw in chunk["raw_symbol"].tolist()]
                 rows = zip(days, chunk["instrument_id"].tolist(), symbols, chunk["instrument_class"].tolist(), strict=True)
                 for day, number, symbol, letter in rows:
                     found.setdefault(day, {}).setdefault(number, (symbol, self._kind(symbol, letter)))

@@ -39,6 +39,7 @@ BLOCK: Final = 1 << 18  # bytes that are written at once
 AGAIN: Final = (408, 425, 429)  # refusals that pass; so does every status from 500 on
 KEY_REFUSED: Final = (401, 403)
 OWED: Final = 402
+HOUSE: Final = ".databento.com"
 LIVING: Final = ("queued", "processing", DONE)  # states of a job that may still be fetched
 
 
@@ -106,6 +107,8 @@ class Vendor:
         url = str(data[0]["urls"]["https"])
         if kind != "sha256" or urlsplit(url).scheme != "https":
             raise VendorError(f"job {job}: expected a file with a sha256 behind https, found {kind} at {url}")
+        if not _same_house(urlsplit(url).hostname or "", urlsplit(self._rules.gateway).hostname or ""):
+            raise VendorError(f"job {job}: expected a file at the vendor's, found {url}, which would be shown the key")
         return RemoteFile(url, int(data[0]["size"]), digest)
 
     def fetch(self, file: RemoteFile, path: Path, on_bytes: OnBytes) -> None:
@@ -227,6 +230,11 @@ def _ns(text: str) -> int:
     """ns UTC of an ISO 8601 time; one without a zone is UTC."""
     moment = dt.datetime.fromisoformat(text)
     return to_ns(moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC))
+
+
+def _same_house(host: str, gateway: str) -> bool:
+    """Whether a host may be shown the key: the gateway's own, or another of the vendor's where the gateway is the vendor's."""
+    return host == gateway or (host.endswith(HOUSE) and gateway.endswith(HOUSE))
 
 
 def _is_of(job: Mapping[str, Any], request: Request) -> bool:

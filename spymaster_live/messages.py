@@ -210,6 +210,8 @@ def read(subject: str, headers: Mapping[str, str] | None, data: bytes) -> Frame 
         raise BadMessage(f"the data's hash is {found}, the header says {facts['Hash']}")
     run = _text(facts, "Run")
     if subject == CLOCK:
+        if data:
+            raise BadMessage(f"{len(data)} bytes; expected none with a watermark alone")
         return Clock(run, _number(facts, "Watermark"))
     if subject == SESSION:
         return _session(run, facts, data)

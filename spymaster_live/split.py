@@ -33,6 +33,7 @@ AUTH_FAILED, DEACTIVATED, SKIPPED, AGED_OUT, UNRESOLVED, INVALID = (
 )  # fmt: skip
 UNTOLD: Final = 255  # a code that an older gateway does not send
 _HEAD: Final = np.dtype([("length", "u1"), ("rtype", "u1"), ("publisher_id", "u2"), ("instrument_id", "u4"), ("ts_event", "u8")])
+MAX_HEADER: Final = 1 << 20  # bytes; a live stream's header names no symbols
 _PREFIX: Final = 8  # of the header: "DBN", its version, its length
 
 
@@ -137,18 +138,23 @@ class Splitter:
 
     def _header(self, data: bytes) -> int:
         """Read the header once it is whole; its bytes."""
-        if not b"DBN".startswith(data[:3]) and data[:3] != b"DBN":
+        if not b"DBN".startswith(data[:3]):
             raise Damaged(f"expected the DBN header, found {data[:8]!r}")
-        size = int.from_bytes(data[4:_PREFIX], "little") + _PREFIX
-        if len(data) < _PREFIX or len(data) < size:
+        if len(data) < _PREFIX:
             return 0
-        if not 1 <= data[3] <= databento.DBN_VERSION:
-            raise Damaged(f"expected DBN version 1 to {databento.DBN_VERSION}, found {data[3]}")
+        version, size = data[3], int.from_bytes(data[4:_PREFIX], "little")
+        if not 1 <= version <= databento.DBN_VERSION:
+            raise Damaged(f"expected DBN version 1 to {databento.DBN_VERSION}, found {version}")
+        if not dbn.MIN_HEADER <= size <= MAX_HEADER:
+            raise Damaged(f"expected a header of {dbn.MIN_HEADER} to {MAX_HEADER:,} bytes, found {size:,}")
+        size += _PREFIX
+        if len(data) < size:
+            return 0
         try:
-            meta = databento.Metadata.decode(data[:size])
-        except Exception as error:  # the decoder's own exception types are not public
+            meta = dbn.metadata(data[:size])
+        except ValueError as error:
             raise Damaged(f"expected DBN metadata: {error}") from error
         if meta.ts_out:
             raise Damaged("expected records without a send time (ts_out off)")
-        self._version, self._done = data[3], size  # the decoder would say the version that it can make of it
+        self._version, self._done = version, size  # the decoder would say the version that it can make of it
         return size

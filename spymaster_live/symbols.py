@@ -38,14 +38,19 @@ def unpacked(data: bytes) -> dict[str, dict[str, list[Interval]]]:
         if odd := [symbol for symbol in symbols if not symbol.isascii() or len(symbol) > MOST_LETTERS]:
             raise ValueError(f"{odd[0]!r} is no symbol")
         return {
-            channel: {
-                symbol: [Interval(day := dt.date.fromisoformat(told), day + DAY, int(number)) for told, number in numbers]
-                for symbol, numbers in mappings.items()
-            }
+            channel: {symbol: [_interval(*one) for one in numbers] for symbol, numbers in mappings.items()}
             for channel, mappings in plain.items()
         }
-    except (zstandard.ZstdError, ValueError, TypeError, AttributeError) as error:
+    except (zstandard.ZstdError, ValueError, TypeError, AttributeError, OverflowError) as error:
         raise BadMessage(f"the symbology cannot be read: {error}") from error
+
+
+def _interval(told: str, number: int) -> Interval:
+    """The UTC day of a number, both as JSON."""
+    if type(number) is not int or not 0 <= number < 1 << 32:
+        raise ValueError(f"{number!r} is no number of an instrument")
+    day = dt.date.fromisoformat(told)
+    return Interval(day, day + DAY, number)
 
 
 def of_instruments(mappings: Mappings, wanted: set[int]) -> dict[str, list[Interval]]:

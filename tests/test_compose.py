@@ -94,7 +94,7 @@ def test_the_keys_command_makes_every_secret(tmp_path: Path) -> None:
 def test_the_image_is_pinned_and_not_root() -> None:
     text = (ROOT / "deploy" / "Dockerfile").read_text()
     assert {*re.findall(r"^FROM (\S+)", text, re.M)} == {"python:3.11.13-slim-bookworm"}
-    assert "-c constraints.txt" in text and text.rstrip().endswith("USER 10001:10001")
+    assert "--no-build-isolation --require-hashes -r lock.txt" in text and text.rstrip().endswith("USER 10001:10001")
     copied = re.findall(r"^COPY (?!--from)(.+) \S+$", text, re.M)
     ignored = (ROOT / ".dockerignore").read_text().split()
     assert all(f"!{name}" in ignored and (ROOT / name).exists() for line in copied for name in line.split())

@@ -580,6 +580,35 @@ def test_a_wrong_checksum_is_fetched_again_and_never_lands(vendor: Historical, t
     assert right.exit_code == 0 and len(vendor.charges) == 1
 
 
+def test_a_files_name_at_the_vendors_leads_nowhere(vendor: Historical, tmp_path: Path) -> None:
+    vendor.files_below = "../../../../evil/"
+    assert download(tmp_path, [DATE], "--yes", "--batch", schemas="definition").exit_code == 0
+    names = ("definitions.dbn.zst", MANIFEST)
+    assert {*contents(tmp_path)} == {f"landing/download/{DATE}/{name}" for name in names}
+
+
+@pytest.mark.parametrize(
+    "host", ["https://example.org", "https://127.0.0.1.example.org", "https://evil-databento.com", "http://127.0.0.1"]
+)
+def test_the_key_is_shown_to_nobody_but_the_vendor(vendor: Historical, tmp_path: Path, host: str) -> None:
+    vendor.files_at = host
+    result = download(tmp_path, [DATE], "--yes", "--batch", schemas="definition")
+    assert result.exit_code == 1 and "expected a file" in result.output and host in result.output
+    assert KEY not in result.output and contents(tmp_path) == {} and vendor.ranges == []
+
+
+@pytest.mark.parametrize("name", ["../../../etc/passwd", "/etc/passwd", "..", "a/b", ""])
+def test_a_manifest_names_no_file_outside_its_folder(downloaded: Path, name: str) -> None:
+    path = downloaded / "landing" / "download" / str(DATE) / MANIFEST
+    manifest = json.loads(path.read_text())
+    manifest["files"][name] = manifest["files"].pop("definitions")
+    path.write_text(json.dumps(manifest))
+    with pytest.raises(ValueError, match="expected the manifest of a download"):
+        entries(landing_of(downloaded), DATE)
+    result = spymaster(downloaded, "doctor")
+    assert result.exit_code == 1 and str(path) in result.output
+
+
 @pytest.fixture
 def slow_jobs(vendor: Historical, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Jobs that are not done before patience is over."""
@@ -701,6 +730,15 @@ def test_the_asset_buys_no_more_than_it_may(vendor: Historical, tmp_path: Path) 
     before = len(vendor.charges)
     again = materialize(tmp_path)
     assert again.success and len(vendor.charges) == before
+
+
+def test_the_key_stands_in_nothing_that_dagster_keeps(vendor: Historical, tmp_path: Path) -> None:
+    vendor.warnings = [f"BentoWarning: a remark that repeats {KEY}"]
+    vendor.faults["timeseries.get_range"] = [Fault(422, case=f"refused {KEY}")]
+    results = [materialize(tmp_path, usd=100.0) for _ in range(2)]
+    said = "".join(str(event) for result in results for event in result.all_events)
+    assert "<key>" in said and KEY not in said
+    assert [path for path in tmp_path.rglob("*") if path.is_file() and KEY.encode() in path.read_bytes()] == []
 
 
 def test_the_asset_without_a_key_buys_nothing(vendor: Historical, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

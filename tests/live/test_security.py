@@ -253,6 +253,18 @@ def test_without_keys_no_server_beyond_this_machine_is_spoken_to() -> None:
         assert "is not on this machine" in told_of(f"nats://{host}:4222", "provision")
 
 
+def test_a_password_in_the_servers_address_is_not_repeated() -> None:
+    port = server.free_port()
+    for url, why in (
+        (f"nats://someone:hunter2@127.0.0.1:{port}", f"no NATS server at nats://127.0.0.1:{port}"),
+        (f"nats://hunter2@127.0.0.1:{port}", f"no NATS server at nats://127.0.0.1:{port}"),
+        ("tls://a:hunter2@example.org", "tls://example.org is not on this machine"),
+    ):
+        for command in (("provision",), ("health", "engine"), ("control", "state")):
+            told = told_of(url, *command)
+            assert why in told and "hunter2" not in told
+
+
 def test_the_local_server_listens_on_this_machine_alone(tmp_path: Path) -> None:
     words = server.command(4222, tmp_path)
     assert words[words.index("-a") + 1] == "127.0.0.1"
@@ -271,6 +283,14 @@ def test_provision_says_what_it_changes_and_what_it_would(live: Secured, tmp_pat
     assert provision("--check") == would == provision("--check")
     assert provision() == (0, would[1])
     assert provision("--check")[0] == 0
+
+
+def test_making_keys_says_where_they_are_and_nothing_of_them(tmp_path: Path) -> None:
+    said = CliRunner().invoke(main, ["keys", str(tmp_path)]).output
+    said += CliRunner().invoke(main, ["keys", str(tmp_path), "--renew", "postgres", "--renew", "token"]).output
+    secret = [path for path in tmp_path.iterdir() if path.suffix in (".nk", ".key", ".token", ".password", ".pgpass")]
+    assert all(str(path) in said for path in secret)
+    assert not [path.name for path in secret for line in path.read_text().split() if len(line) > 20 and line in said]
 
 
 def test_keys_that_nobody_knows_cannot_be_renewed(tmp_path: Path) -> None:

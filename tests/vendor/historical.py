@@ -93,6 +93,8 @@ class Historical:
         self.honours_ranges = True
         self.looks_until_done = 1  # questions after a job in which it is not done yet
         self.wrong_checksum = 0  # lists of files that tell a wrong one
+        self.files_at = ""  # where lists say that files are; empty: here
+        self.files_below = ""  # what stands before their names there
         self.seconds_per_block = 0.0
         self.port = 0
         self._source, self._lock = source, threading.Lock()
@@ -217,8 +219,8 @@ class Historical:
         other = b"{}"
         return [
             {
-                "filename": each, "size": len(what), "hash": f"sha256:{digest}",
-                "urls": {"https": f"{self.gateway}/v0/batch/download/USER/{job.name}/{each}", "ftp": "ftp://nowhere"},
+                "filename": f"{self.files_below}{each}", "size": len(what), "hash": f"sha256:{digest}",
+                "urls": {"https": f"{self.files_at or self.gateway}/v0/batch/download/USER/{job.name}/{each}", "ftp": "ftp://nowhere"},
             }
             for each, what, digest in (("metadata.json", other, hashlib.sha256(other).hexdigest()), (name, content, told))
         ]  # fmt: skip
