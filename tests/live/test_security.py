@@ -260,7 +260,7 @@ def test_a_password_in_the_servers_address_is_not_repeated() -> None:
         (f"nats://hunter2@127.0.0.1:{port}", f"no NATS server at nats://127.0.0.1:{port}"),
         ("tls://a:hunter2@example.org", "tls://example.org is not on this machine"),
     ):
-        for command in (("provision",), ("health", "engine"), ("control", "state")):
+        for command in (("health", "engine"), ("control", "state")):
             told = told_of(url, *command)
             assert why in told and "hunter2" not in told
 
