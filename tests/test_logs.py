@@ -79,7 +79,7 @@ def test_a_format_that_there_is_not_is_refused(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_what_nobody_caught_is_a_line_of_json(tmp_path: Path) -> None:
-    program = "from spymaster_assets import logs\nlogs.begin('feed', False)\nraise KeyError('nats://u:%s@h')" % SECRET
+    program = f"from spymaster_assets import logs\nlogs.begin('feed', False)\nraise KeyError('nats://u:{SECRET}@h')"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env={"SPYMASTER_LOG": "json"})
     [told] = map(json.loads, done.stderr.splitlines())
     assert (told["part"], told["level"]) == ("feed", "CRITICAL") and "KeyError" in told["trace"] and SECRET not in done.stderr
