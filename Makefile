@@ -93,7 +93,7 @@ rest: .venv/dev
 	$(BIN)/lint-imports
 	$(BIN)/spymaster docs --check
 	$(BIN)/python -m spymaster_live docs --check
-	$(BIN)/mkdocs build --quiet --site-dir $(or $(TMPDIR),/tmp)/spymaster-site
+	$(BIN)/mkdocs build --site-dir $(or $(TMPDIR),/tmp)/spymaster-site
 	$(BIN)/python -m benchmarks.instructions
 
 docs: .venv/base
@@ -102,7 +102,7 @@ docs: .venv/base
 
 # The pages of docs/ to read in a browser: site/index.html.
 site: .venv/dev
-	$(BIN)/mkdocs build --quiet
+	$(BIN)/mkdocs build
 
 dev: .venv/base
 	mkdir -p $(DAGSTER_HOME) && cp dagster.yaml $(DAGSTER_HOME)/
