@@ -127,7 +127,7 @@ def test_what_is_new_comes_in_order_and_once(live: Rig, gateway: Any) -> None:
     assert snaps == list(range(snaps[0], snaps[-1] + 1)) and len(snaps) >= 250  # a client that is not slow misses nothing
     closed = [row for one in told if one["type"] == "rows" and "bars" in one["data"] for row in table(one["data"]["bars"])]
     assert (1, at("09:51")) in [(row["minutes"], row["k"]) for row in closed]
-    assert line(told[-1]["data"][-1]).startswith("13:51:0")
+    assert line(told[-1]["data"][-1], "America/New_York").startswith(f"{DATE} 09:51:0")
 
 
 def test_the_minute_that_is_not_closed_comes_out_as_its_bar(live: Rig, gateway: Any) -> None:
