@@ -19,6 +19,7 @@ from typing import Any, Final
 import orjson
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from nats.js.api import RawStreamMsg
 
 from spymaster_assets.config import Config
 from spymaster_assets.lake import Lake
@@ -174,8 +175,10 @@ class Writer:
             try:
                 await asyncio.gather(*readings)
             finally:
-                for reading in readings:
-                    reading.cancel()
+                while not all(reading.done() for reading in readings):  # Python's wait_for may lose a cancellation (before 3.12)
+                    for reading in readings:
+                        reading.cancel()
+                    await asyncio.wait(readings, timeout=AGAIN_SECONDS)
                 await asyncio.gather(*readings, return_exceptions=True)
 
     async def _stream(self, name: str) -> Stream:
@@ -194,6 +197,10 @@ class Writer:
             if name == MARKET:  # a writer that was killed may have left runs that were over before the latest began
                 for run, folder in await asyncio.to_thread(capture.unsettled, self.root, stream):
                     self._begin_to_hand_over(run, folder)
+            if name == LEVELS:  # an engine that is done says nothing more, and what it said may be captured already
+                said = await patiently(partial(last, self.client, LEVELS, messages.LEVELS_STATUS))
+                if said is not None and (said.seq or 0) <= line.batch.last:
+                    self._listen(said)
             reader = Reader(self.client, name, line.batch.last + 1, latest=line.stored)
             try:
                 await self._follow(line, reader, until_done)
@@ -252,11 +259,11 @@ class Writer:
         await line.write()
         return True
 
-    def _listen(self, message: Msg) -> None:
+    def _listen(self, message: Msg | RawStreamMsg) -> None:
         """What an engine says of itself: whether it has said everything about a run."""
         if message.subject == messages.LEVELS_STATUS:
             with suppress(ValueError, AttributeError):
-                status = orjson.loads(message.data)
+                status = orjson.loads(message.data or b"")
                 if status.get("state") == "done" and not status.get("behind"):
                     self._said = status.get("run")
 
