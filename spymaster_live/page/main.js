@@ -21,8 +21,8 @@ let market = null, chart, cards, bar, waiting;
 
 const age = () => (performance.now() - page.moved) / 1000;
 
-/** How far a replay is ahead of its engine, s of the market. */
-const lag = () => (market?.status?.replay ? (market.status.replay.position / 1e6 - market.now) / 1000 : 0);
+/** By how much a replay leads its engine, s. */
+const lag = () => (market?.now && market.status?.replay ? (market.status.replay.position / 1e6 - market.now) / 1000 : 0);
 
 function condition() {
 	if (page.state !== "connected") return page.state;
