@@ -16,17 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from spymaster_assets.lake import (
-    FORMAT,
-    FORMAT_FILE,
-    MANIFEST,
-    VERDICT,
-    Lake,
-    LakeError,
-    Manifest,
-    format_of,
-    write_format,
-)
+from spymaster_assets.fingerprint import Manifest
+from spymaster_assets.lake import FORMAT, FORMAT_FILE, MANIFEST, VERDICT, Lake, LakeError, format_of, write_format
 from spymaster_assets.models.artifacts import CHAMPION
 from spymaster_assets.progress import Progress
 from spymaster_assets.schema import Table

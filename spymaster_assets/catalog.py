@@ -14,7 +14,8 @@ from typing import Final
 
 import duckdb
 
-from spymaster_assets.lake import MANIFEST, Lake, Manifest, pattern
+from spymaster_assets.fingerprint import Manifest
+from spymaster_assets.lake import MANIFEST, Lake, pattern
 from spymaster_assets.object_store import Bucket
 from spymaster_assets.schema import Table
 from spymaster_assets.store import write_atomic

@@ -16,7 +16,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from spymaster_assets.lake import Fingerprint, Lake, code_digest
+from spymaster_assets.fingerprint import Fingerprint, code_digest
+from spymaster_assets.lake import Lake
 from spymaster_assets.models import explaining, metrics, reliability
 from spymaster_assets.models.artifacts import TRAINED, Artifacts, ModelManifest, Trained
 from spymaster_assets.models.as_of import rows_of
@@ -38,7 +39,8 @@ from spymaster_assets.training import Trainer
 NAME: Final = "evaluation"
 MODULES: Final = (
     "ablation", "baselines", "calibrate", "conformal", "drift", "evaluation", "examples", "explaining", "metrics", "odds",
-    "predicting", "reliability", "report", "report_pictures", "significance", "walk_forward", "weights",
+    "predicting", "reliability", "report", "report_pictures", "report_tables", "report_words", "significance",
+    "walk_forward", "weights",
 )  # whose code decides an evaluation  # fmt: skip
 LATEST: Final = 20  # dates whose features are compared with those before
 SHOWN: Final = 20  # features, of importance and of drift

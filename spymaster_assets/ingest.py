@@ -26,7 +26,8 @@ from spymaster_assets.arrival import Overlap, in_order
 from spymaster_assets.compute.transpose import Columns, field_places
 from spymaster_assets.config import Config
 from spymaster_assets.contract import Contract, choose, traded
-from spymaster_assets.lake import Fingerprint, Lake, LakeError, Manifest, PartitionWriter, code_digest
+from spymaster_assets.fingerprint import Fingerprint, Manifest, code_digest
+from spymaster_assets.lake import Lake, LakeError, PartitionWriter
 from spymaster_assets.landing import Landing, LandingFile, Source, Supply, file_hash, supply
 from spymaster_assets.lateness import CLOCK, Lateness
 from spymaster_assets.schema import Table
@@ -34,7 +35,7 @@ from spymaster_assets.sessions import DAY, Session, Window, calendar, utc_day
 from spymaster_assets.symbology import DAY_NS, Kind, Symbology
 from spymaster_assets.tables import BRONZE, DEFINITIONS, FUTURES_MBP10, FUTURES_TRADES, OPTION_QUOTES
 
-_CODE: Final = "arrival contract dbn ingest lake landing lateness sessions symbology compute.transpose"
+_CODE: Final = "arrival columnar contract dbn fingerprint ingest lake landing lateness sessions symbology compute.transpose"
 CODE: Final = tuple(f"spymaster_assets.{module}" for module in _CODE.split())
 CONFIG_GROUPS: Final = ("instrument", "sessions", "landing", "bronze")
 NO_DATE: Final = "no trading date"

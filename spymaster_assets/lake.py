@@ -7,37 +7,31 @@
 
 Publishing: write to a temporary file, fsync, rename, then replace the manifest the same way; a reader follows the manifest, so
 it sees the old partition or the new one, never a part. Whatever a killed process leaves behind is swept by the next writer
-of that partition, which holds its lock. A manifest records the hashes of inputs, config and code (its fingerprint): the same
-fingerprint is not computed again. The content hash is over canonical column bytes, not over Parquet's, so it does not depend
-on chunking, compression or library versions. No wall clock: the same data give the same manifest.
+of that partition, which holds its lock.
 """
 
 from __future__ import annotations
 
-import ast
 import contextlib
 import datetime as dt
-import hashlib
-import importlib.util
 import json
-import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
-import xxhash
 
 from spymaster_assets.ahead import ahead
+from spymaster_assets.columnar import ContentHash, to_arrow, to_numpy
 from spymaster_assets.config import Config, data_root, data_url
 from spymaster_assets.config import Store as Settings
-from spymaster_assets.schema import TEXT, Column, Table
+from spymaster_assets.fingerprint import Fingerprint, Manifest
+from spymaster_assets.schema import TEXT, Table
 from spymaster_assets.store import LOCK, Disk, Stat, Store
 from spymaster_assets.store import MANIFEST as MANIFEST
 
@@ -49,142 +43,6 @@ _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 class LakeError(RuntimeError):
     """A partition that is missing, incomplete or not what its manifest says."""
-
-
-@dataclass(frozen=True)
-class Fingerprint:
-    """What an artifact was made from. `inputs`: name -> content hash of each input."""
-
-    inputs: Mapping[str, str]
-    config: str
-    code: str
-    schema: str
-
-    @property
-    def key(self) -> str:
-        """16 hex digits over all of it; names the data file."""
-        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:16]
-
-    def differences(self, other: Fingerprint) -> list[str]:
-        """What changed against `other`, in words."""
-        changed = [name for name in ("config", "code", "schema") if getattr(self, name) != getattr(other, name)]
-        for name in sorted({*self.inputs, *other.inputs}):
-            if self.inputs.get(name) != other.inputs.get(name):
-                verb = "new" if name not in other.inputs else "gone" if name not in self.inputs else "changed"
-                changed.append(f"input {name} {verb}")
-        return changed
-
-
-@dataclass(frozen=True)
-class Manifest:
-    """What a published partition holds. `size`: bytes of its file; `facts`: what its maker has to say (coverage, counts, ...)."""
-
-    table: str
-    date: str
-    rows: int
-    file: str
-    size: int
-    content: str
-    fingerprint: Fingerprint
-    facts: Mapping[str, Any] = field(default_factory=dict)
-
-    def encode(self) -> bytes:
-        return (json.dumps(asdict(self), indent=1, sort_keys=True, allow_nan=False) + "\n").encode()
-
-    @staticmethod
-    def decode(raw: bytes) -> Manifest:
-        values = json.loads(raw)
-        return Manifest(**{**values, "fingerprint": Fingerprint(**values["fingerprint"])})
-
-
-class ContentHash:
-    """Hash of a table's values, independent of chunking: per column the little-endian bytes of its values, nulls as zero and
-    marked; text as lengths and UTF-8. `update` takes Arrow arrays in schema order."""
-
-    def __init__(self, table: Table) -> None:
-        self._table = table
-        self._hashes = [(xxhash.xxh3_128(), xxhash.xxh3_128()) for _ in table.columns]
-        self.rows = 0
-
-    def update(self, arrays: Sequence[pa.Array]) -> None:
-        for column, array, (values, marks) in zip(self._table.columns, arrays, self._hashes, strict=True):
-            if column.dtype == TEXT:
-                text = array.dictionary_decode() if pa.types.is_dictionary(array.type) else array
-                marks.update(pc.fill_null(pc.binary_length(text), -1).to_numpy(zero_copy_only=False).tobytes())
-                values.update("".join(filter(None, text.to_pylist())).encode())
-                continue
-            if column.null:
-                marks.update(array.is_valid().to_numpy(zero_copy_only=False).tobytes())
-            values.update(np.ascontiguousarray(to_numpy(column, array)).data)
-        self.rows += len(arrays[0])
-
-    def hexdigest(self) -> str:
-        total = xxhash.xxh3_128(f"{self._table.digest}:{self.rows}".encode())
-        for values, marks in self._hashes:
-            total.update(values.digest() + marks.digest())
-        return str(total.hexdigest())
-
-
-def to_numpy(column: Column, array: pa.Array) -> np.ndarray:
-    """Values of an Arrow array as the column's dtype: the in-memory form of schema.py, text as objects (None for null).
-
-    The null of an integer that declares no `unknown` becomes 0.
-    """
-    if column.dtype == TEXT:
-        text = array.dictionary_decode() if pa.types.is_dictionary(array.type) else array
-        return np.array(text.to_pylist(), dtype=object)
-    if column.is_text:
-        words = array.dictionary.to_pylist() or [None]
-        places = {word: number for number, word in enumerate(column.categories)} if column.categories else {}
-        values = np.array([(places[word] if places else ord(word)) if word else 0 for word in words], np.dtype(column.dtype))
-        indices = array.indices
-        picked = values[(pc.fill_null(indices, 0) if indices.null_count else indices).to_numpy(zero_copy_only=False)]
-        if indices.null_count:
-            picked[array.is_null().to_numpy(zero_copy_only=False)] = -1 if column.categories else 0
-        return picked
-    if not array.null_count:
-        return array.to_numpy(zero_copy_only=False)
-    unknown = math.nan if pa.types.is_floating(array.type) else column.unknown or 0
-    return pc.fill_null(array, unknown).to_numpy(zero_copy_only=False)
-
-
-@cache
-def _letters(codes: str) -> tuple[np.ndarray, pa.Array]:
-    """Lookup from ASCII letter to its index among the codes (-1: not declared), and the codes as Arrow."""
-    lookup = np.full(256, -1, np.int32)
-    lookup[[ord(code) for code in codes]] = np.arange(len(codes))
-    return lookup, pa.array(list(codes), pa.string())
-
-
-def to_arrow(column: Column, values: np.ndarray | pa.Array, null: np.ndarray | None = None) -> pa.Array:
-    """A column's in-memory values as Arrow; `null`: mask of nulls beside those that the values tell. Text: Arrow or objects.
-
-    A code or category that is not declared is a ValueError.
-    """
-    if isinstance(values, pa.Array):
-        return values if values.type == column.arrow else values.cast(column.arrow)
-    if null is None:
-        null = column.unknowns(values)
-    if column.categories:
-        lowest, highest = (int(values.min()), int(values.max())) if values.size else (0, 0)
-        if highest >= len(column.categories) or (null is None and lowest < 0):
-            raise ValueError(f"column {column.name}: expected the numbers of {', '.join(column.categories)}")
-        return pa.DictionaryArray.from_arrays(
-            pa.array(values.astype(np.int32), mask=null), pa.array(column.categories, pa.string())
-        )
-    if column.dtype == TEXT:
-        if values.dtype == np.uint8:  # single letters, NUL for none
-            values = np.array([chr(code) if code else "" for code in range(256)], object)[values]
-        kept = [v.decode("latin-1") if isinstance(v, bytes) else v for v in values.tolist()]
-        return pa.array(kept, pa.string(), from_pandas=True).dictionary_encode()
-    if column.codes:
-        lookup, codes = _letters("".join(sorted(column.codes)))
-        indices = lookup[values]
-        bad = indices < 0 if null is None else (indices < 0) & ~null
-        if bad.any():
-            raise ValueError(f"column {column.name}: {chr(values[np.argmax(bad)])!r} is not one of {', '.join(codes.to_pylist())}")
-        return pa.DictionaryArray.from_arrays(pa.array(indices, mask=null), codes)
-    return pa.array(np.ascontiguousarray(values), column.arrow, mask=null)
 
 
 class PartitionWriter:
@@ -526,34 +384,3 @@ def scan(files: Sequence[str]) -> str:
 def pattern(path: str) -> str:
     """A path inside an SQL literal that DuckDB takes for a pattern: it matches this path alone."""
     return "".join({"'": "''", "*": "[*]", "?": "[?]", "[": "[[]"}.get(letter, letter) for letter in path)
-
-
-def code_digest(*modules: str) -> str:
-    """Hash (16 hex digits) of modules' code: their syntax trees, so that comments, docstrings and layout change nothing."""
-    return hashlib.sha256("".join(_module_digest(module) for module in modules).encode()).hexdigest()[:16]
-
-
-@cache
-def _module_digest(module: str) -> str:
-    spec = importlib.util.find_spec(module)
-    if spec is None or spec.origin is None:
-        raise LakeError(f"expected a module {module}, found none")
-    return hashlib.sha256(_spelled(ast.parse(Path(spec.origin).read_bytes())).encode()).hexdigest()
-
-
-def _spelled(node: Any) -> str:
-    """What `ast.dump` says of a node, without docstrings, in half the time: processes begin with this."""
-    kind = type(node)
-    if kind is list:
-        return f"[{', '.join([_spelled(one) for one in node])}]"
-    if not isinstance(node, ast.AST):
-        return repr(node)
-    parts = []
-    for name in node._fields:
-        value = getattr(node, name, None)
-        if value is None and (not hasattr(node, name) or getattr(kind, name, ...) is None):
-            continue
-        if name == "body" and type(value) is list and value and type(value[0]) is ast.Expr and type(value[0].value) is ast.Constant:
-            value = value[1:]
-        parts.append(f"{name}={_spelled(value)}")
-    return f"{kind.__name__}({', '.join(parts)})"

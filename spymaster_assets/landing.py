@@ -26,7 +26,8 @@ import xxhash
 
 from spymaster_assets import dbn
 from spymaster_assets.config import Config
-from spymaster_assets.lake import Lake, code_digest
+from spymaster_assets.fingerprint import code_digest
+from spymaster_assets.lake import Lake
 from spymaster_assets.sessions import DAY, MONTHS, Session, Window, calendar, utc_day, utc_midnight
 from spymaster_assets.store import Store, write_atomic
 

@@ -22,7 +22,8 @@ import pyarrow as pa
 
 from spymaster_assets.compute.stream import NO_PRIORS, Day
 from spymaster_assets.compute.summary import priors
-from spymaster_assets.lake import Fingerprint, Lake, LakeError, Manifest, code_digest
+from spymaster_assets.fingerprint import Fingerprint, Manifest, code_digest
+from spymaster_assets.lake import Lake, LakeError
 from spymaster_assets.lateness import Marks
 from spymaster_assets.progress import Progress
 from spymaster_assets.schema import Table

@@ -22,7 +22,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from spymaster_assets import dbn
-from spymaster_assets.lake import Lake, LakeError, Manifest, code_digest, scan
+from spymaster_assets.fingerprint import Manifest, code_digest
+from spymaster_assets.lake import Lake, LakeError, scan
 from spymaster_assets.landing import option, outright
 from spymaster_assets.schema import Table
 from spymaster_assets.sessions import NS_PER_SECOND, Session, calendar
@@ -41,7 +42,8 @@ from spymaster_assets.tables import (
 _CODE: Final = tuple(  # what decides a verdict
     f"spymaster_assets.{module}"
     for module in (
-        "quality", "silver_quality", "gold_quality", "history_quality", "lake", "landing", "dbn", "sessions", "schema", "states",
+        "quality", "silver_quality", "gold_quality", "history_quality", "lake", "columnar", "fingerprint", "landing", "dbn",
+        "sessions", "schema", "states",
         "features", "features.channels", "features.context", "features.feature", "features.physics",
         "tables.bronze", "tables.silver", "tables.gold", "compute.clock", "compute.kernel",
     )

@@ -16,7 +16,6 @@ from functools import cache
 from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
 
-import exchange_calendars
 import numpy as np
 
 from spymaster_assets.config import Config, Sessions
@@ -92,6 +91,8 @@ def wall(day: dt.date, clock: str, zone: str) -> int:
 @cache
 def closes_of(exchange: str, first: dt.date, last: dt.date) -> dict[dt.date, int]:
     """The trading dates of an exchange in order, and when it closes on them (ns UTC). To lay them out takes most of a second."""
+    import exchange_calendars  # brings pandas: a command that asks for no date does without
+
     schedule = exchange_calendars.get_calendar(exchange, start=str(first), end=str(last)).schedule
     days = schedule.index.to_numpy().astype("datetime64[D]").astype(object)
     closes = schedule["close"].astype("int64").to_numpy()

@@ -10,13 +10,13 @@ import numpy as np
 
 from spymaster_assets import dbn
 from spymaster_assets.ahead import ahead
+from spymaster_assets.columnar import to_numpy
 from spymaster_assets.compute.clock import clock_of
 from spymaster_assets.compute.growing import Growing
 from spymaster_assets.compute.option_flow import EVENT, OptionGrid
 from spymaster_assets.compute.stream import Day
 from spymaster_assets.compute.transpose import Records, field_places
 from spymaster_assets.expiring import FACTS, KEPT, Contract, sorted_out
-from spymaster_assets.lake import to_numpy
 from spymaster_assets.lateness import floors
 from spymaster_assets.maker import Maker, Rows, Stage
 from spymaster_assets.schema import Table

@@ -8,7 +8,8 @@ from typing import Final
 
 from spymaster_assets.assets.checks import EVERY_CHECK
 from spymaster_assets.daily import refused
-from spymaster_assets.lake import Lake, Manifest
+from spymaster_assets.fingerprint import Manifest
+from spymaster_assets.lake import Lake
 from spymaster_assets.landing import dates_served
 from spymaster_assets.progress import terminal
 from spymaster_assets.quality import recall

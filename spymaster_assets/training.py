@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import pyarrow as pa
 
-from spymaster_assets.lake import Fingerprint, Lake, LakeError, Manifest, code_digest
+from spymaster_assets.fingerprint import Fingerprint, Manifest, code_digest
+from spymaster_assets.lake import Lake, LakeError
 from spymaster_assets.maker import MissingTable, event_id
 from spymaster_assets.models.artifacts import TRAINED, Artifacts, ModelManifest, Trained
 from spymaster_assets.models.as_of import AsOf, as_of, contents, rows_of
@@ -31,8 +32,8 @@ if TYPE_CHECKING:
 CODE: Final = tuple(
     f"spymaster_assets.models.{name}"
     for name in (
-        "members", "trees", "retrieval", "nearest", "patchtst", "ensemble", "calibrate", "conformal", "examples", "inner_folds",
-        "walk_forward", "baselines", "metrics", "weights", "odds", "predicting", "as_of",
+        "members", "trees", "retrieval", "space", "credible", "nearest", "patchtst", "networks", "ensemble", "calibrate",
+        "conformal", "examples", "inner_folds", "walk_forward", "baselines", "metrics", "weights", "odds", "predicting", "as_of",
     )
 )  # fmt: skip
 

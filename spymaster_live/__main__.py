@@ -231,7 +231,7 @@ def feed(
 
 def _live(url: str, date: dt.datetime | None) -> None:
     """The feed from the vendor."""
-    from spymaster_live.live_feed import LiveDates
+    from spymaster_live.live_dates import LiveDates
     from spymaster_live.vendor import api_key
 
     async def work() -> str:

@@ -20,8 +20,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from spymaster_assets import dbn
+from spymaster_assets.columnar import to_arrow
 from spymaster_assets.config import Config
-from spymaster_assets.lake import to_arrow
 from spymaster_assets.schema import TEXT, Table
 from spymaster_assets.sessions import NotATradingDate, Window, calendar
 from spymaster_live import messages

@@ -14,7 +14,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
 import nats.js.errors
@@ -29,13 +29,14 @@ from spymaster_assets.logs import about
 from spymaster_assets.maker import Maker
 from spymaster_assets.models.artifacts import Artifacts
 from spymaster_assets.sessions import Window, calendar, to_datetime
-from spymaster_assets.tables import DEFINITIONS, FUTURES_MBP10, FUTURES_TRADES, OPTION_QUOTES, OPTION_STATISTICS, OPTION_TRADES
-from spymaster_live import health, messages, split
+from spymaster_assets.tables import DEFINITIONS
+from spymaster_live import messages, split
 from spymaster_live.arrived import Arrivals, Spool
 from spymaster_live.bus import MARKET, Publisher, Shorter, last, last_sequence, patiently
 from spymaster_live.frames import Cutting
 from spymaster_live.listing import Listing
 from spymaster_live.messages import CHANNELS, Clock, Frame, Session, read
+from spymaster_live.sieve import Found, Known, Sieve, bytes_of
 from spymaster_live.split import Piece, Splitter, Told
 from spymaster_live.symbols import packed
 from spymaster_live.vendor import Dropped, Line, Refused, Subscription, connected
@@ -63,8 +64,6 @@ TOLD: Final[dict[str, str]] = {  # what health.feed says beside ok, why and age
     "waiting_for": "alone: the date whose session has not opened yet",
 }
 
-Known = dict[str, Counter[bytes]]  # of each channel, records that the stream holds
-
 
 class NoReplay(RuntimeError):
     """The gateway does not repeat the past that was asked for; says why."""
@@ -82,24 +81,6 @@ class Standing:
     closed: bool = False  # whether the clock at the date's end is there
 
 
-@dataclass
-class Tally:
-    """What came, beside the records themselves."""
-
-    records: Counter[str] = field(default_factory=Counter)  # published, by channel
-    again: int = 0  # records that the stream held already
-    others: int = 0  # of instruments that are none of the date's, or of another date
-    unknown: Counter[int] = field(default_factory=Counter)  # by type
-    late: int = 0
-    connections: int = 0
-    drops: int = 0
-    paused: int = 0  # times at which the socket was not read, because the bus was slow
-    slow: int = 0  # times at which the gateway said that we are
-    errors: int = 0
-    mappings: int = 0  # symbols that the gateway mapped to numbers; definitions tell us
-    latest: str | None = None  # what it said last
-
-
 class LiveFeed:
     """One date on its way from the vendor to the bus."""
 
@@ -110,7 +91,8 @@ class LiveFeed:
         self.day = calendar(self.config).session(date)
         self.window = Window(self.day.bronze.start, self.day.globex.end)
         self.listing = Listing(self.day, self.config)
-        self.tally = Tally()
+        self.sieve = Sieve(self.listing, self.window, self._vendor.quotes)
+        self.tally = self.sieve.tally
         self.run_id: str | None = None
         self._now = self.window.start  # the gateway's clock when it had told all definitions
         self._repeats = True  # whether the past is asked for
@@ -305,7 +287,7 @@ class LiveFeed:
             if edge is not None and message.watermark < edge:
                 break
             if isinstance(message, Frame) and message.channel != DEFINITIONS.name:
-                standing.known[message.channel].update(_bytes(message.records))
+                standing.known[message.channel].update(bytes_of(message.records))
         at = began
         while True:
             try:
@@ -315,7 +297,7 @@ class LiveFeed:
             assert held.seq is not None, "a stored message has a sequence"
             frame, at = read(held.subject or "", held.headers, held.data or b""), held.seq
             assert isinstance(frame, Frame), "the subject decides"
-            standing.known[DEFINITIONS.name].update(_bytes(frame.records))
+            standing.known[DEFINITIONS.name].update(bytes_of(frame.records))
 
     async def _begin(self, contract: str, standing: Standing | None, started: int) -> tuple[Session, Known]:
         """Go on with the run that the stream holds, or begin one. `started`: the gateway's clock before the first record."""
@@ -364,7 +346,7 @@ class LiveFeed:
                 elif told.rtype == split.SYSTEM and told.code == split.HEARTBEAT:
                     beats.append(told)
             found = {one.schema: piece.records(dbn.SCHEMAS[one.schema]) for one in asked}
-            self._count_unknown(piece, found)
+            self.sieve.count_unknown(piece, found)
             if session is None:
                 started = max([started, *(one.ts for one in said if one.place < _first(found, len(piece)))])
                 if not (beats or repeated - set(past) or any(len(places) for places, _ in found.values())):
@@ -384,8 +366,8 @@ class LiveFeed:
                 moments[[one.place for one in beats]] = [one.ts for one in beats]
             slowest = min(past.values()) if past else max(moments.max(initial=NEVER), self._arrivals.newest) if repeated else None
             parts = {
-                channel: self._fresh(known, channel, places, records)
-                for channel, (places, records) in self._sorted(found, since).items()
+                channel: self.sieve.fresh(known, channel, places, records)
+                for channel, (places, records) in self.sieve.sorted(found, since).items()
             }
             self._arrivals.take(parts, moments, slowest)
             await self._publish()
@@ -405,44 +387,6 @@ class LiveFeed:
                 self.tally.records[item.channel] += len(item.records)
         self.tally.late += self._arrivals.late
         self._arrivals.late = 0
-
-    def _sorted(self, found: dict[str, tuple[np.ndarray, np.ndarray]], since: int) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-        """The date's records by channel; what is none of them is counted. `since`: ns UTC, of all but definitions."""
-        definitions = found["definition"]
-        self.listing.take(definitions[1])
-        futures, options = (np.fromiter(one, np.uint32) for one in (self.listing.outrights, self.listing.options))
-        trades = found["trades"]
-        channels = {
-            DEFINITIONS.name: (definitions, None), OPTION_STATISTICS.name: (found.get("statistics"), options),
-            OPTION_QUOTES.name: (found.get(self._vendor.quotes), options), OPTION_TRADES.name: (trades, options),
-            FUTURES_MBP10.name: (found["mbp-10"], None), FUTURES_TRADES.name: (trades, futures),
-        }  # fmt: skip
-        wanted = {}
-        for channel, (given, numbers) in channels.items():
-            if given is None:
-                continue
-            places, records = given
-            times = records[_index(channel, self._vendor.quotes)].view("i8")
-            inside = (times > (self.window.start if channel == DEFINITIONS.name else since)) & (times <= self.window.end)
-            if numbers is not None:
-                inside &= np.isin(records["instrument_id"], numbers)
-            wanted[channel] = places[inside], dbn.pick(records, inside)
-        came = sum(len(places) for places, _ in found.values())
-        self.tally.others += came - sum(len(places) for places, _ in wanted.values())
-        return wanted
-
-    def _fresh(self, known: Known, channel: str, places: np.ndarray, records: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """What the stream does not hold: each of its records is passed over once."""
-        held = known.get(channel)
-        if not held:
-            return places, records
-        fresh = np.full(len(records), True)
-        for number, one in enumerate(_bytes(records)):
-            if held[one] > 0:
-                held[one] -= 1
-                fresh[number] = False
-        self.tally.again += int((~fresh).sum())
-        return places[fresh], dbn.pick(records, fresh)
 
     def _hear(self, told: Told, asked: Sequence[Subscription]) -> None:
         """What the gateway says of itself; trouble that ends the connection is raised."""
@@ -466,17 +410,6 @@ class LiveFeed:
         if told.code != split.UNRESOLVED:
             raise Dropped(f"the gateway said: {told.words}")
 
-    def _count_unknown(self, piece: Piece, found: dict[str, tuple[np.ndarray, np.ndarray]]) -> None:
-        """Count records of types, or of lengths, that are none of what was asked for."""
-        known = np.isin(piece.rtypes, (split.SYSTEM, split.ERROR, split.MAPPING))
-        self.tally.mappings += int((piece.rtypes == split.MAPPING).sum())
-        for places, _ in found.values():
-            known[places] = True
-        for rtype, count in Counter(piece.rtypes[~known].tolist()).items():
-            if rtype not in self.tally.unknown:
-                log.warning("the vendor sends records of type %d that nobody asked for: passed over and counted", rtype)
-            self.tally.unknown[rtype] += count
-
     # ---- how it stands ----
 
     def state(self) -> dict[str, Any]:
@@ -499,59 +432,7 @@ class LiveFeed:
         }  # fmt: skip
 
 
-class LiveDates:
-    """The feed of one date after the other, each from shortly before its session opens. `date`: that one alone."""
-
-    def __init__(self, client: Client, lake: Lake, key: str, date: dt.date | None) -> None:
-        self._client, self._lake, self._key, self._date = client, lake, key, date
-        self._feed: LiveFeed | None = None
-        self._waiting_for: dt.date | None = None
-
-    async def run(self) -> str:
-        """The id of the last run; without a date it goes on for ever."""
-        await health.answer(self._client, "feed", self.state)
-        while True:
-            date = self._date or await self._due()
-            about(run=None, date=str(date))
-            self._feed = LiveFeed(self._client, self._lake, self._key, date)
-            run = await self._feed.run()
-            log.warning("run %s is published", run)
-            if self._date is not None:
-                return run
-            await asyncio.sleep(1)
-
-    async def _due(self) -> dt.date:
-        """Wait for the session that runs or is the next; its date. The wall clock decides when a feed begins and nothing else."""
-        config = self._lake.config
-        trading, ahead = calendar(config), round(config.live.vendor.prepare_minutes * 60 * NS)
-        while True:
-            now = time.time_ns()
-            date = trading.date_of(now) or trading.after(to_datetime(now, config.sessions.exchange_zone).date())
-            if now >= trading.session(date).globex.start - ahead:
-                self._waiting_for = None
-                return date
-            self._feed, self._waiting_for = None, date
-            await asyncio.sleep(1)
-
-    def state(self) -> dict[str, Any]:
-        """For health.feed."""
-        if self._feed is None:
-            return {"ok": True, "why": None, "age": 0.0, "live": True, "waiting_for": str(self._waiting_for)}
-        return self._feed.state()
-
-
-def _index(channel: str, quotes: str) -> str:
-    """The field that places a channel's records in a date."""
-    return dbn.SCHEMAS[quotes if channel == OPTION_QUOTES.name else messages.SCHEMAS[channel][0]].index
-
-
-def _bytes(records: np.ndarray) -> list[bytes]:
-    """Each record as its bytes."""
-    size, data = records.itemsize, np.ascontiguousarray(records).tobytes()
-    return [data[at : at + size] for at in range(0, len(data), size)]
-
-
-def _first(found: dict[str, tuple[np.ndarray, np.ndarray]], end: int) -> int:
+def _first(found: Found, end: int) -> int:
     """The place of the first record that is no definition; `end` if there is none."""
     return min((int(places[0]) for schema, (places, _) in found.items() if schema != "definition" and len(places)), default=end)
 

@@ -12,7 +12,8 @@ from spymaster_assets.assets.automation import freshness, latest_date, latest_du
 from spymaster_assets.assets.checks import key_of
 from spymaster_assets.config import Config
 from spymaster_assets.definitions import build
-from spymaster_assets.lake import Fingerprint, Lake
+from spymaster_assets.fingerprint import Fingerprint
+from spymaster_assets.lake import Lake
 from spymaster_assets.simulator.write import simulate
 from spymaster_assets.tables import BRONZE, DAY_SUMMARY, FUTURES_MBP10, PRIORS, SNAPS, TRAINING
 

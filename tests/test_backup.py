@@ -22,7 +22,8 @@ from spymaster_assets.cli import main
 from spymaster_assets.config import Config
 from spymaster_assets.daily import EVERY
 from spymaster_assets.doctor import examine_lake
-from spymaster_assets.lake import Fingerprint, Lake
+from spymaster_assets.fingerprint import Fingerprint
+from spymaster_assets.lake import Lake
 from spymaster_assets.models.artifacts import GEOMETRY, Artifacts
 from spymaster_assets.tables import TOUCHES
 from spymaster_live.keys import make

@@ -15,7 +15,8 @@ import pytest
 
 from spymaster_assets import inspection
 from spymaster_assets.features import FEATURES, HORIZONS
-from spymaster_assets.lake import Fingerprint, Lake, LakeError
+from spymaster_assets.fingerprint import Fingerprint
+from spymaster_assets.lake import Lake, LakeError
 from spymaster_assets.schema import TEXT, Table
 from spymaster_assets.sessions import to_datetime
 from spymaster_assets.states import ASK, BID, DIRECTIONS, LEVEL_KINDS

@@ -23,20 +23,10 @@ from hypothesis import strategies as st
 from spymaster_assets import dbn
 from spymaster_assets import lake as lake_module
 from spymaster_assets.catalog import connect
+from spymaster_assets.columnar import ContentHash, to_arrow
 from spymaster_assets.config import Bronze, Config
-from spymaster_assets.lake import (
-    FORMAT,
-    MANIFEST,
-    ContentHash,
-    Fingerprint,
-    Lake,
-    LakeError,
-    Manifest,
-    _module_digest,
-    code_digest,
-    to_arrow,
-    write_format,
-)
+from spymaster_assets.fingerprint import Fingerprint, Manifest, _module_digest, code_digest
+from spymaster_assets.lake import FORMAT, MANIFEST, Lake, LakeError, write_format
 from spymaster_assets.schema import TEXT, Column, Table
 from spymaster_assets.store import Disk
 from spymaster_assets.tables import FUTURES_MBP10, FUTURES_TRADES, UNDEF_PRICE
@@ -543,7 +533,7 @@ def test_the_code_digest_changes_with_the_code(tmp_path: Path, monkeypatch: pyte
 
 
 def test_the_code_digest_of_no_module_is_an_error() -> None:
-    with pytest.raises(LakeError, match="expected a module no_such_module"):
+    with pytest.raises(ModuleNotFoundError, match="expected a module no_such_module"):
         code_digest("no_such_module")
 
 

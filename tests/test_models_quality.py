@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from spymaster_assets.evaluating import NAME
-from spymaster_assets.lake import Fingerprint
+from spymaster_assets.fingerprint import Fingerprint
 from spymaster_assets.models.artifacts import INSUFFICIENT, TRAINED, Artifacts, Trained
 from spymaster_assets.models.examples import STAGES, examples
 from spymaster_assets.models.members import CALIBRATOR

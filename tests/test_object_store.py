@@ -24,8 +24,9 @@ from click.testing import CliRunner
 from spymaster_assets.catalog import connect
 from spymaster_assets.cli import main
 from spymaster_assets.config import Bronze, Config, Store, data_root, data_url, name_data
+from spymaster_assets.fingerprint import Fingerprint
 from spymaster_assets.ingest import Ingested, Intake, ingest_date
-from spymaster_assets.lake import MANIFEST, Fingerprint, Lake, LakeError, opened
+from spymaster_assets.lake import MANIFEST, Lake, LakeError, opened
 from spymaster_assets.landing import landing_of
 from spymaster_assets.lateness import CLOCK
 from spymaster_assets.object_store import Bucket, StoreError

@@ -15,8 +15,8 @@ from spymaster_assets.assets.history import LOOKBACK, earlier, observed
 from spymaster_assets.assets.partitions import CONFIG, date_of, trading_dates
 from spymaster_assets.assets.pictures import date_picture, drawn
 from spymaster_assets.assets.resources import LakeResource
+from spymaster_assets.fingerprint import code_digest
 from spymaster_assets.ingest import CODE, CONFIG_GROUPS, TROUBLE, Ingested, Intake
-from spymaster_assets.lake import code_digest
 from spymaster_assets.landing import FEEDS
 from spymaster_assets.maker import Made
 from spymaster_assets.progress import terminal

@@ -11,7 +11,7 @@ from __future__ import annotations
 import dagster as dg
 
 from spymaster_assets.assets.partitions import CONFIG, trading_dates
-from spymaster_assets.lake import Manifest
+from spymaster_assets.fingerprint import Manifest
 from spymaster_assets.schema import Table
 from spymaster_assets.tables import DAY_SUMMARY, FUTURES_TRADES, SEQUENCES, TRAINING
 

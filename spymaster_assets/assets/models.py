@@ -16,7 +16,8 @@ from spymaster_assets.assets.partitions import CONFIG, date_of, trading_dates
 from spymaster_assets.assets.resources import LakeResource
 from spymaster_assets.evaluating import NAME as EVALUATION
 from spymaster_assets.evaluating import evaluate, found_by, tested_dates
-from spymaster_assets.lake import Lake, code_digest
+from spymaster_assets.fingerprint import code_digest
+from spymaster_assets.lake import Lake
 from spymaster_assets.maker import TROUBLE
 from spymaster_assets.models.artifacts import ModelManifest
 from spymaster_assets.models.examples import PRIMARY

@@ -22,7 +22,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from spymaster_assets.lake import MANIFEST, Fingerprint, Lake, LakeError
+from spymaster_assets.fingerprint import Fingerprint
+from spymaster_assets.lake import MANIFEST, Lake, LakeError
 from spymaster_assets.store import write_atomic
 from spymaster_assets.tables.predictions import MEMBERS
 

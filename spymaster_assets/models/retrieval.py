@@ -34,18 +34,18 @@ import pyarrow.parquet as pq
 from spymaster_assets.compute.kernel import kernel
 from spymaster_assets.models import odds
 from spymaster_assets.models.baselines import TEN
+from spymaster_assets.models.credible import credible
 from spymaster_assets.models.examples import GROUPS, Examples, groups_of, matrix
 from spymaster_assets.models.metrics import check_outcomes, log_losses
 from spymaster_assets.models.nearest import Points, lay_out, nearest, nearest_of_others
 from spymaster_assets.models.odds import CLASSES
+from spymaster_assets.models.space import Space, fit_space
 from spymaster_assets.models.walk_forward import folds as walk
 from spymaster_assets.models.weights import episodes_of
 
 K: Final = 200  # neighbours
 FOLDS: Final = 4  # in which metric and strength are tried
-REACH: Final = 5.0  # interquartile ranges at which a feature is cut off
 STRENGTHS: Final = (math.inf, 1000.0, 300.0, 100.0, 30.0, 10.0, 3.0)  # outcomes for which geometry stands
-COVERED: Final = 0.90
 FAR: Final = 0.95  # percentile of distances beyond which there is no close analog
 METRICS: Final = (
     "equal",  # every feature alike
@@ -74,32 +74,6 @@ FEATURES: Final = {
         "velocity_5min", "force_mass_ratio", "runway_sigma", "attempt_index", "minutes_since_open",
     ),
 }  # fmt: skip
-
-_CONTRASTS: Final = np.array([[1, -1, 0], [1, 1, -2]]) / np.sqrt([[2], [6]])  # break v bounce, resolved v chop; orthonormal
-_HALVINGS: Final = 44  # of [0, 1], for a quantile
-_TERMS: Final = 1000  # of a continued fraction, at most
-
-
-class Space(NamedTuple):
-    """How a row becomes a point. `centre`, `scale`: (f,); a scale is 0 where a feature never varied: there every row is at 0.
-
-    `transform`: (f, f), applied to scaled features as a row; with the metric "leaves" nothing of it is used.
-    """
-
-    metric: str
-    centre: np.ndarray
-    scale: np.ndarray
-    transform: np.ndarray
-
-    def points(self, values: np.ndarray, leaves: np.ndarray | None) -> np.ndarray:
-        """(n, dims) f4 of features (n, f), NaN where unknown, or of leaf numbers (n, trees)."""
-        if self.metric == "leaves":
-            if leaves is None:
-                raise ValueError("this index compares leaves: give those of the rows")
-            return leaves.astype(np.float32)
-        out = np.empty((len(values), self.transform.shape[1]), np.float32)
-        _transformed(scaled(values, self.centre, self.scale), self.transform, out)
-        return out
 
 
 class Evidence(NamedTuple):
@@ -351,80 +325,6 @@ def _shown(examples: Examples) -> np.ndarray:
 # Points
 
 
-def fit_space(metric: str, examples: Examples, values: np.ndarray) -> Space:
-    """Centre, scale and transform of a metric from examples and their features (n, f).
-
-    The scale of one that is the same in half of the rows and not in all is its standard deviation.
-    """
-    size = values.shape[1]
-    centre, scale = np.zeros(size), np.zeros(size)
-    for f, column in enumerate(values.T):
-        if len(known := column[~np.isnan(column)]):
-            low, centre[f], high = np.quantile(known, (0.25, 0.5, 0.75))
-            scale[f] = high - low if high > low else known.std() if np.ptp(known) > 0 else 0.0
-    at, transform = scaled(values, centre, scale), np.eye(size)
-    if metric == "whitened" and len(at):
-        transform = whitening(at)
-    elif metric == "relevant" and len(at):
-        transform = np.diag(relevance(at, examples))
-    return Space(metric, centre, scale, transform)
-
-
-def scaled(values: np.ndarray, centre: np.ndarray, scale: np.ndarray) -> np.ndarray:
-    """Features (n, f) less `centre`, over `scale`, cut off at REACH; 0 where unknown, or where a feature never varied."""
-    away = np.divide(values - centre, scale, out=np.zeros(values.shape), where=scale > 0)
-    return np.where(np.isnan(away), 0.0, np.clip(away, -REACH, REACH))
-
-
-def relevance(at: np.ndarray, examples: Examples) -> np.ndarray:
-    """Factor of each scaled feature (n, f), (f,): root of what it tells beyond geometry, over its standard deviation.
-
-    What it tells: Σ over both contrasts of the outcome of U² / var U, U = Σ w z (happened - geometry), the score of a regression
-    around geometry in which the feature alone would enter, with whole dates as the independent units; less 2, what chance
-    gives on average. All 1 if none tells anything.
-    """
-    beyond = (np.eye(len(CLASSES))[examples.outcomes] - odds.geometry(examples.rows, examples.horizon)) @ _CONTRASTS.T
-    spread, told = at.std(axis=0), np.zeros(at.shape[1])
-    date = np.unique(examples.days, return_inverse=True)[1].reshape(-1)
-    for f, column in enumerate(at.T):
-        for contrast in beyond.T:
-            sums = np.bincount(date, examples.weights * (column - column.mean()) * contrast)
-            rest = sums - sums.mean()
-            told[f] += sums.sum() ** 2 / (rest @ rest) if rest.any() else 0.0
-    told = np.where(spread > 0, np.maximum(told - 2.0, 0.0), 0.0)
-    if not told.any():
-        return np.ones(len(told))
-    return np.sqrt(told / told.max()) / np.where(spread > 0, spread, 1.0)
-
-
-def whitening(at: np.ndarray) -> np.ndarray:
-    """L of the inverse covariance L L' of points (n, f): between rows of (points @ L) distance is Mahalanobis's.
-
-    The covariance is shrunk toward the mean variance times 1 by as much as its own noise calls for (Ledoit, Wolf 2004).
-    """
-    count, size = at.shape
-    at = at - at.mean(axis=0)
-    covariance = np.einsum("ni,nj->ij", at, at) / count
-    mean = np.trace(covariance) / size
-    if mean <= 0:
-        return np.eye(size)
-    apart = ((covariance - mean * np.eye(size)) ** 2).sum()
-    noise = ((at**2).sum(axis=1) ** 2).sum() / count**2 - (covariance**2).sum() / count
-    shrunk = min(noise / apart, 1.0) if apart > 0 else 1.0
-    return np.linalg.cholesky(np.linalg.inv((1 - shrunk) * covariance + shrunk * mean * np.eye(size)))
-
-
-@kernel
-def _transformed(at: np.ndarray, transform: np.ndarray, out: np.ndarray) -> None:
-    """out = at @ transform, summed in the order of features: a row's bytes do not depend on the others."""
-    for i in range(at.shape[0]):
-        for j in range(transform.shape[1]):
-            total = 0.0
-            for f in range(at.shape[1]):
-                total += at[i, f] * transform[f, j]
-            out[i, j] = total
-
-
 # What neighbours tell
 
 
@@ -470,69 +370,3 @@ def _weigh(
         for c in range(expected.size):
             shares[i, c] /= carried
         effective[i] = total * total / squared
-
-
-def credible(means: np.ndarray, totals: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Ends of the central interval of COVERED of each class, (n, 3) each, of a Dirichlet with these means and total counts (n,).
-
-    Of an infinite total, the mean itself.
-    """
-    low, high = means.copy(), means.copy()
-    _ends(means, totals, (1 - COVERED) / 2, low, high)
-    return low, high
-
-
-@kernel
-def _ends(means: np.ndarray, totals: np.ndarray, tail: float, low: np.ndarray, high: np.ndarray) -> None:
-    for i in range(means.shape[0]):
-        if np.isinf(totals[i]):
-            continue
-        for c in range(means.shape[1]):
-            a, b = means[i, c] * totals[i], (1.0 - means[i, c]) * totals[i]
-            low[i, c] = beta_quantile(tail, a, b)
-            high[i, c] = 1.0 - beta_quantile(tail, b, a)
-
-
-@kernel
-def beta_quantile(share: float, a: float, b: float) -> float:
-    """x with P(Beta(a, b) <= x) = share, within 2^-44: bisection."""
-    low, high = 0.0, 1.0
-    for _ in range(_HALVINGS):
-        middle = (low + high) / 2
-        if beta_below(middle, a, b) < share:
-            low = middle
-        else:
-            high = middle
-    return (low + high) / 2
-
-
-@kernel
-def beta_below(x: float, a: float, b: float) -> float:
-    """P(Beta(a, b) <= x), the regularised incomplete beta function, 0 < x < 1: continued fraction DLMF 8.17.22."""
-    front = math.exp(math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b) + a * math.log(x) + b * math.log1p(-x))
-    if x > (a + 1.0) / (a + b + 2.0):  # where the fraction of the mirror image converges faster
-        return 1.0 - front * _fraction(1.0 - x, b, a) / b
-    return front * _fraction(x, a, b) / a
-
-
-@kernel
-def _fraction(x: float, a: float, b: float) -> float:
-    """1 / (1 + d1 / (1 + d2 / ...)) by the ratios of successive numerators and denominators (Lentz 1976)."""
-    value, above, below = 1.0, 1.0, 0.0
-    for term in range(1, _TERMS):
-        m = term // 2
-        if term % 2:
-            d = -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1.0))
-        else:
-            d = m * (b - m) * x / ((a + 2 * m - 1.0) * (a + 2 * m))
-        below = 1.0 / _away_from_0(1.0 + d * below)
-        above = _away_from_0(1.0 + d / above)
-        value *= above * below
-        if abs(above * below - 1.0) < 1e-15:
-            break
-    return 1.0 / value
-
-
-@kernel
-def _away_from_0(value: float) -> float:
-    return value if abs(value) > 1e-300 else 1e-300

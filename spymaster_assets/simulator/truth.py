@@ -20,7 +20,8 @@ import numpy as np
 
 from spymaster_assets.config import Config
 from spymaster_assets.dbn import columns
-from spymaster_assets.lake import Fingerprint, Lake, code_digest
+from spymaster_assets.fingerprint import Fingerprint, code_digest
+from spymaster_assets.lake import Lake
 from spymaster_assets.landing import Landing
 from spymaster_assets.schema import Table
 from spymaster_assets.sessions import NS_PER_SECOND, Session, calendar, utc_day

@@ -18,8 +18,9 @@ import pyarrow.parquet as pq
 from nats.aio.client import Client
 
 from spymaster_assets import dbn
+from spymaster_assets.columnar import to_numpy
 from spymaster_assets.ingest import Intake
-from spymaster_assets.lake import Lake, to_numpy
+from spymaster_assets.lake import Lake
 from spymaster_assets.landing import Landing, file_hash
 from spymaster_assets.schema import TEXT
 from spymaster_assets.tables import TABLES

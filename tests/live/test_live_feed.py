@@ -22,13 +22,14 @@ import pytest
 from nats.aio.client import Client
 
 from spymaster_assets.config import Config, load
+from spymaster_assets.fingerprint import Fingerprint
 from spymaster_assets.ingest import Intake, ingest_date
-from spymaster_assets.lake import Fingerprint, Lake
+from spymaster_assets.lake import Lake
 from spymaster_assets.landing import Landing
 from spymaster_assets.sessions import calendar, wall
 from spymaster_assets.tables import FUTURES_TRADES, SILVER, SNAPS
 from spymaster_live import bus, health, server
-from spymaster_live.live_feed import LiveDates
+from spymaster_live.live_dates import LiveDates
 from spymaster_live.messages import CHANNELS, Clock, Frame, Session, read
 from spymaster_live.parity import Said
 from tests.live.rig import ROOT, Rig, make_silver, publish, rig, short, small_lake
@@ -405,7 +406,7 @@ def test_a_vendor_who_is_away_is_waited_for_and_health_says_so(reel: Tape, tmp_p
 def test_which_date_is_due(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, now: str, date: str | None) -> None:
     """Waiting, it says for which."""
     moment = dt.datetime.fromisoformat(now).replace(tzinfo=ZoneInfo("America/Chicago"))
-    monkeypatch.setattr("spymaster_live.live_feed.time.time_ns", lambda: int(moment.timestamp()) * 1_000_000_000)
+    monkeypatch.setattr("spymaster_live.live_dates.time.time_ns", lambda: int(moment.timestamp()) * 1_000_000_000)
     dates = LiveDates(None, Lake(tmp_path, Config()), KEY, None)  # type: ignore[arg-type]  # no client: nothing is said
 
     async def due() -> str | None:

@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from spymaster_assets.lake import Fingerprint, Lake
+from spymaster_assets.fingerprint import Fingerprint
+from spymaster_assets.lake import Lake
 from spymaster_assets.models.artifacts import ModelManifest
 from spymaster_assets.states import OUTCOMES
 from spymaster_assets.tables import BARS, FEATURE_ROWS, FLOW, LABELS, LEVELS, PREDICTIONS, SIGNALS, SNAPS, TOUCHES

@@ -18,10 +18,11 @@ from nats.aio.client import Client
 
 from spymaster_assets import dbn
 from spymaster_assets.assets.resources import resources
+from spymaster_assets.columnar import to_numpy
 from spymaster_assets.config import Config, load
 from spymaster_assets.definitions import build
 from spymaster_assets.ingest import Intake, ingest_date
-from spymaster_assets.lake import Lake, to_numpy
+from spymaster_assets.lake import Lake
 from spymaster_assets.landing import Landing
 from spymaster_assets.schema import TEXT
 from spymaster_assets.sessions import calendar

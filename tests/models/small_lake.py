@@ -12,7 +12,8 @@ import numpy as np
 from spymaster_assets.config import Config, Models
 from spymaster_assets.evaluating import evaluate
 from spymaster_assets.features import CHANNELS, HORIZONS
-from spymaster_assets.lake import Fingerprint, Lake
+from spymaster_assets.fingerprint import Fingerprint
+from spymaster_assets.lake import Lake
 from spymaster_assets.models.baselines import TEN
 from spymaster_assets.sessions import calendar
 from spymaster_assets.tables import SEQUENCES, SNAPS, TOUCHES, TRAINING

@@ -10,7 +10,8 @@ import shutil
 import pytest
 
 from spymaster_assets.config import Config
-from spymaster_assets.lake import MANIFEST, Fingerprint, Lake, LakeError
+from spymaster_assets.fingerprint import Fingerprint
+from spymaster_assets.lake import MANIFEST, Lake, LakeError
 from spymaster_assets.models.artifacts import (
     CHAMPION,
     GEOMETRY,

@@ -13,23 +13,10 @@ import torch
 from pytest import approx
 
 from spymaster_assets.features import CHANNELS
-from spymaster_assets.models import patchtst
 from spymaster_assets.models.metrics import log_loss, log_losses
+from spymaster_assets.models.networks import INSTANCE, LEVEL, REACH, SCALES, Backbone, ClassNetwork, PatchConfig
 from spymaster_assets.models.odds import softmax
-from spymaster_assets.models.patchtst import (
-    INSTANCE,
-    LEVEL,
-    SCALES,
-    Backbone,
-    ClassNetwork,
-    PatchConfig,
-    Trained,
-    fit,
-    fit_forecaster,
-    linear_forecast,
-    linear_forecaster,
-    sequence_arrays,
-)
+from spymaster_assets.models.patchtst import Trained, fit, fit_forecaster, linear_forecast, linear_forecaster, sequence_arrays
 from spymaster_assets.states import BOUNCE, BREAK, CENSORED
 from spymaster_assets.tables import SEQUENCES
 from tests.models.worlds import drawn, tilted
@@ -531,4 +518,4 @@ def test_scale_of_what_does_not_vary():
     known = values[:, :48, 2][~np.isnan(values[:, :48, 2])].astype(float)
     assert backbone.centre.numpy()[0, 2] == approx(known.mean(), rel=1e-4)
     assert backbone.spread.numpy()[0, 2] == approx(known.std(), rel=1e-4)
-    assert patchtst.REACH == 5.0
+    assert REACH == 5.0

@@ -7,8 +7,9 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from spymaster_assets.models import report, report_pictures
-from spymaster_assets.models.report import headline, limitations, page, text, title, verdict
+from spymaster_assets.models import report_pictures, report_tables
+from spymaster_assets.models.report import page, text
+from spymaster_assets.models.report_words import headline, limitations, title, verdict
 
 VOID = {"meta", "link", "br", "img", "input", "hr"}  # elements without an end
 CLOSED = {"path", "line", "circle", "use", "rect", "polygon", "g"}  # of SVG: may be closed at once
@@ -350,5 +351,5 @@ def test_markdown_tables_have_as_many_cells_in_each_row(found):
 
 
 def test_landmarks_come_in_order(found):
-    rows = [row for row in report.leaderboard(found, "4min", (0, -1))[1] if isinstance(row, str)]
+    rows = [row for row in report_tables.leaderboard(found, "4min", (0, -1))[1] if isinstance(row, str)]
     assert rows == ["at the touch", "all landmarks together"]

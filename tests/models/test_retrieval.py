@@ -11,11 +11,13 @@ import pytest
 from pytest import approx
 
 from spymaster_assets.features import FEATURES as REGISTRY
-from spymaster_assets.models import metrics, odds, retrieval
+from spymaster_assets.models import metrics, odds
 from spymaster_assets.models.baselines import TEN
+from spymaster_assets.models.credible import beta_quantile, credible
 from spymaster_assets.models.examples import Examples, feature_names, matrix
 from spymaster_assets.models.nearest import lay_out
-from spymaster_assets.models.retrieval import FEATURES, METRICS, REACH, Index, beta_quantile, credible, evidence, fit_index
+from spymaster_assets.models.retrieval import FEATURES, METRICS, Index, evidence, fit_index
+from spymaster_assets.models.space import REACH, fit_space, relevance, whitening
 from spymaster_assets.models.walk_forward import folds
 from spymaster_assets.models.weights import episode_weights, episodes_of
 from spymaster_assets.simulator.fast import fast_dates
@@ -89,7 +91,7 @@ def test_scaling_by_hand():
         [[1.0, 7.0, 0.0], [2.0, 7.0, 0.0], [3.0, np.nan, 0.0], [4.0, 7.0, 0.0], [100.0, 7.0, 10.0], [np.nan, 7.0, 0.0]]
     )
     examples = toy(6, 1, seed=1)
-    space = retrieval.fit_space("equal", examples, values)
+    space = fit_space("equal", examples, values)
     assert space.centre.tolist() == [3.0, 7.0, 0.0]
     assert space.scale == approx([2.0, 0.0, np.std([0, 0, 0, 0, 10, 0])])
     expected = [[-1, 0], [-0.5, 0], [0, 0], [0.5, 0], [REACH, 0], [0, 0]]
@@ -103,9 +105,9 @@ def test_whitening_is_ledoit_and_wolfs():
     rng = np.random.default_rng(1)
     for count in (20, 500):
         at = rng.normal(size=(count, 6)) @ rng.normal(size=(6, 6)) + 3.0
-        found = retrieval.whitening(at)
+        found = whitening(at)
         assert found @ found.T == approx(np.linalg.inv(covariance.ledoit_wolf(at)[0]), rel=1e-6, abs=1e-9)
-    assert retrieval.whitening(np.ones((5, 3))).tolist() == np.eye(3).tolist()
+    assert whitening(np.ones((5, 3))).tolist() == np.eye(3).tolist()
 
 
 def test_relevance_is_of_the_features_that_tell():
@@ -113,12 +115,12 @@ def test_relevance_is_of_the_features_that_tell():
     every = toy(60, 30, seed=2)
     geometry = odds.geometry(every.rows, "4min")[:, BREAK]
     at = np.column_stack([*(every.rows[name] for name in STAGE_A), geometry])
-    found = retrieval.relevance(at, every) * at.std(axis=0)
+    found = relevance(at, every) * at.std(axis=0)
     telling = [STAGE_A.index("approach_pulled_rate_60"), STAGE_A.index("signed_volume_60s")]
     assert found[telling[0]] == approx(1.0)
     assert found[telling[1]] == approx(0.4, abs=0.15)
     assert np.delete(found, telling).max() < 0.25
-    assert retrieval.relevance(np.zeros((len(every), 2)), every).tolist() == [1.0, 1.0]
+    assert relevance(np.zeros((len(every), 2)), every).tolist() == [1.0, 1.0]
 
 
 def test_evidence_by_hand():
