@@ -188,7 +188,7 @@ def bronze_floor(root: Path) -> tuple[int, int]:
     from spymaster_assets.tables import FUTURES_MBP10
 
     columns = Columns(dbn.MBP10, field_places(dbn.MBP10, FUTURES_MBP10.names), 131_072)
-    delta = [column.name for column in FUTURES_MBP10.columns if column.delta]
+    encodings = {column.name: column.stored for column in FUTURES_MBP10.columns}
     buffer, rows = np.empty(16_384 * 368, np.uint8), 0
     with tempfile.TemporaryDirectory(dir=root) as folder:
         target, writer = Path(folder) / "floor.parquet", None
@@ -208,8 +208,8 @@ def bronze_floor(root: Path) -> tuple[int, int]:
                             table = pa.table({name: pa.array(values) for name, values in columns.arrays().items()})
                             writer = writer or pq.ParquetWriter(
                                 target, table.schema, compression="zstd", compression_level=1, write_statistics=False,
-                                use_dictionary=[name for name in table.column_names if name not in delta],
-                                column_encoding=dict.fromkeys(delta, "DELTA_BINARY_PACKED"),
+                                use_dictionary=[name for name, encoding in encodings.items() if encoding is None],
+                                column_encoding={name: encoding for name, encoding in encodings.items() if encoding},
                             )  # fmt: skip
                             writer.write_table(table, row_group_size=columns.capacity)
                             columns.clear()

@@ -17,6 +17,7 @@ import datetime as dt
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path, PurePath
@@ -56,15 +57,15 @@ class PartitionWriter:
         self._waiting = 0
         self._hash = ContentHash(table)
         bronze = lake.config.bronze
-        delta = [c.name for c in table.columns if c.delta]
+        encodings = {c.name: c.stored for c in table.columns}
         self._row_group = bronze.row_group
         self._parquet = pq.ParquetWriter(
             self._temporary,
             table.schema,
             compression="zstd",
             compression_level=bronze.zstd_level,
-            use_dictionary=[c.name for c in table.columns if not c.delta],
-            column_encoding=dict.fromkeys(delta, "DELTA_BINARY_PACKED"),
+            use_dictionary=[name for name, encoding in encodings.items() if encoding is None],
+            column_encoding={name: encoding for name, encoding in encodings.items() if encoding},
             write_statistics=[c.name for c in table.columns if c.name.startswith("ts_")],
             write_page_checksum=True,
         )
@@ -103,9 +104,14 @@ class PartitionWriter:
             ready = whole.slice(0, rows)
             self._pending = whole.slice(rows).to_batches()
         self._waiting -= rows
-        for batch in ready.to_batches():
+        with ThreadPoolExecutor(1, thread_name_prefix="hash") as beside:
+            hashed = beside.submit(self._hash_batches, ready.to_batches())
+            self._parquet.write_table(ready, row_group_size=self._row_group)
+        hashed.result()
+
+    def _hash_batches(self, batches: Sequence[pa.RecordBatch]) -> None:
+        for batch in batches:
             self._hash.update(batch.columns)
-        self._parquet.write_table(ready, row_group_size=self._row_group)
 
     def publish(self, facts: Mapping[str, Any]) -> Manifest:
         """Make the rows the partition of the date; whatever was there before is replaced."""

@@ -12,6 +12,7 @@ import datetime as dt
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any, Final
@@ -48,6 +49,7 @@ _CODE: Final = tuple(  # what decides a verdict
         "tables.bronze", "tables.silver", "tables.gold", "compute.clock", "compute.kernel",
     )
 )  # fmt: skip
+TOGETHER: Final = 2  # checks of a partition at a time
 DAY_NS: Final = 86_400 * NS_PER_SECOND
 Value = int | float | str | None
 
@@ -109,7 +111,7 @@ class Partition:
 
     def row(self, sql: str) -> tuple[Any, ...]:
         """The one row of a query in which `{rows}` stands for the partition."""
-        found = self._connection.execute(sql.replace("{rows}", f"({self.rows})")).fetchone()
+        found = self._connection.cursor().execute(sql.replace("{rows}", f"({self.rows})")).fetchone()
         assert found is not None, "an aggregate query returns a row"
         return tuple(found)
 
@@ -390,7 +392,10 @@ def examine(
         return before
     part = Partition(lake, table, date, connection or duckdb.connect())
     unseen = Outcome(False, {"looked_at": "no"}, {"looked_at": "yes"}, "not looked at, since the stored file cannot be read")
-    found = {check.name: check.measure(part) if part.readable or check.measure is schema else unseen for check in wanted}
+    judged = [check for check in wanted if part.readable or check.measure is schema]
+    with ThreadPoolExecutor(TOGETHER, thread_name_prefix="check") as threads:
+        measured = dict(zip(judged, threads.map(lambda check: check.measure(part), judged), strict=True))
+    found = {check.name: measured.get(check, unseen) for check in wanted}
     if part.damage is None:
         _remember(part, wanted, found)
     return found
@@ -432,7 +437,11 @@ def _judged(lake: Lake, table: Table, date: dt.date, manifest: Manifest, checks:
 def _remember(part: Partition, checks: Sequence[Check], found: Mapping[str, Outcome]) -> None:
     """Keep a verdict beside the partition."""
     judged = _judged(part.lake, part.table, part.date, part.manifest, checks)
-    facts = {"of": judged, "consulted": part.consulted, "found": {name: asdict(outcome) for name, outcome in found.items()}}
+    facts = {
+        "of": judged,
+        "consulted": dict(sorted(part.consulted.items())),
+        "found": {name: asdict(outcome) for name, outcome in found.items()},
+    }
     text = json.dumps(facts, indent=1, default=lambda value: value.item())
     with contextlib.suppress(OSError):  # no room, read-only, or swept by another writer: judged again the next time
         part.lake.keep_verdict(part.table, part.date, text.encode())

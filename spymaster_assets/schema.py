@@ -22,6 +22,9 @@ import numpy as np
 import pyarrow as pa
 
 TEXT: Final = "text"  # dtype of a string column
+DELTA: Final = "DELTA_BINARY_PACKED"  # rising values: their differences
+PLAIN: Final = "PLAIN"  # words as they are: zstd finds what repeats
+SPLIT: Final = "BYTE_STREAM_SPLIT"  # small numbers in wide words: first bytes, second bytes, ...
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,8 @@ class Column:
 
     `categories`: named values (stored as text, an i1 in memory). `low`, `high`: range of a known value, ends included.
     `unknown`: the integer that stands for "unknown", in Parquet too unless `null`. `part_of`: the array of which this column is
-    an element, in memory. `delta`: stored as differences (rising values); other columns are stored through a dictionary.
+    an element, in memory. `encoding`: how Parquet is to hold
+    the values, by its own name; unless given, SPLIT words of four bytes and more, and through a dictionary all else.
     """
 
     name: str
@@ -44,7 +48,7 @@ class Column:
     codes: Mapping[str, str] | None = None
     categories: tuple[str, ...] | None = None
     part_of: str | None = None
-    delta: bool = False
+    encoding: str | None = None
 
     @property
     def is_text(self) -> bool:
@@ -53,6 +57,12 @@ class Column:
     @property
     def arrow(self) -> pa.DataType:
         return pa.dictionary(pa.int32(), pa.string()) if self.is_text else pa.from_numpy_dtype(np.dtype(self.dtype))
+
+    @property
+    def stored(self) -> str | None:
+        """The encoding; None: a dictionary of the values, and their numbers."""
+        wide = not self.is_text and np.dtype(self.dtype).itemsize >= 4
+        return self.encoding or (SPLIT if wide else None)
 
     @property
     def field(self) -> pa.Field:
@@ -129,6 +139,6 @@ def series(name: str, count: int, dtype: str, unit: str, meaning: str, **facts: 
     return tuple(Column(f"{name}_{i:02}", dtype, unit, meaning.format(i=i), part_of=name, **facts) for i in range(count))
 
 
-def time_column(name: str, meaning: str, *, delta: bool = True, unknown: int | None = None) -> Column:
+def time_column(name: str, meaning: str, *, encoding: str | None = DELTA, unknown: int | None = None) -> Column:
     """A moment in ns UTC."""
-    return Column(name, "i8", "ns UTC", meaning, delta=delta, unknown=unknown)
+    return Column(name, "i8", "ns UTC", meaning, encoding=encoding, unknown=unknown)

@@ -50,13 +50,15 @@ STEP: Final = 4096  # records handed to the grid at once: they stay in the cache
 
 
 def book_records(maker: Maker) -> Iterator[np.ndarray]:
-    """The date's book records, as rows of a buffer that is reused."""
+    """The date's book records, as rows of two buffers that take turns: some are laid out while those before are worked on."""
+    return ahead(_book_rows(maker))
+
+
+def _book_rows(maker: Maker) -> Iterator[np.ndarray]:
     rows = Records(dbn.MBP10, field_places(dbn.MBP10, BOOK_COLUMNS), STEP)
     manifest, done = maker.lake.manifest(FUTURES_MBP10, maker.date), 0
-    for batch in ahead(maker.lake.batches(FUTURES_MBP10, maker.date, BOOK_COLUMNS)):
-        columns = {name: to_numpy(FUTURES_MBP10[name], batch.column(name)) for name in BOOK_COLUMNS}
-        for start in range(0, batch.num_rows, STEP):
-            yield rows.fill({name: values[start : start + STEP] for name, values in columns.items()})
+    for batch in maker.lake.batches(FUTURES_MBP10, maker.date, BOOK_COLUMNS):
+        yield from rows.fill({name: to_numpy(FUTURES_MBP10[name], batch.column(name)) for name in BOOK_COLUMNS})
         done += batch.num_rows
         if maker.progress is not None and manifest is not None:
             maker.progress(f"grid {maker.date}", done, manifest.rows)

@@ -7,7 +7,7 @@ import pytest
 
 from spymaster_assets.compute.clock import Clock, clock_of
 from spymaster_assets.compute.labels import _observed_until
-from spymaster_assets.compute.levels import Path, _vwap
+from spymaster_assets.compute.levels import SUMS, Path, _vwap
 from spymaster_assets.compute.score import SCORING, score_params, trigger
 from spymaster_assets.compute.stream import NO_PRIORS, Day
 from spymaster_assets.states import BREAK_TRIGGER, LEVEL_KINDS, NEUTRAL, NO_TRIGGER, REJECT_TRIGGER
@@ -46,7 +46,7 @@ def test_vwap_of_prices_that_lie_farther_apart_than_64_bits_bear(way: int) -> No
     snaps["prints"][-1] = 2
     prints["ticks"], prints["size"] = [base, base + way * far], lots
     day = Day(build.SESSION, CONFIG)
-    path = Path(snaps, prints, np.zeros(0, BARS.dtype), day.chain.options, NO_PRIORS)
+    path = Path(snaps, prints, np.zeros(0, BARS.dtype), day.chain.options, NO_PRIORS, np.zeros(1, SUMS))
     found = [(LEVEL_KINDS[kind], price) for kind, price, _ in _vwap(time, path, day.level_params, CLOCK)]
     mean, width = (base + way * far // 2) * build.TICK, far // 2 * build.TICK
     assert found == [("VWAP", mean), ("VWAP_UPPER", mean + width), ("VWAP_LOWER", mean - width)]

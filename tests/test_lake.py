@@ -27,7 +27,7 @@ from spymaster_assets.columnar import ContentHash, to_arrow
 from spymaster_assets.config import Bronze, Config
 from spymaster_assets.fingerprint import Fingerprint, Manifest, _module_digest, code_digest
 from spymaster_assets.lake import FORMAT, MANIFEST, Lake, LakeError, write_format
-from spymaster_assets.schema import TEXT, Column, Table
+from spymaster_assets.schema import DELTA, TEXT, Column, Table
 from spymaster_assets.store import Disk
 from spymaster_assets.tables import FUTURES_MBP10, FUTURES_TRADES, UNDEF_PRICE
 from tests.build import DATE, EVE, books, times, trades
@@ -39,9 +39,9 @@ LETTERS = {"A": "ask", "B": "bid", "N": "none"}
 ALL_KINDS = Table(
     "kinds", "bronze", "arrival", "one column of every kind",
     (
-        Column("ts_event", "i8", "ns UTC", "rising", delta=True),
-        Column("step", "i4", "ns", "differences, unknown for some", null=True, delta=True),
-        Column("number", "u4", "count", "differences of unsigned numbers", delta=True),
+        Column("ts_event", "i8", "ns UTC", "rising", encoding=DELTA),
+        Column("step", "i4", "ns", "differences, unknown for some", null=True, encoding=DELTA),
+        Column("number", "u4", "count", "differences of unsigned numbers", encoding=DELTA),
         Column("price", "i8", "1e-9 USD", "a price", unknown=UNDEF_PRICE),
         Column("depth", "u1", "level", "small", null=True),
         Column("ratio", "f8", "1", "a float"),
@@ -568,7 +568,8 @@ def append_books(root: Path, cuts: Sequence[int], count: int) -> tuple[Lake, Man
 
 @pytest.mark.parametrize("cuts", [[], [1, 131_072], [100_000, 200_000]], ids=["at once", "at the border", "anywhere"])
 def test_the_book_lies_in_parquet_as_measured_best(tmp_path: Path, cuts: list[int]) -> None:
-    """zstd, row groups of 131,072 however the rows came, rising columns as differences, levels through dictionaries."""
+    """zstd, row groups of 131,072 however the rows came, rising columns as differences, prices as they are,
+    sizes and counts byte by byte, codes through dictionaries."""
     count = 2 * 131_072 + 5
     lake, manifest = append_books(tmp_path, cuts, count)
     with pq.ParquetFile(lake.path(FUTURES_MBP10, DATE)) as file:
@@ -579,11 +580,13 @@ def test_the_book_lies_in_parquet_as_measured_best(tmp_path: Path, cuts: list[in
             for column in map(group.column, range(group.num_columns)):
                 name = column.path_in_schema
                 assert column.compression == "ZSTD"
-                if name in {"ts_event", "ts_recv", "sequence", "ts_in_delta"}:
-                    assert "DELTA_BINARY_PACKED" in column.encodings, name
-                    assert not column.has_dictionary_page, name
-                elif name[-2:].isdigit():
-                    assert column.has_dictionary_page, name
+                rising, price = name in {"ts_event", "ts_recv", "sequence"}, "price" in name or "_px_" in name
+                wide = name == "ts_in_delta" or column.physical_type == "INT32" and ("_sz_" in name or "_ct_" in name)
+                expected = "DELTA_BINARY_PACKED" if rising else "PLAIN" if price else "BYTE_STREAM_SPLIT" if wide else None
+                if expected:
+                    assert expected in column.encodings and not column.has_dictionary_page, name
+                else:
+                    assert column.has_dictionary_page == (name not in {"size", "instrument_id"}), name
         assert file.schema_arrow.equals(FUTURES_MBP10.schema)
         assert file.schema_arrow.field("price").metadata[b"unknown"] == str(UNDEF_PRICE).encode()
     assert manifest.rows == count

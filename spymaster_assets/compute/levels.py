@@ -13,6 +13,7 @@ from spymaster_assets.compute.dealers import walls_at
 from spymaster_assets.compute.fuel import FuelParams, Options
 from spymaster_assets.compute.grid import UNKNOWN
 from spymaster_assets.compute.growing import Growing
+from spymaster_assets.compute.kernel import kernel
 from spymaster_assets.states import (
     CALL_WALL,
     LEVEL_KINDS,
@@ -51,14 +52,23 @@ class LevelParams(NamedTuple):
     fuel: FuelParams
 
 
+SUMS: Final = np.dtype([(name, "i8") for name in ("stop", "lots", "once", "twice", "far")])
+"""Of the prints from the regular open to number `stop`: lots, the sums of away * lots and away² * lots, the farthest; away: ticks
+from the first print."""
+
+
 class Path(NamedTuple):
-    """What levels are made from, as far as it is known: snaps, prints, closed 2-minute bars, options, priors (or none)."""
+    """What levels are made from, as far as it is known: snaps, prints, closed 2-minute bars, options, priors (or none).
+
+    `sums`: one row of SUMS, zeros at first, which is carried on.
+    """
 
     snaps: np.ndarray
     prints: np.ndarray
     bars: np.ndarray
     options: Options
     priors: np.ndarray
+    sums: np.ndarray
 
 
 Found = Iterator[tuple[int, int, int]]  # kind, price, valid_to
@@ -133,6 +143,20 @@ def _overnight(time: int, path: Path, params: LevelParams, clock: Clock) -> Foun
             yield kind, ticks * params.tick, clock.globex_end
 
 
+@kernel
+def _add(prints: np.ndarray, first: int, stop: int, sums: np.ndarray) -> None:
+    """Take the prints [first, stop) that are not in `sums` (SUMS, one row) yet into it."""
+    so_far = sums[0]
+    base = np.int64(prints[first]["ticks"])
+    for i in range(max(first, so_far["stop"]), stop):
+        away, size = np.int64(prints[i]["ticks"]) - base, np.int64(prints[i]["size"])
+        so_far["lots"] += size
+        so_far["once"] += away * size
+        so_far["twice"] += away * away * size
+        so_far["far"] = max(so_far["far"], abs(away))
+    so_far["stop"] = stop
+
+
 def _vwap(time: int, path: Path, params: LevelParams, clock: Clock) -> Found:
     """Mean price by lots since the regular open, and one standard deviation either side."""
     if time == clock.regular_start or clock.complete_from > clock.regular_start:
@@ -140,12 +164,13 @@ def _vwap(time: int, path: Path, params: LevelParams, clock: Clock) -> Found:
     first, stop = (int(path.snaps[_snap(at, clock)]["prints"]) for at in (clock.regular_start, time))
     if stop == first:
         return
-    ticks, lots = path.prints["ticks"][first:stop].astype(np.int64), path.prints["size"][first:stop].astype(np.int64)
-    base, total = int(ticks[0]), int(lots.sum())
-    away = ticks - base
-    if int(np.abs(away).max()) >= FAR:
-        away = away.astype(object)  # whole numbers without limit
-    once, twice = int((away * lots).sum()), int((away**2 * lots).sum())
+    _add(path.prints, first, stop, path.sums)
+    base = int(path.prints["ticks"][first])
+    total, once, twice = (int(path.sums[name][0]) for name in ("lots", "once", "twice"))
+    if path.sums["far"][0] >= FAR:  # whole numbers without limit
+        away, lots = (path.prints[name][first:stop].astype(object) for name in ("ticks", "size"))
+        away = away - base
+        once, twice = int((away * lots).sum()), int((away**2 * lots).sum())
     if total == 0:
         return
     mean = base * params.tick + (2 * once * params.tick + total) // (2 * total)

@@ -19,7 +19,7 @@ from spymaster_assets.compute.fuel import Chain
 from spymaster_assets.compute.grid import ROOM, GridParams, advance_grid, close_grid, new_grid
 from spymaster_assets.compute.growing import Growing
 from spymaster_assets.compute.labels import label_params, labels_at
-from spymaster_assets.compute.levels import Path, advance_levels, level_params
+from spymaster_assets.compute.levels import SUMS, Path, advance_levels, level_params
 from spymaster_assets.compute.option_flow import OptionGrid
 from spymaster_assets.compute.physics import physics
 from spymaster_assets.compute.references import freeze, reference_params
@@ -78,6 +78,7 @@ class Day:
         self.samples, self.levels, self.touches = Growing(SAMPLE), Growing(LEVELS.dtype), Growing(TOUCHES.dtype, 64)
         self.scoring, self.signals, self.features = Growing(SCORING, 64), Growing(SIGNALS.dtype), Growing(FEATURE_ROWS.dtype, 64)
         self.approach = Growing(FEATURE_ROWS.dtype, 64)
+        self.vwap_sums = np.zeros(1, SUMS)
 
     @classmethod
     def of(cls, session: Session, config: Config, priors: np.ndarray, tables: Mapping[str, np.ndarray]) -> Day:
@@ -152,7 +153,7 @@ class Day:
 
     def advance_levels(self) -> None:
         """Levels up to the last closed snap."""
-        path = Path(self.snaps, self.prints.array, self.bars[2].rows, self.chain.options, self.given)
+        path = Path(self.snaps, self.prints.array, self.bars[2].rows, self.chain.options, self.given, self.vwap_sums)
         advance_levels(path, self.levels, self._levels_until, self.closed, self.level_params, self.clock)
         self._levels_until = self.closed
 

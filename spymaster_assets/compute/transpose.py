@@ -4,7 +4,7 @@ A record is seen as a row of machine words, once per word size, so one generic k
 in the cache while each of their fields is copied. Nothing is converted: bytes in, the same bytes out.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -28,42 +28,47 @@ def _copy(rows: np.ndarray, words: np.ndarray, out: np.ndarray, at: int) -> None
 
 
 @kernel
-def _scatter(columns: np.ndarray, words: np.ndarray, rows: np.ndarray) -> None:
-    """rows[r, words[c]] = columns[c, r]: the way back."""
+def _scatter(columns: tuple[np.ndarray, ...], first: int, words: np.ndarray, rows: np.ndarray) -> None:
+    """rows[r, words[c]] = columns[c][first + r]: the way back."""
     for start in range(0, rows.shape[0], BLOCK):
         stop = min(start + BLOCK, rows.shape[0])
-        for column in range(words.size):
-            word = words[column]
+        for c in range(words.size):
+            column, word = columns[c], words[c]
             for row in range(start, stop):
-                rows[row, word] = columns[column, row]
+                rows[row, word] = column[first + row]
 
 
 class Records:
-    """The way back: columns as rows of a record type, in a buffer that is reused; fields that are not given keep zero.
+    """The way back: columns as rows of a record type, in two buffers that take turns; fields that are not given keep zero.
 
-    `dtype`, `fields` as for Columns. `fill` overwrites the rows handed out before.
+    `dtype`, `fields` as for Columns; `capacity`: rows of a buffer.
     """
 
     def __init__(self, dtype: np.dtype, fields: Mapping[str, tuple[int, str]], capacity: int) -> None:
-        self._rows = np.zeros(capacity, dtype)
-        self._groups: list[tuple[list[str], np.dtype, np.ndarray, np.ndarray]] = []
+        self._rows, self._others = np.zeros(capacity, dtype), np.zeros(capacity, dtype)
+        self._groups: list[tuple[list[str], np.dtype, np.ndarray]] = []
         for size in _WORDS:
             chosen = {name: place[0] // size for name, place in fields.items() if np.dtype(place[1]).itemsize == size}
             if chosen:
-                words, staged = np.array(list(chosen.values()), np.int64), np.empty((len(chosen), TILE), f"u{size}")
-                self._groups.append((list(chosen), np.dtype(f"u{size}"), words, staged))
+                self._groups.append((list(chosen), np.dtype(f"u{size}"), np.array(list(chosen.values()), np.int64)))
 
-    def fill(self, columns: Mapping[str, np.ndarray]) -> np.ndarray:
-        """The rows of `columns` (equally long, at most `capacity`), as a view of the buffer."""
+    def fill(self, columns: Mapping[str, np.ndarray]) -> Iterator[np.ndarray]:
+        """The rows of `columns` (equally long), `capacity` at a time, as views of the buffers."""
         count = len(next(iter(columns.values())))
-        rows = self._rows[:count]
-        for start in range(0, count, TILE):
-            tile = rows[start : min(start + TILE, count)]
-            for names, word, words, staged in self._groups:
-                for i, name in enumerate(names):
-                    staged[i, : len(tile)] = columns[name][start : start + len(tile)].view(word)
-                _scatter(staged, words, tile.view(word).reshape(len(tile), -1))
-        return rows
+        groups = [(tuple(_words(columns[name], word) for name in names), word, words) for names, word, words in self._groups]
+        for start in range(0, count, len(self._rows)):
+            self._rows, self._others = self._others, self._rows
+            rows = self._rows[: count - start]
+            for given, word, words in groups:
+                _scatter(given, start, words, rows.view(word).reshape(len(rows), -1))
+            yield rows
+
+
+def _words(column: np.ndarray, word: np.dtype) -> np.ndarray:
+    """A column as unsigned words that cannot be written: all of one type for the compiler."""
+    words = column.view(word)
+    words.flags.writeable = False
+    return words
 
 
 class Columns:

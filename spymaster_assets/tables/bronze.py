@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from spymaster_assets import dbn
-from spymaster_assets.schema import TEXT, Column, Table, time_column
+from spymaster_assets.schema import DELTA, PLAIN, TEXT, Column, Table, time_column
 from spymaster_assets.states import SIDES
 
 UNDEF_PRICE: Final = int(dbn.UNDEF_PRICE)
@@ -18,7 +18,7 @@ ACTIONS: Final = {"A": "add", "C": "cancel", "M": "modify", "R": "clear", "T": "
 
 
 def _price(name: str, meaning: str) -> Column:
-    return Column(name, "i8", "1e-9 USD", meaning, unknown=UNDEF_PRICE)
+    return Column(name, "i8", "1e-9 USD", meaning, unknown=UNDEF_PRICE, encoding=PLAIN)
 
 
 PUBLISHER = Column("publisher_id", "u2", "id", "Databento's number of the publisher (1: CME Globex)")
@@ -28,8 +28,8 @@ SYMBOL = Column(
 )
 TS_EVENT = time_column("ts_event", "when the matching engine handled the event")
 TS_RECV = time_column("ts_recv", "when the publisher's capture received it; never used to order data")
-TS_IN_DELTA = Column("ts_in_delta", "i4", "ns", "from the exchange's sending to ts_recv", delta=True)
-SEQUENCE = Column("sequence", "u4", "count", "the exchange's message number", delta=True)
+TS_IN_DELTA = Column("ts_in_delta", "i4", "ns", "from the exchange's sending to ts_recv")
+SEQUENCE = Column("sequence", "u4", "count", "the exchange's message number", encoding=DELTA)
 FLAGS = Column("flags", "u1", "bits", "128 last of its event, 32 snapshot, 8 bad ts_recv, 4 maybe bad book")
 DEPTH = Column("depth", "u1", "level", "book level that the message changed", low=0, high=9)
 ACTION = Column("action", "u1", "code", "what the event's last message did", codes=ACTIONS)
@@ -63,7 +63,7 @@ OPTION_QUOTES = Table(
     "best quotes of the options: at each trade (tbbo) where present, else sampled (bbo-1s, bbo-1m)",
     (
         *(
-            Column(c.name, c.dtype, c.unit, c.meaning + "; null for sampled quotes", null=True, codes=c.codes, delta=c.delta)
+            Column(c.name, c.dtype, c.unit, c.meaning + "; null for sampled quotes", null=True, codes=c.codes, encoding=c.encoding)
             if c.name in {"action", "depth", "ts_in_delta"} else c
             for c in HEAD
         ),

@@ -10,7 +10,7 @@ from typing import Final
 
 from spymaster_assets import dbn
 from spymaster_assets.features import FEATURES, HORIZONS
-from spymaster_assets.schema import TEXT, Column, Table, series, time_column
+from spymaster_assets.schema import DELTA, TEXT, Column, Table, series, time_column
 from spymaster_assets.states import (
     BARRIER_STATES,
     CONFIDENCES,
@@ -30,8 +30,8 @@ _UNKNOWN: Final = -(2**31)
 _MOST: Final = 2**31 - 1
 BOOK_SIDES: Final = {letter: SIDES[letter] for letter in "AB"}
 
-K = Column("k", "i4", "snap", "number of the 250-ms interval since the open; 0 holds everything up to the open", delta=True)
-TOUCH = Column("touch", "i4", "number", "which touch of the date, in order of (t0, kind), from 0", delta=True)
+K = Column("k", "i4", "snap", "number of the 250-ms interval since the open; 0 holds everything up to the open", encoding=DELTA)
+TOUCH = Column("touch", "i4", "number", "which touch of the date, in order of (t0, kind), from 0", encoding=DELTA)
 EVENT_ID = Column("event_id", TEXT, "id", "{date}_{kind}_{ticks}_{t0}_{direction} of the touch")
 ELAPSED = Column("elapsed", "f8", "s", "since the touch", low=0)
 
@@ -41,7 +41,7 @@ def _ticks(name: str, meaning: str, *, unknown: int | None = None) -> Column:
 
 
 def _count(name: str, unit: str, meaning: str) -> Column:
-    return Column(name, "i8", unit, f"{meaning}; cumulative", delta=True)
+    return Column(name, "i8", unit, f"{meaning}; cumulative", encoding=DELTA)
 
 
 def _known(name: str, unit: str, meaning: str, low: float | None = None, high: float | None = None) -> Column:
@@ -87,7 +87,7 @@ PRINTS = Table(
         _ticks("ticks", "price"),
         Column("size", "i4", "contracts", "lots", low=0, high=_MOST),
         Column("side", "u1", "code", "aggressor", codes=SIDES),
-        Column("cluster", "i4", "number", "run of prints with one aggressor and short gaps", delta=True),
+        Column("cluster", "i4", "number", "run of prints with one aggressor and short gaps", encoding=DELTA),
         Column("cluster_size", "i4", "contracts", "lots of the cluster up to and with this print", low=0, high=_MOST),
         Column("cluster_span", "i4", "ticks", "highest - lowest price of the cluster so far", low=0, high=_MOST),
         Column("cluster_p99", "i4", "contracts", "99th percentile of closed clusters; null under 200", null=True, unknown=-1),
