@@ -11,6 +11,7 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from spymaster_assets.html import document
 from spymaster_assets.truth_check import LATENTS, Found, Scorer, Seen, Share
 
 STYLE = """body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#1f2328}
@@ -41,7 +42,7 @@ def page(found: Found) -> str:
             map(_share_row, found.shares),
         ),
     ]  # fmt: skip
-    return f"<!doctype html><meta charset=utf-8><title>Truth check</title><style>{STYLE}</style>{''.join(parts)}"
+    return document("Truth check", STYLE, "".join(parts))
 
 
 def _share_row(one: Share) -> tuple[object, ...]:

@@ -581,7 +581,7 @@ def test_the_book_lies_in_parquet_as_measured_best(tmp_path: Path, cuts: list[in
                 name = column.path_in_schema
                 assert column.compression == "ZSTD"
                 rising, price = name in {"ts_event", "ts_recv", "sequence"}, "price" in name or "_px_" in name
-                wide = name == "ts_in_delta" or column.physical_type == "INT32" and ("_sz_" in name or "_ct_" in name)
+                wide = name == "ts_in_delta" or (column.physical_type == "INT32" and ("_sz_" in name or "_ct_" in name))
                 expected = "DELTA_BINARY_PACKED" if rising else "PLAIN" if price else "BYTE_STREAM_SPLIT" if wide else None
                 if expected:
                     assert expected in column.encodings and not column.has_dictionary_page, name

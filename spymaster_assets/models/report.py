@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from html import escape
 from typing import Any, Final
 
+from spymaster_assets.html import document
 from spymaster_assets.models import report_pictures as pictures
 from spymaster_assets.models.conformal import LEVEL
 from spymaster_assets.models.credible import COVERED
@@ -76,22 +77,6 @@ SECTIONS: Final = {  # name -> heading, what is shown
     ),
     "limitations": ("Limitations", ""),
 }  # fmt: skip
-PAGE: Final = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; img-src data:">
-<meta name="color-scheme" content="light dark">
-<link rel="icon" href="data:,">
-<title>{title}</title>
-<style>{style}</style>
-</head>
-<body>
-{body}
-</body>
-</html>
-"""
 
 
 def page(found: Found) -> str:
@@ -103,7 +88,7 @@ def page(found: Found) -> str:
         '<p class="muted">How to read this page: docs/evaluation.md.</p>', f"<nav>{links}</nav>",
         *(f'<section id="{name}"><h2>{heading}</h2>{content}</section>' for name, heading, content in sections),
     ]  # fmt: skip
-    return PAGE.format(title=f"Evaluation up to {escape(found['date'])}", style=pictures.style_sheet(), body="\n".join(parts))
+    return document(f"Evaluation up to {found['date']}", pictures.style_sheet(), "\n".join(parts), "light dark")
 
 
 def text(found: Found) -> str:

@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 
 from spymaster_assets.config import Config
 from spymaster_assets.dbn import BOOK_LEVELS
+from spymaster_assets.html import document
 from spymaster_assets.sessions import Window, to_datetime
 from spymaster_assets.simulator.observing import HOUR, MILLISECOND, MINUTE, SIZES, Observed, Tape, gap_edges
 
@@ -25,16 +26,7 @@ if TYPE_CHECKING:
 SERIES: Final = ("regular session", "same hour", "genuine hour")
 COLOURS: Final = ("#1f4e79", "#6fa8dc", "#c4560f")
 STYLES: Final = ("-", "--", "-")
-PAGE: Final = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; img-src data:">
-<meta name="color-scheme" content="light">
-<link rel="icon" href="data:,">
-<title>Realism of {{title}}</title>
-<style>
+STYLE: Final = """
 body { margin: 0 auto; padding: 18px; max-width: 1180px; color: #15191e; background: #fff; font-variant-numeric: tabular-nums;
   font: 14px/1.45 -apple-system, "Segoe UI", Roboto, "Helvetica Neue", "Liberation Sans", Arial, sans-serif; }
 h1 { font-size: 20px; margin: 0 0 6px; } h2 { font-size: 15px; margin: 22px 0 6px; } p { max-width: 76ch; margin: 6px 0; }
@@ -44,19 +36,6 @@ th { font-weight: 600; } th:first-child, td:first-child { text-align: left; whit
 tbody th { padding-top: 9px; color: #5c6670; } .within { color: #1a7f37; } .outside { color: #b3261e; font-weight: 650; }
 .plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(340px, 100%), 1fr)); gap: 10px; }
 .plots svg { width: 100%; height: auto; } summary { cursor: pointer; margin-top: 14px; }
-</style>
-</head>
-<body>
-<h1>Realism of {{title}}</h1>
-{{text}}
-<h2>Shapes</h2>
-<div class="plots">{{plots}}</div>
-<h2>Numbers</h2>
-<div class="wide">{{numbers}}</div>
-<details><summary>Lots by level</summary><div class="wide">{{levels}}</div></details>
-<details><summary>Volatility by hour</summary><div class="wide">{{hours}}</div></details>
-</body>
-</html>
 """
 
 
@@ -64,18 +43,16 @@ def page(found: Realism, simulated: Measured, real: Measured | None, config: Con
     """The HTML of a report. `simulated`, `real`: what was measured, the genuine hour if there is one."""
     parts = list(zip(SERIES, [*simulated.parts, *(real.parts if real else ())], strict=False))
     tapes = [simulated.tape, simulated.tape, *([real.tape] if real else [])]
-    content = {
-        "title": f"simulated {escape(found.symbol)}, {found.date}",
-        "text": _text(found, config),
-        "plots": "".join(_plots(parts, tapes, simulated, real, config)),
-        "numbers": _number_table(found),
-        "levels": _level_table(parts),
-        "hours": _hour_table(simulated, real, config),
-    }
-    whole = PAGE
-    for name, value in content.items():
-        whole = whole.replace("{{" + name + "}}", value)
-    return whole
+    title = f"Realism of simulated {found.symbol}, {found.date}"
+    body = (
+        f"<h1>{escape(title)}</h1>",
+        _text(found, config),
+        f'<h2>Shapes</h2>\n<div class="plots">{"".join(_plots(parts, tapes, simulated, real, config))}</div>',
+        f'<h2>Numbers</h2>\n<div class="wide">{_number_table(found)}</div>',
+        f'<details><summary>Lots by level</summary><div class="wide">{_level_table(parts)}</div></details>',
+        f'<details><summary>Volatility by hour</summary><div class="wide">{_hour_table(simulated, real, config)}</div></details>',
+    )
+    return document(title, STYLE, "\n".join(body))
 
 
 def _text(found: Realism, config: Config) -> str:
