@@ -1,3 +1,4 @@
+# make install  the environment, from what is pinned: first, and after every upgrade
 # make demo   everything set up, simulated dates from landing to the last stage that exists, a summary
 # make test   the test suite            make check  lint, types, import contract, instructions of kernels
 # make dev    the Dagster UI            make bench  the table of stages
@@ -14,12 +15,14 @@ DEMO_FROM ?= 2025-06-02
 DEMO_LAST ?= 2025-07-31
 DEMO_EVENTS ?= 300000
 
+DEV_PORT ?= 3000
+
 LIVE_SPEED ?= 10
 LIVE_FROM ?= 09:25
 
 PAGE := spymaster_live/page/vendor/lightweight-charts.mjs
 
-.PHONY: demo test test-slow check types rest dev live bench docs site page clean
+.PHONY: install demo test test-slow check types rest dev live bench docs site page clean
 
 # The stamp files say which dependencies the environment has; they are renewed when pins or project settings change.
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e
@@ -51,7 +54,9 @@ $(PAGE): deploy/page/package-lock.json | .venv/base
 
 page: $(PAGE)
 
-demo: .venv/base $(PAGE)
+install: .venv/base $(PAGE)
+
+demo: install
 	$(BIN)/spymaster simulate --dates $(DEMO_FROM):$(DEMO_LAST) --events-per-session $(DEMO_EVENTS) --seed 7 --world LINEAR
 	$(BIN)/spymaster backfill $(DEMO_FROM) $(DEMO_LAST)
 	@echo
@@ -106,7 +111,7 @@ site: .venv/dev
 
 dev: .venv/base
 	mkdir -p $(DAGSTER_HOME) && cp dagster.yaml $(DAGSTER_HOME)/
-	$(BIN)/dagster dev -w workspace.yaml -p 3000
+	$(BIN)/dagster dev -w workspace.yaml -p $(DEV_PORT)
 
 # The latest date in landing, replayed over a NATS server of its own, told at http://127.0.0.1:8000; Ctrl-C ends it.
 live: .venv/base $(PAGE)

@@ -24,7 +24,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT: Final = Path(__file__).parents[1]
-RUN: Final = ("live", "deploy")  # extras of what runs
+RUN: Final = ("live", "deploy", "s3")  # extras of what runs
 SOURCE: Final = "nkeys"  # has no wheel
 BUILD: Final = {"setuptools"}
 PAGE: Final = ROOT / "docs" / "licences.md"

@@ -14,7 +14,7 @@ from spymaster_assets.config import KEY, KEY_FILE, vendor_key
 from spymaster_assets.daily import EVERY, refused
 from spymaster_assets.finding import Finding
 from spymaster_assets.lake import Lake, LakeError
-from spymaster_assets.landing import Landing, landing_of, supply
+from spymaster_assets.landing import Landing, landing_of
 from spymaster_assets.models.artifacts import GEOMETRY, Artifacts
 from spymaster_assets.progress import terminal
 from spymaster_assets.schema import Table
@@ -45,7 +45,7 @@ def examine_installation() -> Iterator[Finding]:
         try:
             yield Finding(True, f"{package} {metadata.version(package)}")
         except metadata.PackageNotFoundError:
-            yield Finding(False, f"{package} is not installed: run `make demo`, or pip install -c constraints.txt -e .")
+            yield Finding(False, f"{package} is not installed: run `make install`, or pip install -c constraints.txt -e .")
 
 
 def examine_lake(lake: Lake) -> Iterator[Finding]:
@@ -72,11 +72,11 @@ def examine_lake(lake: Lake) -> Iterator[Finding]:
         if trouble := file.problem or broken(landing.path(file)):
             yield Finding(False, f"landing/{file.path}: {trouble}")
     yield from _partitions(lake)
-    trading, dates = calendar(lake.config), lake.dates(FUTURES_MBP10)
-    for date in dates:
-        found = supply(files, "futures_mbp10", trading.session(date))
-        if found.sources and not found.complete:
-            yield Finding(False, f"{date}: MBP-10 coverage {', '.join(f'{day} {state}' for day, state in found.coverage.items())}")
+    for date in lake.dates(FUTURES_MBP10):  # as Bronze was made: it keeps what landing lost since
+        found = lake.published(FUTURES_MBP10, date)
+        coverage = found.facts["coverage"] if found else {}
+        if not all(state.startswith("full") for state in coverage.values()):
+            yield Finding(False, f"{date}: MBP-10 coverage {', '.join(f'{day} {state}' for day, state in coverage.items())}")
     for table in (FUTURES_MBP10, TRAINING):
         yield from _missing(lake, table)
     for table in EVERY:
@@ -204,7 +204,8 @@ def _partitions(lake: Lake) -> Iterator[Finding]:
             trouble = str(error)
         if trouble:
             wrong += 1
-            yield Finding(False, f"{table.stage}/{table.name} {date}: {trouble}")
+            again = f"; make it again: spymaster day {date} --force" if table in EVERY else ""
+            yield Finding(False, f"{table.stage}/{table.name} {date}: {trouble}{again}")
             continue
         for path in lake.leftovers(table, date):
             yield Finding(False, f"{path}: left by a writer that was killed; the next run of the date removes it")

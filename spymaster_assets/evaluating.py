@@ -55,6 +55,9 @@ def evaluate(lake: Lake, date: dt.date, progress: Progress | None = None, with_a
     """
     dates = tested_dates(lake, date)
     if not dates:
+        by_geometry = [one for one in lake.dates(PREDICTIONS) if one <= date and lake.readable(PREDICTIONS, one)]
+        if by_geometry:
+            raise ValueError(f"{date}: nothing to report: {untrained(lake, by_geometry)}")
         raise ValueError(f"{date}: no predictions up to this date; spymaster walk-forward makes them")
     inputs = {}
     for table in (TRAINING, PREDICTIONS):
@@ -90,6 +93,14 @@ def tested_dates(lake: Lake, date: dt.date) -> list[dt.date]:
         if manifest and manifest.rows and lake.readable(TRAINING, one) and TRAINED in manifest.facts["models"].values():
             found.append(one)
     return found
+
+
+def untrained(lake: Lake, dates: Sequence[dt.date]) -> str:
+    """How many of the dates were predicted by geometry alone, and what a model wants; empty if there are none."""
+    rules, found = lake.config.models, [lake.published(PREDICTIONS, date) for date in dates]
+    count = sum(manifest is not None and TRAINED not in manifest.facts["models"].values() for manifest in found)
+    wanted = f"a model wants {rules.min_dates} dates and {rules.min_episodes} touches before its first one"
+    return f"geometry alone speaks on {count} of {len(dates)} dates; {wanted}" if count else ""
 
 
 def simulated(lake: Lake, dates: Sequence[dt.date]) -> bool:

@@ -318,12 +318,15 @@ class Receipt:
 
 
 def receive(
-    path: Path, root: Path, config: Config, move: bool = False, progress: Callable[[str, int, int], None] | None = None
-) -> Receipt:
+    path: Path, root: Path, config: Config, move: bool = False, progress: Callable[[str, int, int], None] | None = None,
+    held: dict[str, str] | None = None,
+) -> Receipt:  # fmt: skip
     """Read a file whole, and if every record is sound put it below `root`; nothing is left behind if it is not.
 
-    Read is the copy, so that what lands is what was read, however the file changes meanwhile.
+    Read is the copy, so that what lands is what was read, however the file changes meanwhile. `held`: content hash -> path below
+    `root` of what is there, which is not taken again under another name; it learns of the file.
     """
+    held = {} if held is None else held
     if not str(path).isprintable():
         return Receipt(False, UNPRINTABLE)
     if path.name.startswith("."):
@@ -333,6 +336,8 @@ def receive(
         return Receipt(False, file.problem)
     target = root / ("-".join(file.products) if file.schema != "definition" else file.products[0]) / path.name
     temporary = target.with_name(f".{path.name}.tmp")
+    if (other := held.get(file.digest)) not in (None, target.relative_to(root).as_posix()):
+        return Receipt(True, f"already in landing, as {other}")
     try:
         if target.exists():
             same = target.is_file() and file_hash(target) == file.digest
@@ -352,6 +357,7 @@ def receive(
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
+    held[file.digest] = target.relative_to(root).as_posix()
     if move:
         path.unlink()
     dates = dates_served(file, config)

@@ -30,6 +30,9 @@ def table(lake: Lake, dates: Sequence[dt.date] | None = None) -> Iterator[str]:
     listed = ", ".join(f"'{date}'" for date in shown)
     query = QUERY.format(observed=observed, expected=expected, only=f"and date in ({listed})")
     rows = catalog.connect(lake, query=query).execute(query).fetchall()
+    if rows[-1][1] == 0:
+        yield f"No touch of a key level on {len(shown)} dates whose outcome is known: spymaster status has what there is of them"
+        return
     heads = [*(f"{word} %" for word in WORDS), *(f"{word} %" for word in WORDS)]
     yield f"What {sum(row[1] for row in rows[:-1]):,} touches of key levels on {len(shown)} dates did within 4 minutes:"
     yield f"{'':<18}{'what happened':^33}{'by chance from there':^33}"

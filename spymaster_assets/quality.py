@@ -121,9 +121,9 @@ _OF_OPTIONS: Final = (OPTION_TRADES, OPTION_QUOTES, OPTION_STATISTICS)
 
 def schema(part: Partition) -> Outcome:
     """Stored types and row count are the declared ones, values lie in their ranges, the content is what was written."""
-    damage = part.damage
+    damage, again = part.damage, f"make it again: spymaster day {part.date} --force"
     if not part.readable:
-        return Outcome(False, {"damage": damage}, {"damage": ""}, "the stored file cannot be read; make the partition again")
+        return Outcome(False, {"damage": damage}, {"damage": ""}, f"the stored file cannot be read; {again}")
     stored = pq.read_schema(part.lake.path(part.table, part.date))
     wrong = [c.name for c in part.table.columns if c.name not in stored.names or stored.field(c.name).type != c.arrow]
     rows = part.row("select count(*) from {rows}")[0]
@@ -141,7 +141,7 @@ def schema(part: Partition) -> Outcome:
         {"rows": part.manifest.rows, "columns_wrong": "", "values_out_of_range": 0},
         "stored as declared and as written"
         if passed
-        else "the stored file is not what tables.py declares; make the partition again",
+        else f"the stored file is not what {'was written' if damage else 'tables.py declares'}; {again}",
     )
 
 
@@ -385,10 +385,11 @@ CHECKS: Final = tuple(
 def examine(
     lake: Lake, table: Table, date: dt.date, checks: Sequence[Check] = CHECKS, connection: duckdb.DuckDBPyConnection | None = None
 ) -> dict[str, Outcome]:  # fmt: skip
-    """All of `checks` of one published partition, by name; what was found before of the same content is not measured again."""
+    """All of `checks` of one published partition, by name; what was found before of the same content is not measured again,
+    unless its file was damaged: a disk may have been at fault."""
     wanted = [check for check in checks if check.table is table]
     before = recall(lake, table, date, wanted)
-    if before is not None:
+    if before is not None and not any(outcome.measured.get("damage") or "looked_at" in outcome.measured for outcome in before.values()):
         return before
     part = Partition(lake, table, date, connection or duckdb.connect())
     unseen = Outcome(False, {"looked_at": "no"}, {"looked_at": "yes"}, "not looked at, since the stored file cannot be read")
@@ -396,8 +397,7 @@ def examine(
     with ThreadPoolExecutor(TOGETHER, thread_name_prefix="check") as threads:
         measured = dict(zip(judged, threads.map(lambda check: check.measure(part), judged), strict=True))
     found = {check.name: measured.get(check, unseen) for check in wanted}
-    if part.damage is None:
-        _remember(part, wanted, found)
+    _remember(part, wanted, found)
     return found
 
 

@@ -29,6 +29,7 @@ WORDS: Final = {
 # Of the states of a stage's tables, the one that the stage shows: the first of these that is among them.
 _WORST: Final = ("refused", "unjudged", "missing", "stale", "holes", "fresh", "absent")
 STAGES: Final = {"bronze": BRONZE, "silver": SILVER, "gold": GOLD}
+_ALL: Final = tuple(table for tables in STAGES.values() for table in tables)
 SHORT: Final = {"futures": "fut", "option": "opt", "statistics": "stats", "definitions": "defs"}  # for column heads
 
 
@@ -47,6 +48,19 @@ class Status:
             date for file in books for date in dates_served(file, self.lake.config) if file.overlaps(*trading.session(date).regular)
         }
         return sorted(served | {date for table in BRONZE for date in self.lake.dates(table)})
+
+    def nothing(self) -> str:
+        """Why there is no date to show, and what makes one."""
+        useful = [file for file in self.staleness.files if not file.problem]
+        served = sorted({date for file in useful for date in dates_served(file, self.lake.config)})
+        folder = self.lake.root / "landing"
+        if not served:
+            return f"nothing below {self.lake.root} yet: put Databento files into {folder}, or run `spymaster simulate`"
+        listed = ", ".join(map(str, served[:5])) + (" ..." if len(served) > 5 else "")
+        return (
+            f"no date is made, and none of the {len(useful)} files in {folder} holds the book (mbp-10) of a regular session. "
+            f"They touch {listed}: spymaster day DATE makes what there is of a date"
+        )
 
     def state(self, table: Table, date: dt.date) -> str:
         """A key of MARKS."""
@@ -92,20 +106,30 @@ class Status:
             yield ""
 
     def reasons(self) -> Iterator[str]:
-        """What is stale and why (once per date and reason), and which blocking checks failed with what."""
+        """What is stale and why, once for all of which the same is said, and which blocking checks failed with what."""
+        alike: dict[tuple[str, ...], list[dt.date]] = {}
         for date in self.dates:
-            tables = [table for of in STAGES.values() for table in of]
-            known = {table: why for table in tables if (why := self.staleness.why(table, date)) and why != [MISSING]}
-            roots = {table: why for table, why in known.items() if not all(one.endswith(" is stale") for one in why)}
-            for table, why in roots.items() or known.items():
-                yield f"{date} {table.stage}/{table.name} is stale: {'; '.join(why)}"
-            if roots and len(known) > len(roots):
-                yield f"{date} and so are {', '.join(table.name for table in known if table not in roots)}"
-            for table in tables:
+            alike.setdefault(tuple(self._stale(date)), []).append(date)
+        for said, dates in alike.items():
+            yield from (f"{_several(dates)} {line}" for line in said)
+        for date in self.dates:
+            for table in _ALL:
                 for name in refused(self.lake, table, date) or ():
                     found = recall(self.lake, table, date, [check for check in EVERY_CHECK if check.table is table]) or {}
                     yield f"{date} {table.stage}/{table.name}, check {name} failed: {found[name].message}"
         yield from self.landing()
+
+    def _stale(self, date: dt.date) -> Iterator[str]:
+        """What of a date is stale and why, without the date: a line for each reason, and one for what only follows."""
+        known = {table: why for table in _ALL if (why := self.staleness.why(table, date)) and why != [MISSING]}
+        roots = {table: why for table, why in known.items() if not all(one.endswith(" is stale") for one in why)}
+        tables: dict[str, list[str]] = {}
+        for table, why in (roots or known).items():
+            tables.setdefault("; ".join(why), []).append(f"{table.stage}/{table.name}")
+        for reason, names in tables.items():
+            yield f"{', '.join(names)} {'is' if len(names) == 1 else 'are'} stale: {reason}"
+        if roots and len(known) > len(roots):
+            yield f"and so are {', '.join(table.name for table in known if table not in roots)}"
 
     def landing(self) -> Iterator[str]:
         """Files of landing that are of no use, and those of dates without Bronze that cannot be read to their end; and why."""
@@ -123,6 +147,12 @@ class Status:
         made = len(self._known_dates()) or 1
         for name, size in sizes.items():
             yield f"{name:<8} {size / 1e6:>12,.1f} MB {size / made / 1e6:>10,.1f} MB a date"
+
+
+def _several(dates: Sequence[dt.date]) -> str:
+    """A date, or two, or how many of them from the first to the last."""
+    few = len(dates) <= 2
+    return ", ".join(map(str, dates)) if few else f"{dates[0]} to {dates[-1]} ({len(dates)} dates)"
 
 
 def _completeness(manifest: Manifest) -> str:

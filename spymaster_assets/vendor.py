@@ -13,6 +13,7 @@ from __future__ import annotations
 import datetime as dt
 import email.utils
 import hashlib
+import logging
 import os
 import time
 import warnings
@@ -33,6 +34,7 @@ from spymaster_assets.asking import DONE, EXPIRED, Broken, Quote, RemoteFile, Re
 from spymaster_assets.config import KEY, KEY_FILE, Config
 from spymaster_assets.sessions import to_ns
 
+LOG: Final = logging.getLogger(__name__)  # without a setting of its own it goes to stderr
 Answer = TypeVar("Answer")
 OnBytes = Callable[[int], None]
 BLOCK: Final = 1 << 18  # bytes that are written at once
@@ -195,6 +197,7 @@ class Vendor:
             if vain >= self._rules.retries:
                 raise VendorError(f"{what}: gave up after {vain + 1} attempts: {self._safe(reason)}") from None
             vain += 1
+            LOG.warning("%s: no answer (%s); again in %.0f s", what, self._safe(reason), wait)
             time.sleep(wait)
 
     def _refused(self, what: str, error: BentoHttpError) -> VendorError:

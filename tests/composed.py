@@ -26,10 +26,28 @@ NOBODY = pwd.getpwnam("nobody").pw_uid  # postgres refuses to run as root
 
 
 @cache
-def composed(**variables: str) -> dict[str, Any]:
-    """The file, with ${NAME:-default} as the variable of that name says, else as default."""
-    text = (ROOT / "docker-compose.yml").read_text()
-    return dict(yaml.safe_load(re.sub(r"\$\{(\w+):-([^}]*)\}", lambda found: variables.get(found[1], found[2]), text)))
+def composed(file: str = "docker-compose.yml", **variables: str) -> dict[str, Any]:
+    """The file, with ${NAME:-default} as the variable of that name says, else as default; ${NAME:?what} has to be there."""
+
+    def said(found: re.Match[str]) -> str:
+        return variables[found[1]] if found[2] == "?" else variables.get(found[1], found[3])
+
+    return dict(yaml.safe_load(re.sub(r"\$\{(\w+):([-?])([^}]*)\}", said, (ROOT / file).read_text())))
+
+
+def merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """`docker compose -f base -f over`: maps by key, lists one behind the other; mounts by the path in the container."""
+    found = dict(base)
+    for name, value in over.items():
+        if name == "volumes" and isinstance(value, list):
+            found[name] = [*{mount.split(":")[1]: mount for mount in (*base.get(name, ()), *value)}.values()]
+        elif isinstance(value, dict):
+            found[name] = merged(base.get(name) or {}, value)
+        elif isinstance(value, list):
+            found[name] = [*base.get(name, ()), *(one for one in value if one not in base.get(name, ()))]
+        else:
+            found[name] = value
+    return found
 
 
 def postgres_folder() -> Path | None:
@@ -58,6 +76,7 @@ class Project:
             name, path = mounted.split(":")[:2]
             text = text.replace(path, str(self.volume(name)))
         text = text.replace("/run/secrets", str(self.folder / "secrets" / service))
+        text = text.replace("/etc/spymaster", str(self.folder / "settings" / service))
         text = text.replace("/app/deploy", str(self.folder / "deploy"))
         text = re.sub(r"\b(nats|postgres|code)(?=:\d)|0\.0\.0\.0|(?<=host: )code", "127.0.0.1", text)
         return re.sub(r"(?<![\d/])(" + "|".join(PORTS) + r")\b", lambda found: self.ports[found[0]], text)
@@ -77,6 +96,10 @@ class Project:
             shutil.copy(self.keys / Path(self.file["secrets"][name]["file"]).name, place / name)
         for one in about.get("configs", ()):
             target = Path(self.here(service, one["target"]))
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if one["source"] == "settings.toml":  # its numbers are no ports
+                shutil.copy(ROOT / self.file["configs"][one["source"]]["file"], target)
+                continue
             target.write_text(self.here(service, (ROOT / self.file["configs"][one["source"]]["file"]).read_text()))
         workspace = self.folder / "deploy" / "workspace.yaml"
         workspace.parent.mkdir(exist_ok=True)

@@ -33,6 +33,7 @@ def test_simulate_day_status_and_doctor_tell_one_story(tmp_path: Path) -> None:
     assert day.exit_code == 0, day.output
     rows = lake_at(tmp_path).manifest(FUTURES_MBP10, DATE).rows
     assert f"{rows:,} rows" in day.output and "Dagster run" in day.output
+    assert "out of order" not in day.output
     again = spymaster(tmp_path, "day", str(DATE))
     assert again.output.count("unchanged") == len(BRONZE) + len(SILVER) + len(GOLD)
     status = spymaster(tmp_path, "status", "--tables")

@@ -26,7 +26,8 @@ import pytest
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
-from spymaster_assets.config import Config
+from deploy.supply import read_lock
+from spymaster_assets.config import Config, load
 from spymaster_assets.lake import Lake
 from spymaster_assets.simulator.write import simulate
 from spymaster_assets.tables import FUTURES_MBP10
@@ -34,7 +35,7 @@ from spymaster_live import capture, server
 from spymaster_live.access import MAY
 from spymaster_live.gateway.guard import PROTOCOL, TOKEN
 from spymaster_live.keys import make
-from tests.composed import ROOT, Project, composed, postgres_folder
+from tests.composed import ROOT, Project, composed, merged, postgres_folder
 from tests.live.asking import heard_until
 
 DATE = dt.date(2025, 6, 3)
@@ -42,8 +43,9 @@ SERVICES = sorted(composed()["services"])
 ONCE = {"provision"}  # is done when it ends
 
 
-def test_the_file_is_what_compose_reads() -> None:
-    words = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec", "docker-compose.yml"]
+@pytest.mark.parametrize("file", ["docker-compose.yml", "deploy/compose-s3.yml"])
+def test_the_file_is_what_compose_reads(file: str) -> None:
+    words = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec", file]
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
 
@@ -105,6 +107,42 @@ def test_what_live_hands_over_is_where_dagster_looks_for_it_by_itself() -> None:
     assert writer["environment"]["SPYMASTER_DATA"] == code["environment"]["SPYMASTER_DATA"] == "/data"
     assert "lake:/data" in writer["volumes"] and "lake:/data" in code["volumes"]
     assert code["environment"]["SPYMASTER_LANDING_SENSOR"] == "on"
+
+
+def test_every_part_goes_by_one_settings_file_and_without_one_by_the_defaults() -> None:
+    of = {name: about for name, about in composed()["services"].items() if "SPYMASTER_DATA" in about.get("environment", {})}
+    assert set(of) == {"provision", "feed", "feed-live", "engine", "writer", "gateway", "code"}
+    for about in of.values():
+        [settings] = [one for one in about["configs"] if one["source"] == "settings.toml"]
+        assert about["environment"]["SPYMASTER_CONFIG"] == settings["target"]
+    assert load(ROOT / composed()["configs"]["settings.toml"]["file"]) == Config()
+    other = composed(SPYMASTER_SETTINGS="./instruments/NQ.toml")["configs"]["settings.toml"]["file"]
+    assert load(ROOT / other).instrument.root == "NQ"
+    ports = composed(SPYMASTER_PORT="8001", DAGSTER_PORT="3001")["services"]  # a second project beside the first
+    assert ports["gateway"]["ports"] == ["127.0.0.1:8001:8000"] and ports["webserver"]["ports"] == ["127.0.0.1:3001:3000"]
+
+
+def test_with_the_store_every_reader_of_the_lake_is_let_in_and_reaches_it() -> None:
+    """The client takes its credentials from the file, and can write what it copies."""
+    named = {"SPYMASTER_DATA": "s3://lake/es", "AWS_ENDPOINT_URL": "http://store.example:8333"}
+    both = merged(composed(), composed("deploy/compose-s3.yml", **named))
+    readers = {name for name, about in composed()["services"].items() if any("/data" in one for one in about.get("volumes", ()))}
+    readers -= {"postgres"}
+    assert readers == set(composed("deploy/compose-s3.yml", **named)["services"])
+    for name in readers:
+        about = both["services"][name]
+        assert about["environment"] | {"SPYMASTER_LOCAL": "/data"} | named == about["environment"]
+        assert "lake:/data" in about["volumes"] and "lake:/data:ro" not in about["volumes"]
+        assert "front" in about["networks"], "the other networks reach nothing outside"
+        assert about["environment"]["AWS_SHARED_CREDENTIALS_FILE"].removeprefix("/run/secrets/") in about["secrets"]
+        assert about["user"] == "10001:10001" and about["read_only"] is True and about["profiles"]
+        assert about["environment"]["SPYMASTER_CONFIG"] == "/etc/spymaster/settings.toml"
+    with pytest.raises(KeyError):
+        composed("deploy/compose-s3.yml")
+
+
+def test_the_image_has_what_the_store_needs() -> None:
+    assert "boto3" in read_lock("lock.txt")
 
 
 def test_dagsters_instance_is_the_same_but_for_its_storage() -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from spymaster_assets import evaluating
-from spymaster_assets.evaluating import NAME, evaluate, found_by, plain, simulated
+from spymaster_assets.evaluating import NAME, evaluate, found_by, plain, simulated, untrained
 from spymaster_assets.models.artifacts import CHAMPION, GEOMETRY, Artifacts
 from spymaster_assets.models.odds import geometry
 from spymaster_assets.models.predicting import odds_of
@@ -17,7 +17,7 @@ from spymaster_assets.promoting import promote
 from spymaster_assets.tables import PATH_TRUTH, PREDICTIONS, SEQUENCES, TOUCHES, TRAINING
 from spymaster_assets.tables.predictions import MEMBERS
 from spymaster_assets.training import Trainer
-from tests.models.small_lake import DATES, FIRST, copied, evaluated, filled, put, trained, training
+from tests.models.small_lake import DATES, FIRST, RULES, copied, evaluated, filled, put, trained, training
 from tests.models.worlds import EFFECT, tilted
 
 LAST = DATES[-1]
@@ -110,8 +110,18 @@ def test_later_dates_change_nothing(lake):
 def test_without_predictions_there_is_nothing_to_evaluate():
     with pytest.raises(ValueError, match=f"{LAST}: no predictions up to this date; spymaster walk-forward"):
         evaluate(filled(), LAST)
-    with pytest.raises(ValueError, match=f"{FIRST}: no predictions"):
+    before = DATES[DATES.index(FIRST) - 1]
+    with pytest.raises(ValueError, match=f"{before}: no predictions"):
+        evaluate(trained(), before)
+
+
+def test_with_too_few_dates_it_says_that_geometry_alone_speaks():
+    """Predictions are there, of models that are none: walk-forward again would change nothing."""
+    told = f"geometry alone speaks on 1 of 1 dates; a model wants {RULES.min_dates} dates and {RULES.min_episodes} touches before"
+    with pytest.raises(ValueError, match=f"{FIRST}: nothing to report: {told}"):
         evaluate(trained(), FIRST)
+    assert untrained(trained(), DATES[DATES.index(FIRST) :]).startswith(f"geometry alone speaks on 1 of {len(TESTED) + 1} dates; ")
+    assert untrained(trained(), TESTED) == untrained(trained(), []) == ""
 
 
 def test_it_is_made_once_and_is_three_files():

@@ -57,7 +57,7 @@ def test_a_date_becomes_a_job_that_kubernetes_takes() -> None:
         dagster_home=told["dagster_home"],
         postgres_password_secret=told["postgres_password_secret"], instance_config_map=told["instance_config_map"],
         service_account_name=told["service_account_name"], env_vars=told["env_vars"], volumes=told["volumes"],
-        volume_mounts=told["volume_mounts"], resources=told["resources"],
+        volume_mounts=told["volume_mounts"], resources=told["resources"], env_secrets=told["env_secrets"],
     )  # fmt: skip
     user = UserDefinedDagsterK8sConfig.from_dict(told["run_k8s_config"])
     made = ApiClient().sanitize_for_serialization(
@@ -70,6 +70,8 @@ def test_a_date_becomes_a_job_that_kubernetes_takes() -> None:
     assert container["resources"] == {"requests": {"cpu": "1", "memory": "2Gi"}, "limits": {"memory": "8Gi"}}
     assert {"name": "SPYMASTER_DATA", "value": "/data"} in container["env"] and pod["securityContext"]["runAsUser"] == 10001
     assert made["spec"]["backoffLimit"] == 0 and pod["restartPolicy"] == "Never"
+    assert {"secretRef": {"name": "spymaster-store"}} in container["envFrom"]
+    assert "/etc/spymaster" in {one["mountPath"] for one in container["volumeMounts"]}
     claims = {one["name"]: one["persistentVolumeClaim"]["claimName"] for one in pod["volumes"] if "persistentVolumeClaim" in one}
     assert claims == {"lake": "spymaster-lake", "kernels": "spymaster-kernels"}
 
@@ -131,3 +133,29 @@ def test_a_part_has_its_own_secrets_alone_and_the_keys_command_makes_them(tmp_pa
         assert files <= made and {one for one in files if one.endswith(".nk")} == ({f"{name}.nk"} if name in MAY else set())
         said = str(pod["containers"][0])
         assert all(one in files for one in re.findall(r"/run/secrets/spymaster/([\w.]+)", said))
+
+
+def test_dagster_and_live_go_by_the_same_settings_and_find_the_same_lake() -> None:
+    """SPYMASTER_CONFIG is a file of the config map that both mount; what lets into a store comes to whoever reads the lake."""
+    [settings] = [one for one in MANIFESTS if one["kind"] == "ConfigMap"]
+    code = VALUES["dagster-user-deployments"]["deployments"][0]
+    runs = dict(line.split("=", 1) for line in VALUES["runLauncher"]["config"]["k8sRunLauncher"]["envVars"])
+    named = {"code": {one["name"]: one["value"] for one in code["env"]}, "runs": runs}
+    named |= {
+        name: {one["name"]: one.get("value") for one in pod["containers"][0].get("env", ())}
+        for name, pod in PODS.items()
+        if name != "nats"
+    }
+    for name, environment in named.items():
+        assert environment["SPYMASTER_CONFIG"] == "/etc/spymaster/" + next(iter(settings["data"])), name
+        assert environment["SPYMASTER_DATA"] == environment["SPYMASTER_LOCAL"] == "/data", name
+    assert [one["configMap"]["name"] for one in code["volumes"] if "configMap" in one] == [settings["metadata"]["name"]]
+    readers = {name for name, pod in PODS.items() if "lake" in {one["name"] for one in pod["volumes"]}}
+    assert (
+        readers
+        == {name for name, pod in PODS.items() if "envFrom" in pod["containers"][0]}
+        == {"feed", "engine", "writer", "gateway"}
+    )
+    [store] = code["envSecrets"]
+    for name in readers:
+        assert PODS[name]["containers"][0]["envFrom"] == [{"secretRef": {**store, "optional": True}}]

@@ -407,7 +407,7 @@ def test_a_flipped_byte_in_the_file_fails_the_schema_check(table: Table, warm: L
     [outcome] = examine(lake, table, DATE, [check for check in SILVER_CHECKS if check.name == "schema"]).values()
     assert not outcome.passed
     assert "checksum" in str(outcome.measured["damage"])
-    assert outcome.message == "the stored file cannot be read; make the partition again"
+    assert outcome.message == f"the stored file cannot be read; make it again: spymaster day {DATE} --force"
     assert not any(one.passed for one in examine(lake, table, DATE, SILVER_CHECKS).values())  # nothing is vouched for
 
 

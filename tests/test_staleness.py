@@ -24,6 +24,7 @@ from spymaster_assets.maker import Maker
 from spymaster_assets.simulator.write import simulate
 from spymaster_assets.staleness import MISSING, Staleness
 from spymaster_assets.status import STAGES as SHOWN
+from spymaster_assets.status import Status
 from spymaster_assets.store import Disk
 from spymaster_assets.tables import BRONZE, TABLES
 from tests.build import disordered, rewrite
@@ -399,6 +400,14 @@ def test_status_marks_what_is_stale_and_nothing_else(made: Lake) -> None:
     found = marks(made)
     assert {key for key, mark in found.items() if mark == "~"} == stale
     assert by_stage(made) == {FIRST: "✓✓✓", SECOND: "~~~", THIRD: "~~~"}
+
+
+def test_what_is_said_of_all_dates_is_said_once(made: Lake) -> None:
+    """After an upgrade or a changed parameter everything is stale for one reason: a line, not one for each table of each date."""
+    found = Status(Lake(made.root, Config.model_validate({**BASE, "grid": {"interval_ns": 500_000_000}}))).reasons()
+    [line, follows] = [one for one in found if "stale" in one or "so are" in one]
+    assert line.startswith(f"{FIRST} to {THIRD} (3 dates) silver/") and line.endswith(" are stale: config")
+    assert follows.startswith(f"{FIRST} to {THIRD} (3 dates) and so are ")
 
 
 def test_status_of_some_dates_shows_those(made: Lake) -> None:

@@ -86,6 +86,7 @@ def walk(dates: list[dt.date] | None, workers: int | None) -> None:
     Runs are recorded in Dagster. Interrupted or killed, run it again: it goes on where it was.
     """
     from spymaster_assets.backfill import default_workers, walk_forward
+    from spymaster_assets.evaluating import untrained
     from spymaster_assets.tables import TRAINING
 
     lake = the_lake()
@@ -94,7 +95,8 @@ def walk(dates: list[dt.date] | None, workers: int | None) -> None:
         raise click.ClickException(f"no date below {lake.root} has Gold: spymaster backfill FROM TO makes it")
     prepare_dagster(lake.root)
     outcome = walk_forward(lake, wanted, workers or default_workers())
-    _conclude(lake, wanted, outcome, "have models and predictions", "had before", "no Gold")
+    there = [date for date in wanted if date not in outcome.bad and date not in outcome.absent]
+    _conclude(lake, wanted, outcome, "have models and predictions", "had before", "no Gold", untrained(lake, there))
 
 
 @main.command()
@@ -129,11 +131,13 @@ def report(date: list[dt.date] | None, out: Path | None, ablations: bool) -> Non
     click.echo(f"Report: {out or page}")
 
 
-def _conclude(lake: Lake, dates: list[dt.date], outcome: Outcome, done: str, before: str, absent: str) -> None:
-    """Say what became of many dates and renew the SQL views; exit with 1 unless all is well."""
+def _conclude(lake: Lake, dates: list[dt.date], outcome: Outcome, done: str, before: str, absent: str, note: str = "") -> None:
+    """Say what became of many dates, and a note, and renew the SQL views; exit with 1 unless all is well."""
     fine = [date for date in dates if date not in outcome.bad and date not in outcome.absent]
     unchanged = sum(date not in outcome.made for date in fine)
     click.echo(f"{len(fine)} of {len(dates)} trading dates {done}, {unchanged} of them {before}")
+    if note:
+        click.echo(note)
     for date, trouble in sorted(outcome.bad.items()):
         click.echo(f"bad: {date}: {'; '.join(trouble)}")
     if outcome.absent:

@@ -165,7 +165,7 @@ def _prices(offers: list[Offer]) -> Iterator[str]:
 @click.option("--move", is_flag=True, help="Move the files instead of copying them.")
 def ingest(paths: tuple[Path, ...], move: bool) -> None:
     """Check Databento files whole, bring them into landing, and say which trading dates they serve."""
-    from spymaster_assets.landing import ENDINGS, receive
+    from spymaster_assets.landing import ENDINGS, Landing, receive
 
     lake = the_lake()
     found = [file for path in paths for file in (sorted(path.rglob("*")) if path.is_dir() else [path])]
@@ -174,12 +174,13 @@ def ingest(paths: tuple[Path, ...], move: bool) -> None:
         raise click.ClickException(f"no file ending in {' or '.join(ENDINGS)} among {', '.join(map(str, paths))}")
     from spymaster_assets.progress import terminal
 
-    refused = 0
+    landing, refused = Landing(lake.root / "landing", lake.config), 0
+    held = {file.digest: file.path for file in reversed(landing.scan()) if not file.problem}
     for file in files:
-        outcome = receive(file, lake.root / "landing", lake.config, move, terminal())
+        outcome = receive(file, landing.root, lake.config, move, terminal(), held)
         refused += not outcome.taken
         name = str(file) if str(file).isprintable() else ascii(str(file))
-        click.echo(f"{'taken  ' if outcome.taken else 'refused'}  {name}: {outcome.message}")
+        click.echo(f"{'taken  ' if outcome.taken else 'refused'}  {name}: {outcome.message.removeprefix(f'{name}: ')}")
     if refused:
         sys.exit(1)
 

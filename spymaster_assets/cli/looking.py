@@ -27,9 +27,7 @@ def status(dates: list[dt.date] | None, tables: bool) -> None:
     if not found.dates:
         for line in found.landing():
             click.echo(line)
-        raise click.ClickException(
-            f"nothing below {lake.root} yet: put Databento files into {lake.root / 'landing'}, or run `spymaster simulate`"
-        )
+        raise click.ClickException(found.nothing())
     for line in found.by_table() if tables else found.by_stage():
         click.echo(line)
     click.echo("\n" + "   ".join(f"{mark} {WORDS[state]}" for state, mark in MARKS.items()))

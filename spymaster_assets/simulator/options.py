@@ -281,6 +281,7 @@ def open_interest(times: Clock, instruments: Sequence[Instrument], step: float, 
     rows["length"], rows["rtype"], rows["publisher_id"] = STATISTICS.itemsize // 4, 24, PUBLISHER
     rows["ts_ref"], rows["price"], rows["ts_in_delta"] = np.uint64(midnight - DAY_NS), UNDEF_PRICE, 12_700
     rows["stat_type"], rows["update_action"] = OPEN_INTEREST, 1
+    rows["ts_recv"] = np.maximum.accumulate(rows["ts_recv"])  # a file stands in the order of receipt
     return rows
 
 
