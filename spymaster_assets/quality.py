@@ -389,7 +389,7 @@ def examine(
     unless its file was damaged: a disk may have been at fault."""
     wanted = [check for check in checks if check.table is table]
     before = recall(lake, table, date, wanted)
-    if before is not None and not any(outcome.measured.get("damage") or "looked_at" in outcome.measured for outcome in before.values()):
+    if before is not None and not _damaged(before):
         return before
     part = Partition(lake, table, date, connection or duckdb.connect())
     unseen = Outcome(False, {"looked_at": "no"}, {"looked_at": "yes"}, "not looked at, since the stored file cannot be read")
@@ -399,6 +399,11 @@ def examine(
     found = {check.name: measured.get(check, unseen) for check in wanted}
     _remember(part, wanted, found)
     return found
+
+
+def _damaged(found: Mapping[str, Outcome]) -> bool:
+    """Whether a verdict is about a file that could not be read, or was not what had been written."""
+    return any(outcome.measured.get("damage") or "looked_at" in outcome.measured for outcome in found.values())
 
 
 def recall(lake: Lake, table: Table, date: dt.date, checks: Sequence[Check]) -> dict[str, Outcome] | None:
