@@ -32,7 +32,7 @@ CONFIG = Config()
 TICK = CONFIG.instrument.tick
 BID, ASK, NONE = ord("B"), ord("A"), ord("N")
 # sha256 of the decoded streams of TUESDAY at 20,000 events and seed 7, in order of file name
-GOLDEN_REPORTS = "f33cdfef9152390b138a518b14eaa2025f5e6debb47bf530d5f9fdd653445df5"
+GOLDEN_REPORTS = "ade90261018136fd11bfa5f9e1dcb51f6c7f2f474443705f1dfa296872a3e771"
 GOLDEN = "872365ebc7feb5132e4fbfb356ce01f92199cc7f253ea073e1865d1b61324400"
 
 
