@@ -347,7 +347,7 @@ def _runner(root: Path) -> Any:
 
     home = root / "dagster"
     home.mkdir(exist_ok=True)
-    shutil.copy(Path(__file__).parents[1] / "dagster.yaml", home)
+    shutil.copy(Path(__file__).parents[1] / "spymaster_assets" / "settings" / "dagster.yaml", home)
     os.environ["DAGSTER_HOME"] = str(home)
     return Runner(Lake(root, Config()))
 

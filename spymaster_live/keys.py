@@ -65,7 +65,7 @@ def make(folder: Path, hosts: Sequence[str] = (), renew: Sequence[str] = ()) -> 
         write(PGPASS, f"*:*:*:*:{password}\n".encode())
     public = {name: public_key(folder / f"{name}.nk") for name in MAY}
     write(USERS, configuration(public).encode())
-    for conf in (CONF, CONF.with_name("nats-secure.conf"), CONF.with_name("nats-cluster.conf")):
+    for conf in CONF.parent.glob("*.conf"):
         shutil.copyfile(conf, folder / conf.name)
     return written
 

@@ -1,4 +1,4 @@
-"""A NATS server of one's own: the program from PyPI with deploy/nats.conf, on a port and in a folder."""
+"""A NATS server of one's own: the program from PyPI with nats/nats.conf, on a port and in a folder."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import sys
 import time
 from pathlib import Path
 
-CONF = Path(__file__).parents[1] / "deploy" / "nats.conf"
+CONF = Path(__file__).parent / "nats" / "nats.conf"
 
 
 def program() -> str:

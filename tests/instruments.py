@@ -9,7 +9,7 @@ from typing import Any
 
 from spymaster_assets.config import Config
 
-FOLDER = Path(__file__).parents[1] / "instruments"
+FOLDER = Path(__file__).parents[1] / "spymaster_assets" / "settings" / "instruments"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.toml"))
 
 

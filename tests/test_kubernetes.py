@@ -66,7 +66,7 @@ def test_a_date_becomes_a_job_that_kubernetes_takes() -> None:
     kubernetes_validate.validate(made, VERSION, strict=True)
     pod = made["spec"]["template"]["spec"]
     [container] = pod["containers"]
-    assert container["image"] == "registry.example.net/spymaster:0.1.0"
+    assert container["image"] == "registry.example.net/spymaster:1.0.0"
     assert container["resources"] == {"requests": {"cpu": "1", "memory": "2Gi"}, "limits": {"memory": "8Gi"}}
     assert {"name": "SPYMASTER_DATA", "value": "/data"} in container["env"] and pod["securityContext"]["runAsUser"] == 10001
     assert made["spec"]["backoffLimit"] == 0 and pod["restartPolicy"] == "Never"
@@ -78,7 +78,7 @@ def test_a_date_becomes_a_job_that_kubernetes_takes() -> None:
 
 def test_the_chart_says_of_the_instance_what_dagster_yaml_says() -> None:
     """Monitoring, retries, retention, and one date at a time."""
-    there = yaml.safe_load((ROOT.parent / "dagster.yaml").read_text())
+    there = yaml.safe_load((ROOT.parents[1] / "spymaster_assets" / "settings" / "dagster.yaml").read_text())
     daemon = VALUES["dagsterDaemon"]
     for name in ("run_monitoring", "run_retries"):
         said = {
