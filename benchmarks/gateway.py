@@ -20,9 +20,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import uvicorn
@@ -146,8 +147,8 @@ class Reader(asyncio.Protocol):
             del self._data[: head + size]
 
 
-async def listen(port: int, clients: int, stalled: int, seconds: float) -> list[float]:
-    """Latencies of what `clients` heard in some seconds, after one second more in which they got used to it."""
+async def listen(port: int, clients: int, stalled: int, seconds: float, used: Callable[[], float]) -> tuple[list[float], float]:
+    """Latencies of what `clients` heard in some seconds, after one second more in which they got used to it; what was used then."""
     loop, heard = asyncio.get_running_loop(), Heard()
     deaf = []
     for _ in range(stalled):
@@ -158,16 +159,31 @@ async def listen(port: int, clients: int, stalled: int, seconds: float) -> list[
     held = [await loop.create_connection(lambda: Reader(heard, port), "127.0.0.1", port) for _ in range(clients)]
     await asyncio.sleep(1 if not stalled else 10)  # until the buffers of those who stall are full
     heard.ms.clear()
+    before = used()
     await asyncio.sleep(seconds)
+    spent = used() - before
     for transport, _ in held:
         transport.abort()
     for one in deaf:
         one.close()
-    return heard.ms
+    return heard.ms, spent
 
 
-def measured(which: str, clients: int, size: int, seconds: float, stalled: int = 0) -> tuple[float, float]:
-    """p50 and p99 in ms of one run with a server of its own."""
+class Run(NamedTuple):
+    """One run with a server of its own: latencies in ms, CPU seconds of the server."""
+
+    p50: float
+    p99: float
+    cpu: float
+
+
+def on_cpu(process: int) -> float:
+    """Seconds that a process has run so far, counted by the kernel in ns."""
+    return sum(int(path.read_text().split()[0]) for path in Path(f"/proc/{process}/task").glob("*/schedstat")) / 1e9
+
+
+def measured(which: str, clients: int, size: int, seconds: float, stalled: int = 0) -> Run:
+    """One run with a server of its own."""
     port = server.free_port()
     process = subprocess.Popen(
         [sys.executable, "-m", "benchmarks.gateway", "--serve", which, "--port", str(port), "--size", str(size)]
@@ -175,18 +191,18 @@ def measured(which: str, clients: int, size: int, seconds: float, stalled: int =
     try:
         server.wait(port)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            ms = runner.run(listen(port, clients, stalled, seconds))
+            ms, cpu = runner.run(listen(port, clients, stalled, seconds, lambda: on_cpu(process.pid)))
     finally:
         process.kill()
         process.wait()
     expected = clients * seconds / EVERY_SECONDS
     assert len(ms) > 0.8 * expected, f"{which}: {len(ms)} messages heard of {expected:.0f}"
     p50, p99 = np.quantile(ms, [0.5, 0.99])
-    return float(p50), float(p99)
+    return Run(float(p50), float(p99), cpu)
 
 
-def _median(runs: list[tuple[float, float]]) -> tuple[float, float]:
-    return statistics.median(p50 for p50, _ in runs), statistics.median(p99 for _, p99 in runs)
+def _median(runs: list[Run]) -> tuple[float, float]:
+    return statistics.median(run.p50 for run in runs), statistics.median(run.p99 for run in runs)
 
 
 def main() -> None:
@@ -206,7 +222,7 @@ def main() -> None:
     print("| clients | bytes | gateway p50, p99 ms (goal) | websockets.broadcast p50, p99 ms | peer / this, p99 |")
     print("|---|---|---|---|---|")
     for clients, size, goal in CASES:
-        runs: dict[str, list[tuple[float, float]]] = {"ours": [], "peer": []}
+        runs: dict[str, list[Run]] = {"ours": [], "peer": []}
         for _ in range(options.repeats):
             for which, found in runs.items():
                 found.append(measured(which, clients, size, options.seconds))

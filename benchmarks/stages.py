@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from spymaster_assets.maker import Maker
 
 DATE = dt.date(2025, 6, 3)
+DAGSTER = Path(__file__).parents[1] / "spymaster_assets" / "settings" / "dagster.yaml"
 NAUTILUS = os.environ.get("SPYMASTER_NAUTILUS_PYTHON")  # the interpreter that has it; it does not fit our pins
 
 
@@ -347,7 +348,7 @@ def _runner(root: Path) -> Any:
 
     home = root / "dagster"
     home.mkdir(exist_ok=True)
-    shutil.copy(Path(__file__).parents[1] / "spymaster_assets" / "settings" / "dagster.yaml", home)
+    shutil.copy(DAGSTER, home)
     os.environ["DAGSTER_HOME"] = str(home)
     return Runner(Lake(root, Config()))
 
