@@ -3,6 +3,7 @@
 # make test   the test suite            make check  lint, types, import contract, instructions of kernels
 # make dev    the Dagster UI            make bench  the table of stages
 # make live   a replay over the bus, with engine and gateway
+# make release   wheel, pins and sums in dist/, installed and run in an empty environment
 PYTHON ?= python3
 BIN := .venv/bin
 export SPYMASTER_DATA ?= $(CURDIR)/data
@@ -22,7 +23,7 @@ LIVE_FROM ?= 09:25
 
 PAGE := spymaster_live/page/vendor/lightweight-charts.mjs
 
-.PHONY: install demo test test-slow check types rest dev live bench docs site page clean
+.PHONY: install demo test test-slow check types rest dev live bench docs site page release clean
 
 # The stamp files say which dependencies the environment has; they are renewed when pins or project settings change.
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e
@@ -126,5 +127,12 @@ live: .venv/base $(PAGE)
 bench: .venv/dev .venv/peer/done
 	SPYMASTER_NAUTILUS_PYTHON=$(CURDIR)/.venv/peer/bin/python $(BIN)/python -m benchmarks --write benchmarks/RESULTS.md
 
+# What git knows, as a wheel; then installed where there is nothing else, and run there.
+release: .venv/dev $(PAGE)
+	$(BIN)/python -m deploy.release
+	set -e; elsewhere=$$(mktemp -d); trap 'rm -rf "$$elsewhere"' EXIT; $(PYTHON) -m venv "$$elsewhere"; \
+	"$$elsewhere/bin/python" -m pip install --quiet --disable-pip-version-check -c dist/constraints.txt "$$(echo dist/*.whl)[live]"; \
+	SPYMASTER_RELEASED="$$elsewhere/bin/python" $(BIN)/python -m pytest -m slow tests/test_release.py
+
 clean:
-	rm -rf .venv build site *.egg-info deploy/page/node_modules $(dir $(PAGE))
+	rm -rf .venv build dist site *.egg-info deploy/page/node_modules $(dir $(PAGE))

@@ -32,12 +32,20 @@ def said(power: float) -> str:
     """An exponent in a word."""
     if np.isnan(power):
         return ""
-    return "linear" if abs(power - 1) <= LINEAR else "more than linear" if power > 1 else "does not grow" if power < LINEAR else "less than linear"
+    return (
+        "linear"
+        if abs(power - 1) <= LINEAR
+        else "more than linear"
+        if power > 1
+        else "does not grow"
+        if power < LINEAR
+        else "less than linear"
+    )
 
 
 def table(head: str, rows: Mapping[float, Mapping[str, float]], spelled: Mapping[str, str]) -> str:
-    """A Markdown table: sizes go down, what was measured goes right, and below each column how it grew: over all sizes, and over the
-    last two alone, where what a date costs whatever its size weighs least. `spelled`: how the numbers of a column are written."""
+    """A Markdown table: sizes go down, what was measured goes right, and below each column how it grew: over all sizes, and over
+    the last two alone, where what it costs whatever the size weighs least. `spelled`: how the numbers of a column are written."""
     names = list(spelled)
     sizes = sorted(rows)
     lines = [f"| {head} | {' | '.join(names)} |", "|---" * (len(names) + 1) + "|"]

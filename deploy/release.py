@@ -1,7 +1,7 @@
 """What is released: `python -m deploy.release` fills dist/ with wheel, source distribution, pins and their sha256.
 
-Both are built from a copy of the files that git knows and of what the page takes from npm, so that nothing else that lies about gets
-in; the same commit gives the same bytes. How to: docs/release.md.
+Both are built from a copy of the files that git knows and of what the page takes from npm, so that nothing else that lies about
+gets in; the same commit gives the same bytes. How to: docs/release.md.
 """
 
 import hashlib

@@ -448,11 +448,20 @@ class Config(Group):
         return hashlib.sha256(json.dumps(chosen, sort_keys=True).encode()).hexdigest()[:16]
 
 
+SETTINGS = Path(__file__).with_name("settings")  # what comes with the program: instruments, Dagster's workspace and instance
+
+
 def load(path: Path | None = None) -> Config:
-    """The configuration: defaults, overlaid by `path` or by the file that SPYMASTER_CONFIG names."""
-    named = path or (Path(found) if (found := os.environ.get("SPYMASTER_CONFIG")) else None)
-    if named is None:
+    """The configuration: defaults, overlaid by `path` or by the file that SPYMASTER_CONFIG names, by its path or as NQ.
+
+    A word of capitals and digits is one of settings/instruments, unless a file of that name is there.
+    """
+    found = os.environ.get("SPYMASTER_CONFIG")
+    if path is None and not found:
         return Config()
+    named = path or Path(found or "")
+    if path is None and re.fullmatch("[A-Z0-9]+", str(named)) and not named.exists():
+        named = SETTINGS / "instruments" / f"{named}.toml"
     try:
         return Config.model_validate(tomllib.loads(named.read_text()))
     except (OSError, ValueError) as error:

@@ -25,6 +25,7 @@ from spymaster_assets.tables.predictions import MEMBERS
 from spymaster_assets.whole import broken
 
 NEEDED = (
+    "spymaster",
     "dagster",
     "dagster-webserver",
     "dagster-duckdb",
@@ -45,7 +46,7 @@ def examine_installation() -> Iterator[Finding]:
         try:
             yield Finding(True, f"{package} {metadata.version(package)}")
         except metadata.PackageNotFoundError:
-            yield Finding(False, f"{package} is not installed: run `make install`, or pip install -c constraints.txt -e .")
+            yield Finding(False, f"{package} is not installed: run `make install`, or docs/release.md says how to install")
 
 
 def examine_lake(lake: Lake) -> Iterator[Finding]:
@@ -182,7 +183,8 @@ def examine_dagster(home: Path, settings: Path) -> Iterator[Finding]:
     mine = home / "dagster.yaml"
     same = mine.exists() and settings.exists() and mine.read_bytes() == settings.read_bytes()
     yield Finding(
-        same, f"{mine} is the project's" if same else f"{mine} is not the project's dagster.yaml: copy it, or run `make dev`"
+        same,
+        f"{mine} is the project's" if same else f"{mine} is not the project's dagster.yaml: copy it, or run `make dev`",
     )
 
 

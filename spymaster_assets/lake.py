@@ -35,6 +35,7 @@ from spymaster_assets.fingerprint import Fingerprint, Manifest
 from spymaster_assets.schema import TEXT, Table
 from spymaster_assets.store import LOCK, Disk, Stat, Store
 from spymaster_assets.store import MANIFEST as MANIFEST
+from spymaster_assets.version import VERSION
 
 FORMAT = 1  # of the layout below; what a change of it asks for: docs/operate.md#upgrade
 FORMAT_FILE = "lake.json"
@@ -126,7 +127,7 @@ class PartitionWriter:
             size=self._temporary.stat().st_size,
             content=self._hash.hexdigest(),
             fingerprint=self._fingerprint,
-            facts=facts,
+            facts={**facts, "version": VERSION},  # which made it; no part of its hashes
         )
 
         def named(name: str) -> Manifest:

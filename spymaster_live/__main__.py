@@ -26,6 +26,7 @@ from spymaster_assets.lake import Lake, LakeError, opened
 from spymaster_assets.logs import Failure, say
 from spymaster_assets.progress import terminal
 from spymaster_assets.sessions import NotATradingDate, calendar
+from spymaster_assets.version import VERSION
 from spymaster_live import bus, health, messages
 
 url = click.option(
@@ -39,6 +40,7 @@ trading_date = click.option("--date", type=click.DateTime(["%Y-%m-%d"]), help="T
 
 
 @click.group()
+@click.version_option(VERSION, prog_name="spymaster_live")
 @click.option("--data", help="The data folder, or s3://BUCKET/PREFIX (default: SPYMASTER_DATA, else ./data).")
 @click.option("--verbose", is_flag=True, help="Say more.")
 @click.option("--log", "wanted", type=click.Choice(["text", "json"]), help="How it logs (default: SPYMASTER_LOG, else text).")
@@ -407,6 +409,8 @@ def docs(check: bool) -> None:
     from spymaster_live.reference import markdown
 
     page, text = Path(__file__).parents[1] / "docs" / "live.md", markdown()
+    if not page.parent.is_dir():
+        raise Failure(f"{page.parent} is not there: the page belongs to a checkout")
     if not check:
         page.write_text(text)
     elif not page.exists() or page.read_text() != text:

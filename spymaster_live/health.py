@@ -1,4 +1,5 @@
-"""Whether a service does its work: it answers on health.NAME with {"ok": bool, "why": text or null, ...} to whoever asks.
+"""Whether a service does its work: it answers on health.NAME with {"ok": bool, "why": text or null, "version", ...} to whoever
+asks.
 
 A service that hangs does not answer, and one whose connection is down cannot: both are as unhealthy as one that says so.
 """
@@ -15,6 +16,7 @@ import orjson
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
+from spymaster_assets.version import VERSION
 from spymaster_live.connection import is_request
 
 MONITOR: Final = "http://127.0.0.1:8222"  # where the server's own answers are to be had, on its machine
@@ -30,7 +32,7 @@ async def answer(client: Client, name: str, state: Callable[[], dict[str, Any]])
 
     async def reply(message: Msg) -> None:
         if is_request(message):
-            await message.respond(orjson.dumps(state()))
+            await message.respond(orjson.dumps({**state(), "version": VERSION}))
 
     await client.subscribe(subject(name), cb=reply)
 

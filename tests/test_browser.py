@@ -32,6 +32,7 @@ from spymaster_assets.tables import BRONZE, FUTURES_MBP10, GOLD, PRIORS, SEQUENC
 from tests.chromium import CHROMIUM, FLAGS
 
 PROJECT = Path(__file__).parents[1]
+WORKSPACE = "spymaster_assets/settings/workspace.yaml"
 FIRST, *LATER = (dt.date(2025, 6, day) for day in (2, 3, 4, 5))
 GRID = "[grid]\ninterval_ns = 1000000000\n"  # a quarter of the snaps
 MADE = (*BRONZE, *SILVER, *GOLD)
@@ -60,7 +61,7 @@ class Server:
     def __init__(self, root: Path) -> None:
         home, self.settings = root / "dagster", root / "settings.toml"
         home.mkdir()
-        shutil.copy(PROJECT / "dagster.yaml", home)
+        shutil.copy(PROJECT / "spymaster_assets" / "settings" / "dagster.yaml", home)
         self.settings.write_text(GRID)
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
@@ -69,7 +70,7 @@ class Server:
         named = {"DAGSTER_HOME": str(home), "SPYMASTER_DATA": str(root), "SPYMASTER_CONFIG": str(self.settings)}
         with self._log.open("w") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "dagster", "dev", "-w", "workspace.yaml", "-h", "127.0.0.1", "-p", str(port)],
+                [sys.executable, "-m", "dagster", "dev", "-w", WORKSPACE, "-h", "127.0.0.1", "-p", str(port)],
                 cwd=PROJECT, env={**os.environ, **named}, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
             )  # fmt: skip
 

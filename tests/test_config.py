@@ -23,6 +23,17 @@ def test_a_file_overlays_the_defaults(tmp_path: Path, monkeypatch: pytest.Monkey
         ("[quality\n", "Expected"),
     ],
 )
+def test_an_instrument_that_comes_with_it_is_named_by_a_word(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SPYMASTER_CONFIG", "NQ")
+    assert load().instrument.root == "NQ"
+    Path("NQ").write_text("[instrument]\nmultiplier = 7\n")
+    assert (load().instrument.root, load().instrument.multiplier) == ("ES", 7), "a file that is there comes first"
+    monkeypatch.setenv("SPYMASTER_CONFIG", "XX")
+    with pytest.raises(ValueError, match=r"configuration .*XX\.toml"):
+        load()
+
+
 def test_a_wrong_file_is_refused_by_name(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "my.toml"
     path.write_text(text)

@@ -61,7 +61,7 @@ def run(instance: dg.DagsterInstance, letter: str) -> dg.ExecuteInProcessResult:
 def opened(home: Path, settings: str | None = None) -> Iterator[dg.DagsterInstance]:
     """The instance of a folder by the project's dagster.yaml, or other settings."""
     home.mkdir(parents=True, exist_ok=True)
-    (home / "dagster.yaml").write_text(settings or (PROJECT / "dagster.yaml").read_text())
+    (home / "dagster.yaml").write_text(settings or (PROJECT / "spymaster_assets" / "settings" / "dagster.yaml").read_text())
     with dg.DagsterInstance.from_config(str(home)) as instance:
         assert type(instance.event_log_storage) is (SqliteEventLogStorage if settings else KeptSqliteEventLogStorage)
         yield instance

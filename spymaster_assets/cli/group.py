@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from spymaster_assets.config import data_url, load, name_data
+from spymaster_assets.config import SETTINGS, data_url, load, name_data
 from spymaster_assets.object_store import StoreError
 from spymaster_assets.sessions import NotATradingDate, calendar
 
 if TYPE_CHECKING:
     from spymaster_assets.lake import Lake
 
-PROJECT = Path(__file__).parents[2]
+DAGSTER = SETTINGS / "dagster.yaml"  # how Dagster's instance is kept
 
 
 class TradingDates(click.ParamType[list[dt.date]]):
@@ -84,6 +84,5 @@ def prepare_dagster(root: Path) -> None:
     home = dagster_home(root)
     os.environ["DAGSTER_HOME"] = str(home)
     home.mkdir(parents=True, exist_ok=True)
-    settings = PROJECT / "dagster.yaml"
-    if settings.exists() and not (home / "dagster.yaml").exists():
-        shutil.copy(settings, home / "dagster.yaml")
+    if not (home / "dagster.yaml").exists():
+        shutil.copy(DAGSTER, home / "dagster.yaml")

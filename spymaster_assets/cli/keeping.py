@@ -1,16 +1,13 @@
-"""Commands that keep it: backup, migrate; and the generated pages of docs/."""
+"""Commands that keep it: backup, migrate; settings to begin from; and the generated pages of docs/."""
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-from spymaster_assets.cli.group import PROJECT, dagster_home, main, the_lake
-
-if TYPE_CHECKING:
-    pass
+from spymaster_assets.cli.group import dagster_home, main, the_lake
 
 
 @main.command()
@@ -48,13 +45,33 @@ def migrate() -> None:
 
 
 @main.command()
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+def settings(folder: Path) -> None:
+    """Copy settings to begin from into FOLDER: instruments, Dagster's workspace and instance. What is there stays."""
+    from spymaster_assets.config import SETTINGS
+
+    try:
+        for source in sorted(SETTINGS.rglob("*.*ml")):
+            target = folder / source.relative_to(SETTINGS)
+            if not target.exists():
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(source, target)
+                click.echo(f"wrote {target}")
+    except OSError as error:
+        raise click.ClickException(str(error)) from error
+
+
+@main.command()
 @click.option("--check", is_flag=True, help="Only say whether they are up to date.")
 def docs(check: bool) -> None:
-    """Write the generated pages below docs/."""
+    """Write the generated pages below docs/, in a checkout."""
     from spymaster_assets import features, tables
 
+    folder = Path(tables.__file__).parents[2] / "docs"
+    if not folder.is_dir():
+        raise click.ClickException(f"{folder} is not there: the pages belong to a checkout")
     for name, text in (("tables", tables.markdown()), ("features", features.markdown())):
-        page = PROJECT / "docs" / f"{name}.md"
+        page = folder / f"{name}.md"
         if not check:
             page.write_text(text)
         elif not page.exists() or page.read_text() != text:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from spymaster_assets.cli.group import PROJECT, TradingDates, dagster_home, main, the_lake
+from spymaster_assets.cli.group import DAGSTER, TradingDates, dagster_home, main, the_lake
 
 if TYPE_CHECKING:
     pass
@@ -107,7 +107,7 @@ def examine() -> None:
 
     problems, lake = 0, the_lake()
     for finding in chain(
-        doctor.examine_installation(), doctor.examine_dagster(dagster_home(lake.root), PROJECT / "dagster.yaml"),
+        doctor.examine_installation(), doctor.examine_dagster(dagster_home(lake.root), DAGSTER),
         doctor.examine_lake(lake), doctor.examine_models(lake), doctor.examine_downloads(lake), doctor.examine_live(lake.root),
     ):  # fmt: skip
         click.echo(str(finding))

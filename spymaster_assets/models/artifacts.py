@@ -26,6 +26,7 @@ from spymaster_assets.fingerprint import Fingerprint
 from spymaster_assets.lake import MANIFEST, Lake, LakeError
 from spymaster_assets.store import write_atomic
 from spymaster_assets.tables.predictions import MEMBERS
+from spymaster_assets.version import VERSION
 
 _DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}")
 TRAINED: Final = "trained"
@@ -144,7 +145,9 @@ class Artifacts:
             else:
                 shutil.rmtree(there, ignore_errors=True)  # what was tampered with
                 new.rename(there)
-            manifest = ModelManifest(name, date.isoformat(), trained.status, content, files, fingerprint, dict(trained.facts))
+            manifest = ModelManifest(
+                name, date.isoformat(), trained.status, content, files, fingerprint, {**trained.facts, "version": VERSION}
+            )
             return self._publish(manifest), False
 
     def champion(self) -> dict[str, Any]:

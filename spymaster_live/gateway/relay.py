@@ -21,6 +21,7 @@ from nats.aio.msg import Msg
 from spymaster_assets.config import Config
 from spymaster_assets.logs import about, shown
 from spymaster_assets.sessions import to_datetime
+from spymaster_assets.version import VERSION
 from spymaster_live import bus, health, messages
 from spymaster_live.bus import LEVELS, MARKET, TROUBLE, Reader, Shorter, held, last, last_sequence, patiently
 from spymaster_live.gateway.fold import SUBJECTS, Fold
@@ -240,7 +241,7 @@ class Relay:
         reasons = self.reasons()
         return {
             "ok": not reasons, "why": "; ".join(reasons) or None, "rest": self.rest(), "run": self.fold.run, "seq": self.fold.seq,
-            "writer": self.writer,
+            "writer": self.writer, "version": VERSION,
             "clients": len(self.hub.clients), "ages": {name: round(age, 1) for name, age in self.ages.items()},
         }  # fmt: skip
 

@@ -40,6 +40,7 @@ from spymaster_assets.tables import (
     TOUCHES,
 )
 from spymaster_assets.tables.predictions import MEMBERS
+from spymaster_assets.version import VERSION
 from spymaster_live.bus import TROUBLE
 from spymaster_live.gateway import wire
 from spymaster_live.gateway.aside import Aside
@@ -67,7 +68,7 @@ ENDPOINTS: Final[Mapping[str, str]] = {
     "/api/models": "`date`: the champion, the models of the date, and which scores the running session",
     "/api/tables": "names, units and meanings of everything that is told, and the rules that it follows",
     "/api/replay": "POST: an order to the replay, as on control.replay",
-    "/healthz": "200 while the process lives",
+    "/healthz": "200 while the process lives, and the version of Spymaster",
     "/readyz": "200 if all is well, else 503 and why not",
     "/metrics": "Prometheus: the gateway, and what engine, writer and feed say of themselves (deploy/grafana-dashboard.json)",
 }
@@ -81,7 +82,7 @@ def router(relay: Relay, lake: Lake, aside: Aside) -> APIRouter:
 
     @routes.get("/healthz")
     async def healthz() -> Response:
-        return _json({"ok": True})
+        return _json({"ok": True, "version": VERSION})
 
     @routes.get("/readyz")
     async def readyz() -> Response:
