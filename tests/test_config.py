@@ -14,15 +14,6 @@ def test_a_file_overlays_the_defaults(tmp_path: Path, monkeypatch: pytest.Monkey
     assert load().bronze == Config().bronze
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("[quality]\ngap_secs = 30\n", "gap_secs"),
-        ("[bronze]\nrow_group = 0\n", "greater than 0"),
-        ("[score]\nw_l = 0.9\n", "score weights sum to"),
-        ("[quality\n", "Expected"),
-    ],
-)
 def test_an_instrument_that_comes_with_it_is_named_by_a_word(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SPYMASTER_CONFIG", "NQ")
@@ -34,6 +25,15 @@ def test_an_instrument_that_comes_with_it_is_named_by_a_word(tmp_path: Path, mon
         load()
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[quality]\ngap_secs = 30\n", "gap_secs"),
+        ("[bronze]\nrow_group = 0\n", "greater than 0"),
+        ("[score]\nw_l = 0.9\n", "score weights sum to"),
+        ("[quality\n", "Expected"),
+    ],
+)
 def test_a_wrong_file_is_refused_by_name(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "my.toml"
     path.write_text(text)

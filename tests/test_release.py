@@ -145,7 +145,7 @@ def installed(python: Path, tmp_path_factory: pytest.TempPathFactory) -> Callabl
 @pytest.fixture(scope="module")
 def dates(installed: Callable[..., str]) -> Path:
     """The data folder, with two small dates made."""
-    installed("spymaster", "simulate", "--dates", f"{FIRST}:{LAST}", "--events-per-session", "60000", "--seed", "7")
+    installed("spymaster", "simulate", "--dates", f"{FIRST}:{LAST}", "--events-per-session", "30000", "--seed", "7")
     assert "1 of 1 trading dates are complete" in installed("spymaster", "backfill", FIRST, FIRST)
     assert LAST in installed("spymaster", "day", LAST)
     return Path(installed.folder) / "data"  # type: ignore[attr-defined]
