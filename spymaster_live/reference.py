@@ -68,7 +68,7 @@ def _subjects() -> list[str]:
         f"| `{messages.DEAD}.SUBJECT` | {bus.DLQ} | a message that could not be read, as it came, with `Reason` and `Stream-Sequence` |",
         f"| `{messages.CONTROL}` | none | requests to a replay, below; a feed from the vendor is not steered |",
         f"| `{health.subject('NAME')}` | none | asked, a service answers with JSON: `ok`, `why` (text or null), `age` (seconds at the same work),"
-        " and how it stands |",
+        " `version` of Spymaster, and how it stands |",
         f"| key-value `{bus.STATE}` | KV | the latest of each level, for those who connect |",
     ]
     return ["## Subjects", "", "| subject | stream | data |", "|---|---|---|", *rows, ""]

@@ -8,7 +8,9 @@ from click.testing import CliRunner, Result
 
 from spymaster_assets.catalog import connect
 from spymaster_assets.cli import main
+from spymaster_assets.config import SETTINGS
 from spymaster_assets.tables import BRONZE, FUTURES_MBP10, GOLD, SILVER
+from spymaster_assets.version import VERSION
 from tests import build
 from tests.build import DATE, EVE, lake_at
 
@@ -183,3 +185,17 @@ def test_a_wrong_settings_file_is_one_line_not_a_traceback(tmp_path: Path, monke
 def test_a_date_that_no_file_serves_publishes_nothing(tmp_path: Path) -> None:
     assert spymaster(tmp_path, "day", str(DATE)).exit_code == 1
     assert not list(tmp_path.rglob("manifest.json"))
+
+
+def test_settings_are_copied_and_what_is_there_stays(tmp_path: Path) -> None:
+    mine = tmp_path / "mine"
+    made = spymaster(tmp_path, "settings", str(mine)).output.split("wrote ")[1:]
+    assert len(made) == 8 and (mine / "instruments" / "NQ.toml").read_text() == (SETTINGS / "instruments" / "NQ.toml").read_text()
+    (mine / "workspace.yaml").write_text("mine")
+    (mine / "dagster.yaml").unlink()
+    assert spymaster(tmp_path, "settings", str(mine)).output == f"wrote {mine / 'dagster.yaml'}\n"
+    assert (mine / "workspace.yaml").read_text() == "mine"
+
+
+def test_it_says_its_version(tmp_path: Path) -> None:
+    assert spymaster(tmp_path, "--version").output == f"spymaster, version {VERSION}\n"
