@@ -91,8 +91,8 @@ def _date(root: Path) -> dict[str, float]:
         home.mkdir()
         (home / "dagster.yaml").write_bytes(DAGSTER.read_bytes())
         os.environ["DAGSTER_HOME"] = str(home)
-        for source in (root.parent / "small", root):
-            data = Path(folder) / source.name
+        for name, source in (("warm", root.parent / "small"), ("measured", root)):
+            data = Path(folder) / name
             data.mkdir()
             (data / "landing").symlink_to(source / "landing")
             runner = Runner(Lake(data, Config()))
