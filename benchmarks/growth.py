@@ -56,7 +56,7 @@ def table(head: str, rows: Mapping[float, Mapping[str, float]], spelled: Mapping
         told = []
         for name in names:
             there = [size for size in sizes if name in rows[size]][at]
-            power = exponent(there, [rows[size][name] for size in there])
+            power = round(exponent(there, [rows[size][name] for size in there]), 2) + 0.0  # not -0
             told.append("" if np.isnan(power) else f"{power:.2f}, {said(power)}" if label == "exponent" else f"{power:.2f}")
         if at == slice(None) or len(sizes) > 2:
             lines.append(f"| {label} | {' | '.join(told)} |")

@@ -21,7 +21,7 @@ def test_a_power_is_found_and_has_its_word(power: float, word: str) -> None:
 
 def test_a_fixed_cost_hides_in_the_exponent_and_not_in_the_line() -> None:
     costs = [4.0 + 2e-6 * size for size in SPAN]
-    assert exponent(SPAN, costs) < 0.85 < 0.9 < exponent(SPAN[-2:], costs) < 1
+    assert exponent(SPAN, costs) < 0.85 < 0.9 < exponent(SPAN[-2:], costs[-2:]) < 1
     assert shares(SPAN, costs) == (pytest.approx(4.0), pytest.approx(2e-6))
     assert np.isnan(exponent([1], [2])) and np.isnan(shares([1], [2])).all()
 
