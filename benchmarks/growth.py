@@ -32,15 +32,9 @@ def said(power: float) -> str:
     """An exponent in a word."""
     if np.isnan(power):
         return ""
-    return (
-        "linear"
-        if abs(power - 1) <= LINEAR
-        else "more than linear"
-        if power > 1
-        else "does not grow"
-        if power < LINEAR
-        else "less than linear"
-    )
+    if abs(power - 1) <= LINEAR:
+        return "linear"
+    return "more than linear" if power > 1 else "does not grow" if power < LINEAR else "less than linear"
 
 
 def table(head: str, rows: Mapping[float, Mapping[str, float]], spelled: Mapping[str, str]) -> str:
