@@ -83,7 +83,7 @@ def test_the_same_tree_gives_the_same_bytes(wheel: Path, tmp_path: Path) -> None
 def test_the_wheel_asks_for_what_pyproject_does(wheel: Path) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     about = tree_of(wheel)[f"spymaster-{release.version()}.dist-info/METADATA"].decode().split("\n\n")[0]
-    asked = re.findall(r"^Requires-Dist: ([\w-]+)[^;]*$", about, re.M)
+    asked = re.findall(r"^Requires-Dist: ([\w-]+)[^;\n]*$", about, re.M)
     assert sorted(asked) == sorted(re.match(r"[\w-]+", one)[0] for one in project["dependencies"])  # type: ignore[index]
     assert f"\nVersion: {project['version']}\n" in about
 

@@ -13,6 +13,7 @@ import click
 from spymaster_assets.config import SETTINGS, data_url, load, name_data
 from spymaster_assets.object_store import StoreError
 from spymaster_assets.sessions import NotATradingDate, calendar
+from spymaster_assets.version import VERSION
 
 if TYPE_CHECKING:
     from spymaster_assets.lake import Lake
@@ -52,7 +53,7 @@ class Commands(click.Group):
 
 
 @click.group(cls=Commands)
-@click.version_option(package_name="spymaster")
+@click.version_option(VERSION, prog_name="spymaster")
 @click.option("--data", help="The data folder, or s3://BUCKET/PREFIX (default: SPYMASTER_DATA, else ./data).")
 def main(data: str | None) -> None:
     """Spymaster: Databento files in, trustworthy tables out."""
