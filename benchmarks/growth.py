@@ -34,7 +34,9 @@ def said(power: float) -> str:
         return ""
     if abs(power - 1) <= LINEAR:
         return "linear"
-    return "more than linear" if power > 1 else "does not grow" if power < LINEAR else "less than linear"
+    if power < LINEAR:
+        return "falls" if power < -LINEAR else "does not grow"
+    return "more than linear" if power > 1 else "less than linear"
 
 
 def table(head: str, rows: Mapping[float, Mapping[str, float]], spelled: Mapping[str, str]) -> str:

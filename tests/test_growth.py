@@ -12,7 +12,8 @@ SPAN = [1e6, 5e6, 15e6, 30e6]
 
 
 @pytest.mark.parametrize(
-    ("power", "word"), [(0.0, "does not grow"), (0.5, "less than linear"), (1.0, "linear"), (2.0, "more than linear")]
+    ("power", "word"),
+    [(-0.5, "falls"), (0.0, "does not grow"), (0.5, "less than linear"), (1.0, "linear"), (2.0, "more than linear")],
 )
 def test_a_power_is_found_and_has_its_word(power: float, word: str) -> None:
     found = exponent(SPAN, [3e-4 * size**power for size in SPAN])
