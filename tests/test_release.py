@@ -179,8 +179,8 @@ def test_settings_come_with_it(installed: Callable[..., str], dates: Path) -> No
     assert {one.name for one in folder.iterdir()} == {"dagster.yaml", "workspace.yaml", "instruments"}
     (folder / "instruments" / "NQ.toml").write_text("[instrument]\nmultiplier = 21\n")
     assert "NQ.toml" not in installed("spymaster", "settings", str(folder)), "what is there stays"
-    words = ("definitions", "validate", "-w", str(folder / "workspace.yaml"))
-    installed("dagster", *words, DAGSTER_HOME=str(dates / "dagster"))
+    words = ("-m", "dagster", "definitions", "validate", "-w", str(folder / "workspace.yaml"))
+    installed("python", *words, DAGSTER_HOME=str(dates / "dagster"))
     code = "from spymaster_assets.config import load; print(load().instrument.root, load().instrument.multiplier)"
     assert installed("python", "-c", code, SPYMASTER_CONFIG="NQ").split() == ["NQ", "20"]
     assert installed("python", "-c", code, SPYMASTER_CONFIG="mine/instruments/NQ.toml").split() == ["ES", "21"]
