@@ -116,7 +116,7 @@ def test_every_part_goes_by_one_settings_file_and_without_one_by_the_defaults() 
         [settings] = [one for one in about["configs"] if one["source"] == "settings.toml"]
         assert about["environment"]["SPYMASTER_CONFIG"] == settings["target"]
     assert load(ROOT / composed()["configs"]["settings.toml"]["file"]) == Config()
-    other = composed(SPYMASTER_SETTINGS="./instruments/NQ.toml")["configs"]["settings.toml"]["file"]
+    other = composed(SPYMASTER_SETTINGS="./spymaster_assets/settings/instruments/NQ.toml")["configs"]["settings.toml"]["file"]
     assert load(ROOT / other).instrument.root == "NQ"
     ports = composed(SPYMASTER_PORT="8001", DAGSTER_PORT="3001")["services"]  # a second project beside the first
     assert ports["gateway"]["ports"] == ["127.0.0.1:8001:8000"] and ports["webserver"]["ports"] == ["127.0.0.1:3001:3000"]
