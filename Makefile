@@ -111,8 +111,8 @@ site: .venv/dev
 	$(BIN)/mkdocs build
 
 dev: .venv/base
-	mkdir -p $(DAGSTER_HOME) && cp spymaster_assets/settings/dagster.yaml $(DAGSTER_HOME)/
-	$(BIN)/dagster dev -w spymaster_assets/settings/workspace.yaml -p $(DEV_PORT)
+	mkdir -p $(DAGSTER_HOME) && cp dagster.yaml $(DAGSTER_HOME)/
+	$(BIN)/dagster dev -w workspace.yaml -p $(DEV_PORT)
 
 # The latest date in landing, replayed over a NATS server of its own, told at http://127.0.0.1:8000; Ctrl-C ends it.
 live: .venv/base $(PAGE)

@@ -32,7 +32,7 @@ from spymaster_assets.tables import BRONZE, FUTURES_MBP10, GOLD, PRIORS, SEQUENC
 from tests.chromium import CHROMIUM, FLAGS
 
 PROJECT = Path(__file__).parents[1]
-WORKSPACE = "spymaster_assets/settings/workspace.yaml"
+WORKSPACE = "workspace.yaml"
 FIRST, *LATER = (dt.date(2025, 6, day) for day in (2, 3, 4, 5))
 GRID = "[grid]\ninterval_ns = 1000000000\n"  # a quarter of the snaps
 MADE = (*BRONZE, *SILVER, *GOLD)

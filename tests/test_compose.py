@@ -149,7 +149,7 @@ def test_dagsters_instance_is_the_same_but_for_its_storage() -> None:
     import yaml
 
     here, there = (
-        yaml.safe_load((ROOT / path).read_text()) for path in ("spymaster_assets/settings/dagster.yaml", "deploy/dagster.yaml")
+        yaml.safe_load((ROOT / path).read_text()) for path in ("dagster.yaml", "deploy/dagster.yaml")
     )
     assert {k: v for k, v in here.items() if k != "event_log_storage"} == {k: v for k, v in there.items() if k != "storage"}
 

@@ -100,7 +100,7 @@ def test_the_definitions_are_valid(tmp_path: Path) -> None:
 def test_the_workspace_loads_from_the_repository_root(tmp_path: Path) -> None:
     (tmp_path / "dagster.yaml").write_bytes((PROJECT / "spymaster_assets" / "settings" / "dagster.yaml").read_bytes())
     found = subprocess.run(
-        [sys.executable, "-m", "dagster", "definitions", "validate", "-w", "spymaster_assets/settings/workspace.yaml"],
+        [sys.executable, "-m", "dagster", "definitions", "validate", "-w", "workspace.yaml"],
         cwd=PROJECT,
         env={**os.environ, "DAGSTER_HOME": str(tmp_path), "SPYMASTER_DATA": str(tmp_path / "data")},
         capture_output=True,
