@@ -45,6 +45,7 @@ YOUNG: Final = 3600.0  # seconds since a copy was last used within which it is n
 RENEWALS: Final = 4  # of a claim, in the time after which it would be anybody's
 LOST: Final = (404, 409, 412)  # what a conditional put is answered if the object is not as expected
 PROBE: Final = ".conditional"
+PROOFS: Final = 20  # looks for a mark that is still right: other processes try the same object out
 MAKING: Final = ".making-"  # folders of files that are being written
 
 
@@ -72,6 +73,8 @@ class Bucket:
         with _told(url):
             self._session: Any = boto3.session.Session()
             self._client: Any = self._session.client("s3", endpoint_url=settings.endpoint or None, config=options)
+        if "@" in urlsplit(self._client.meta.endpoint_url).netloc:  # every error would show it
+            raise StoreError(f"{url}: no credentials belong in the endpoint's URL: AWS's own environment or files hold them")
 
     # ---- one object ----
 
@@ -144,14 +147,22 @@ class Bucket:
         self._ask("delete_object", key)
 
     def prove(self) -> None:
-        """Once a process: that puts do depend on what is there. A server that takes no notice would mix writers up."""
+        """Once a process: that puts do depend on what is there. A server that takes no notice would mix writers up, and of one
+        that never finds the right mark right a writer would ask for ever."""
         if self._proven:
             return
         self._put_if(PROBE, secrets.token_bytes(16), None)
         if self._put_if(PROBE, secrets.token_bytes(16), None) or self._put_if(PROBE, secrets.token_bytes(16), f'"{"0" * 32}"'):
             raise StoreError(f"{self.where('')}: this server takes no notice of If-Match and If-None-Match, without which writers "
                              "would overwrite one another")  # fmt: skip
+        if not any(self._put_if(PROBE, secrets.token_bytes(16), self._mark(PROBE)) for _ in range(PROOFS)):
+            raise StoreError(f"{self.where('')}: this server refuses If-Match with the mark (ETag) that it gave itself")
         self._proven = True
+
+    def _mark(self, key: str) -> str:
+        """The mark of an object that is there."""
+        mark: str = self._ask("head_object", key)["ETag"]
+        return mark
 
     # ---- many ----
 
