@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -52,6 +53,7 @@ class Outcome:
 
     files: dict[dt.date, list[str]] = field(default_factory=dict)
     usd: float = 0.0  # agreed to
+    lost: float = 0.0  # USD beyond that, at most, of streams that broke off
     bytes: int = 0  # that came
     trouble: dict[dt.date, list[str]] = field(default_factory=dict)
     notes: dict[dt.date, list[str]] = field(default_factory=dict)
@@ -77,11 +79,12 @@ class Download:
         self._conditions: dict[str, str] = {}
         self._labels: dict[Wanted, str] = {}
 
-    def run(self, dates: Sequence[dt.date], agree: Callable[[list[Offer]], bool]) -> Outcome:
+    def run(self, dates: Sequence[dt.date], agree: Callable[[list[Offer]], bool], most: float = math.inf) -> Outcome:
         """Bring what the dates lack, in two steps, each agreed to before it is paid: what tells the rest, then the rest.
 
         `agree` sees what a step would bring and says whether to go on; where nothing is to be paid it is not asked. Trouble of
-        one date does not stop the others. Busy if another process is at one of them; VendorError where no request can succeed.
+        one date does not stop the others. `most`: USD that may be paid in all; a stream that broke off is not begun again where that
+        could exceed it. Busy if another process is at one of them; VendorError where no request can succeed.
         """
         outcome = Outcome()
         with contextlib.ExitStack() as locks:
@@ -99,7 +102,7 @@ class Download:
                     outcome.refused = offers
                     break
                 outcome.usd += sum(offer.due for offer in offers)
-                self._bring(offers, outcome)
+                self._bring(offers, outcome, most)
         return outcome
 
     def outlook(self, dates: Sequence[dt.date]) -> float:
@@ -159,7 +162,7 @@ class Download:
         quote = self.vendor.quote(wanted.request)
         return Offer(wanted, quote, self._way or ("batch" if quote.bytes >= self.rules.batch_bytes else "stream"))
 
-    def _bring(self, offers: list[Offer], outcome: Outcome) -> None:
+    def _bring(self, offers: list[Offer], outcome: Outcome, most: float) -> None:
         """Order what comes by batch, stream the rest meanwhile, then fetch what is done."""
         for number, wanted in enumerate((offer.wanted for offer in offers), 1):
             self._labels[wanted] = f"{wanted.date} {wanted.name} ({number} of {len(offers)})"
@@ -170,7 +173,7 @@ class Download:
                 ordered[job] = replace(offer, job=job)
         for offer in (one for one in offers if one.way == "stream"):
             with self._blaming(offer.wanted.date, outcome, offer.wanted.name):
-                self._stream(offer)
+                self._stream(offer, outcome, most)
                 self._came(offer, outcome)
         self._await(ordered, outcome)
 
@@ -182,7 +185,10 @@ class Download:
         outcome.note(wanted.date, *entry["remarks"])
 
     def _new_state(self, offer: Offer) -> State:
-        return State(offer.wanted.request, offer.quote, self._conditions_of(offer.wanted.date))
+        before = self._staged(offer.wanted).state()
+        return State(
+            offer.wanted.request, offer.quote, self._conditions_of(offer.wanted.date), begun=list(before.begun) if before else []
+        )
 
     def _order(self, offer: Offer) -> str:
         """The batch job of an offer, its name on the disk before anything else happens."""
@@ -231,13 +237,28 @@ class Download:
         staged.keep(state)
         staged.publish(state)
 
-    def _stream(self, offer: Offer) -> None:
+    def _stream(self, offer: Offer, outcome: Outcome, most: float) -> None:
         """A request in one answer, from its beginning."""
         staged, state = self._staged(offer.wanted), self._new_state(offer)
-        at_most = max(1, offer.quote.bytes)  # what comes is compressed
+        at_most, before = max(1, offer.quote.bytes), len(state.begun)  # what comes is compressed
+
+        def ask() -> None:
+            if len(state.begun) > before and outcome.usd + outcome.lost + offer.quote.usd > most:
+                raise VendorError(
+                    f"a stream of {state.request.schema} broke off: another could cost {offer.quote.usd:,.2f} USD more, and no more"
+                    f" than {most:,.2f} USD may be paid in all",
+                    final=True,
+                )
+
+        def begun() -> None:
+            outcome.lost += offer.quote.usd if len(state.begun) > before else 0.0
+            state.begun.append(offer.quote.usd)
+            staged.keep(state)
+
         self.vendor.stream(
-            state.request, staged.path, lambda: staged.check(state), lambda done: self._show(offer, min(done, at_most - 1), at_most)
-        )
+            state.request, staged.path, lambda: staged.check(state),
+            lambda done: self._show(offer, min(done, at_most - 1), at_most), ask, begun,
+        )  # fmt: skip
         self._show(offer, at_most, at_most)
         state.remarks += self.vendor.warnings()
         staged.keep(state)

@@ -109,7 +109,9 @@ class Lacking:
     def _is_there(self, wanted: Wanted) -> bool:
         """Whether landing holds all of it: the date's hours, the schema, the symbols, and what was downloaded as it came."""
         found = supply(self._files, wanted.table, calendar(self.config).session(wanted.date))
-        if found.schema != wanted.request.schema or any(state != "full (vendor)" for state in found.coverage.values()):
+        feeds = FEEDS[wanted.table][1]
+        as_good = feeds[: feeds.index(wanted.request.schema) + 1]  # of a better schema than the one asked for, Bronze is made
+        if found.schema not in as_good or any(state != "full (vendor)" for state in found.coverage.values()):
             return False
         kept = folder(self.landing, wanted.date)
         came = {kept / f"{name}{ENDING}": entry["digest"] for name, entry in entries(self.landing, wanted.date).items()}

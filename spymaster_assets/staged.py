@@ -114,15 +114,24 @@ def damaged(landing: Landing, date: dt.date) -> list[str]:
 
 @dataclass
 class State:
-    """What is known of a file on its way. `short`: records that came where the vendor had counted more; `checked`: it is whole."""
+    """What is known of a file on its way. `short`: records that came where the vendor had counted more; `checked`: it is whole.
+
+    `begun`: USD of each stream that the vendor began to send: of all but the last one nothing is left, yet they may be charged.
+    """
 
     request: Request
     quote: Quote
     conditions: Mapping[str, str] = field(default_factory=dict)
     job: str | None = None
+    begun: list[float] = field(default_factory=list)
     short: int | None = None
     remarks: list[str] = field(default_factory=list)
     checked: dict[str, Any] | None = None
+
+    @property
+    def usd(self) -> float:
+        """What it cost, at most."""
+        return sum(self.begun) + (self.quote.usd if self.job or not self.begun else 0.0)
 
     def encode(self) -> bytes:
         return (json.dumps(asdict(self), indent=1, sort_keys=True) + "\n").encode()
@@ -206,7 +215,7 @@ class Staged:
             self.path.replace(self.target)
             sync(self.target.parent)
         facts = {
-            **state.checked, "usd": state.quote.usd, "billed_bytes": state.quote.bytes, "job": state.job, "remarks": state.remarks,
+            **state.checked, "usd": state.usd, "billed_bytes": state.quote.bytes, "job": state.job, "remarks": state.remarks,
             "conditions": state.conditions, "request": asdict(state.request),
         }  # fmt: skip
         manifest = {"date": self.date.isoformat(), "files": {**entries(self.landing, self.date), self.name: facts}}

@@ -137,10 +137,14 @@ class Vendor:
 
         self._ask(f"the file {path.name}", once, there)
 
-    def stream(self, request: Request, path: Path, check: Callable[[], Answer], on_bytes: OnBytes) -> Answer:
+    def stream(
+        self, request: Request, path: Path, check: Callable[[], Answer], on_bytes: OnBytes, ask: Callable[[], None],
+        begun: Callable[[], None],
+    ) -> Answer:  # fmt: skip
         """The records of a request to `path`, on the disk; what `check` says of them. It raises Broken if they are not whole.
 
-        Every attempt begins anew and is charged for what it sends.
+        Every attempt begins anew and is charged for what it sends: `ask` is called before each and may refuse it by a VendorError,
+        `begun` once the vendor sends.
         """
         url = f"{self._client.gateway}/v{API_VERSION}/timeseries.get_range"
         form = {
@@ -149,7 +153,9 @@ class Vendor:
         }  # fmt: skip
 
         def once() -> Answer:
+            ask()
             with self._open("POST", url, data=form) as response:
+                begun()
                 _write(response, path, False, on_bytes)
             return check()
 

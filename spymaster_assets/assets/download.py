@@ -23,7 +23,7 @@ from spymaster_assets.lake import Lake
 from spymaster_assets.landing import Landing
 from spymaster_assets.progress import terminal
 from spymaster_assets.quality import Outcome
-from spymaster_assets.staged import Busy, damaged, entries
+from spymaster_assets.staged import Busy, damaged, entries, on_their_way
 
 DOWNLOAD: Final = dg.AssetKey(["vendor", "download"])
 POOL: Final = "vendor"
@@ -36,7 +36,7 @@ RETRIES: Final = dg.RetryPolicy(max_retries=2, delay=60, backoff=dg.Backoff.EXPO
 
 
 class Allowance(dg.Config):
-    """What the date may cost in all, what was bought of it before included."""
+    """What the date may cost in all, what was bought of it before and streams that broke off included."""
 
     usd: float = CONFIG.vendor.usd_per_date
 
@@ -67,20 +67,26 @@ def _held(lake: Lake, date: dt.date) -> dict[str, dict[str, Any]]:
     return entries(Landing(lake.root / "landing", lake.config), date)
 
 
+def _lost(lake: Lake, date: dt.date) -> float:
+    """USD, at most, of streams of files that have not come."""
+    landing = Landing(lake.root / "landing", lake.config)
+    return sum(sum(state.begun) for staged in on_their_way(landing, date) if (state := staged.state()))
+
+
 def _buy(lake: Lake, date: dt.date, key: str, usd: float) -> str:
     """Bring what the date lacks, if all of it costs at most `usd`; what is to be known of it. dg.Failure if it cannot be had."""
     from spymaster_assets.vendor import Vendor  # the vendor's client takes a second to import
 
-    cost = 0.0
+    cost, paid = 0.0, _lost(lake, date) + sum(entry["usd"] for entry in _held(lake, date).values())
 
     def agree(offers: list[Offer]) -> bool:
         nonlocal cost
         lacking = {offer.wanted.name: offer.quote.usd for offer in offers}
-        cost = sum({**{name: entry["usd"] for name, entry in _held(lake, date).items()}, **lacking}.values())
+        cost = _lost(lake, date) + sum({**{name: entry["usd"] for name, entry in _held(lake, date).items()}, **lacking}.values())
         return cost <= usd
 
     try:
-        outcome = Download(lake, Vendor(lake.config, key), progress=terminal()).run([date], agree)
+        outcome = Download(lake, Vendor(lake.config, key), progress=terminal()).run([date], agree, usd - paid)
     except (Busy, VendorError, ValueError, OSError) as error:
         raise dg.Failure(str(error), allow_retries=not isinstance(error, VendorError) or not error.final) from error
     if outcome.refused:

@@ -140,7 +140,8 @@ def download(first: dt.datetime, last: dt.datetime, schemas: str, yes: bool, by_
         unbought = [f"not bought: {', '.join(refused)}"] if refused else []
         for line in (*outcome.notes.get(date, []), *trouble, *unbought):
             click.echo(f"            {line}")
-    click.echo(f"{outcome.usd:,.2f} USD, {outcome.bytes / 1e6:,.1f} MB; next: spymaster backfill {dates[0]} {dates[-1]}")
+    lost = f" and {outcome.lost:,.2f} USD more, at most, for what streams that broke off had sent" if outcome.lost else ""
+    click.echo(f"{outcome.usd:,.2f} USD{lost}, {outcome.bytes / 1e6:,.1f} MB; next: spymaster backfill {dates[0]} {dates[-1]}")
     if outcome.trouble or outcome.refused:
         sys.exit(1)
 
