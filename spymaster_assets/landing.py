@@ -14,9 +14,11 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import json
+import math
 import os
 import re
 import shutil
+import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -29,11 +31,12 @@ from spymaster_assets.config import Config
 from spymaster_assets.fingerprint import code_digest
 from spymaster_assets.lake import Lake
 from spymaster_assets.sessions import DAY, MONTHS, Session, Window, calendar, utc_day, utc_midnight
-from spymaster_assets.store import Store, write_atomic
+from spymaster_assets.store import Store, locked, sweep_temporaries, sync, temporary_of, write_atomic
 
 Product = Literal["futures", "options"]
 Origin = Literal["vendor", "capture"]
 ENDINGS: Final = (".dbn", ".dbn.zst")
+KEEP_SECONDS: Final = 10.0  # of looking at new files after which what was found out is kept
 SHARED: Final = "landing_index.json"  # in the store: what machines have shared
 
 # The schemas that a Bronze table is made from, best first: the first that the date has is taken.
@@ -178,7 +181,11 @@ class Landing:
 
     def scan(self) -> list[LandingFile]:
         """Every DBN file, by path; a copy of an earlier one carries that as its problem."""
-        files = self._own()
+        return self.look(math.inf)[0]
+
+    def look(self, seconds: float) -> tuple[list[LandingFile], int]:
+        """The same of what is known after looking at new files for so long, at one at least; how many are left for next time."""
+        files, left = self._own(time.monotonic() + seconds)
         if self._shared is not None:
             there = {file.path for file in files}
             files += [file for file in self._others(self._shared) if file.path not in there]
@@ -188,13 +195,14 @@ class Landing:
             if not file.problem and file.digest in seen:
                 files[place] = replace(file, problem=f"a copy of {seen[file.digest]}")
             seen.setdefault(file.digest, file.path)
-        return files
+        return files, left
 
-    def _own(self) -> list[LandingFile]:
-        """The files below `root`."""
+    def _own(self, until: float) -> tuple[list[LandingFile], int]:
+        """The files below `root`. What is found out is kept now and then: it takes hours where a disk full of files arrives."""
         known = self._load()
         fresh: dict[str, dict[str, object]] = {}
         files: list[LandingFile] = []
+        left, looked, kept = 0, False, time.monotonic()
         for path in sorted(self._paths()):
             relative = path.relative_to(self.root).as_posix()
             try:
@@ -209,14 +217,23 @@ class Landing:
             entry = known.get(relative)
             if entry is not None and entry.get("stamp") == stamp:
                 file = _decode(entry["file"])
+            elif looked and time.monotonic() >= until:
+                left += 1
+                continue
             else:
-                file = _describe(path, relative, self.config)
+                file, looked = _describe(path, relative, self.config), True
             fresh[relative] = {"stamp": stamp, "file": asdict(file)}
             files.append(file)
+            if time.monotonic() - kept >= KEEP_SECONDS:
+                self._keep(known | fresh)
+                kept = time.monotonic()
         if fresh != known:
-            with contextlib.suppress(OSError):  # a lake that cannot be written to can still be read
-                write_atomic(self._index, json.dumps(fresh, indent=0, sort_keys=True).encode())
-        return files
+            self._keep(known | fresh if left else fresh)
+        return files, left
+
+    def _keep(self, found: dict[str, dict[str, object]]) -> None:
+        with contextlib.suppress(OSError):  # a lake that cannot be written to can still be read
+            write_atomic(self._index, json.dumps(found, indent=0, sort_keys=True).encode())
 
     def _others(self, shared: Store) -> Iterator[LandingFile]:
         """The shared files. Where other rules than ours said what a file is, it is brought and looked at."""
@@ -335,21 +352,26 @@ def receive(
     if file.problem:
         return Receipt(False, file.problem)
     target = root / ("-".join(file.products) if file.schema != "definition" else file.products[0]) / path.name
-    temporary = target.with_name(f".{path.name}.tmp")
+    temporary = temporary_of(target)
     if (other := held.get(file.digest)) not in (None, target.relative_to(root).as_posix()):
         return Receipt(True, f"already in landing, as {other}")
     try:
         if target.exists():
-            same = target.is_file() and file_hash(target) == file.digest
-            return Receipt(same, "already in landing" if same else f"{target} exists with other content; rename one of them")
+            return _there(target, file)
         target.parent.mkdir(parents=True, exist_ok=True)
+        sweep_temporaries(target)
         shutil.copyfile(path, temporary)
         if file_hash(temporary) != file.digest:
             return Receipt(False, "it changed while it was copied; try again when it is complete")
         heard = (lambda done: progress(path.name, done, file.bytes)) if progress else None
         schemas = (file.schema,) if file.schema else sorted(_USED)
         rows = sum(len(chunk) for schema in schemas for chunk in dbn.read(temporary, schema, on_bytes=heard))
-        temporary.replace(target)
+        sync(temporary)
+        with locked(target.parent):  # whoever brings another file of that name sees this one
+            if target.exists():
+                return _there(target, file)
+            temporary.replace(target)
+        sync(target.parent)
     except dbn.DbnError as error:
         return Receipt(False, str(dbn.DbnError(path, error.offset, error.expected, error.found)))
     except OSError as error:
@@ -365,6 +387,11 @@ def receive(
         f"trading dates {dates[0]} to {dates[-1]}" if len(dates) > 1 else f"trading date {dates[0]}" if dates else "no trading date"
     )
     return Receipt(True, f"{file.schema or 'live stream'}, {'/'.join(file.products)}, {rows:,} records, serves {serves}")
+
+
+def _there(target: Path, file: LandingFile) -> Receipt:
+    same = target.is_file() and file_hash(target) == file.digest
+    return Receipt(same, "already in landing" if same else f"{target} exists with other content; rename one of them")
 
 
 def dates_served(file: LandingFile, config: Config) -> list[dt.date]:

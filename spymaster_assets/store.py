@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import glob
 import os
 from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager
@@ -58,6 +59,9 @@ class Store(Protocol):
 
     def write(self, key: str, content: bytes) -> None:
         """Replace an object, whole."""
+
+    def update(self, key: str, change: Callable[[bytes | None], bytes]) -> None:
+        """Replace an object by what `change` makes of it (None: it is not there), whoever does so meanwhile."""
 
     def alone(self, folder: str) -> AbstractContextManager[Path]:
         """A folder of this machine in which a file of the partition is written."""
@@ -110,6 +114,14 @@ class Disk:
     def write(self, key: str, content: bytes) -> None:
         write_atomic(self.root / key, content)
 
+    def update(self, key: str, change: Callable[[bytes | None], bytes]) -> None:
+        path = self.root / key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with locked(path.parent):
+            content = path.read_bytes() if path.exists() else None
+            if (changed := change(content)) != content:
+                write_atomic(path, changed)
+
     @contextlib.contextmanager
     def alone(self, folder: str) -> Iterator[Path]:
         """The partition's own folder, locked: a second writer waits."""
@@ -140,6 +152,17 @@ class Disk:
         yield True
 
 
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """No other process is in here for the same folder; nothing is left in it."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
 def sync(path: Path) -> None:
     """Have a file's bytes, or a folder's names, on the disk."""
     handle = os.open(path, os.O_RDONLY)
@@ -151,16 +174,27 @@ def sync(path: Path) -> None:
 
 def write_atomic(path: Path, content: bytes) -> None:
     """Replace a file so that a reader, or a crash, finds the old content or the new. What killed writers left of it is swept."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = temporary_of(path)
     with temporary.open("wb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)
-    for left in path.parent.glob(f".{path.name}.*.tmp"):
-        if not alive(int(left.name.split(".")[-2])):
-            left.unlink(missing_ok=True)
+    sweep_temporaries(path)
     sync(path.parent)
+
+
+def temporary_of(path: Path) -> Path:
+    """Where this process writes what will take the place of a file."""
+    return path.with_name(f".{path.name}.{os.getpid()}.tmp")
+
+
+def sweep_temporaries(path: Path) -> None:
+    """Remove what killed processes left of a file."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+        process = left.name.split(".")[-2]
+        if process.isdecimal() and not alive(int(process)):
+            left.unlink(missing_ok=True)
 
 
 def alive(process: int) -> bool:

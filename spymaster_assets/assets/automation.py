@@ -17,6 +17,7 @@ from spymaster_assets.sessions import calendar, to_datetime, to_ns, wall
 from spymaster_assets.staged import at_work, dates_downloaded, folder
 from spymaster_assets.tables import BRONZE, TRAINING
 
+LOOK_SECONDS = 20.0  # Dagster gives up a tick after 60
 READY = "00:05"  # market zone, of the day after: from here on a date's partition exists and may be run
 
 bronze_job = dg.define_asset_job(
@@ -137,11 +138,15 @@ _STATUS = dg.DefaultSensorStatus.RUNNING if watches_landing() else dg.DefaultSen
 def landing_sensor(context: dg.SensorEvaluationContext, lake: LakeResource) -> dg.SensorResult | dg.SkipReason:
     """New files in landing: an observation on the landing assets and a run for every trading date they serve, once it is over.
 
-    Files of a date that is being downloaded wait until all of them are there.
+    Files of a date that is being downloaded wait until all of them are there. A tick looks at new files for LOOK_SECONDS; where
+    they take longer the next ones go on, and what they serve is run once all of them are known.
     """
     landing = lake.landing()
     busy = {folder(landing, date) for date in dates_downloaded(landing) if at_work(landing, date)}
-    files = [file for file in landing.scan() if (landing.root / file.path).parent not in busy]
+    found, left = landing.look(LOOK_SECONDS)
+    if left:
+        return dg.SkipReason(f"{left} new files in landing are still to be looked at; {len(found)} are known")
+    files = [file for file in found if (landing.root / file.path).parent not in busy]
     return respond(files, context.cursor, dt.datetime.now(dt.UTC))
 
 
