@@ -29,7 +29,7 @@ from tqdm import tqdm
 
 from spymaster_assets.assets.partitions import trading_dates
 from spymaster_assets.daily import EVERY, Runner, refused
-from spymaster_assets.lake import Lake
+from spymaster_assets.lake import Lake, opened
 from spymaster_assets.landing import supply
 from spymaster_assets.models.as_of import as_of
 from spymaster_assets.progress import silence
@@ -106,7 +106,7 @@ def work(connection: Connection, root: Path, tag: str, url: str = "") -> None:
     from spymaster_assets.config import load
 
     silence()
-    runner = Runner(Lake(root, load(), url), {"spymaster/backfill": tag})
+    runner = Runner(opened(load(), root, url), {"spymaster/backfill": tag})
     with contextlib.suppress(EOFError, ConnectionError):
         while True:
             task: Task = connection.recv()

@@ -508,7 +508,7 @@ def data_url() -> str:
     """Where the lake is on object storage, as s3://BUCKET/PREFIX; empty if it is on a disk."""
     named = os.environ.get(DATA, "")
     if named.startswith("s3://") and "@" in named:  # not shown: a password may stand before it
-        raise ValueError(f"{DATA}: expected s3://BUCKET or s3://BUCKET/PREFIX, with no credentials: AWS's own environment holds them")
+        raise ValueError(f"{DATA}: expected s3://BUCKET or s3://BUCKET/PREFIX, and no credentials: AWS's environment holds them")
     if named.startswith("s3://") and not re.fullmatch(r"s3://[^/]+(/[^/]+)*/?", named):
         raise ValueError(f"{DATA} {named!r}: expected s3://BUCKET or s3://BUCKET/PREFIX")
     return named.rstrip("/") if named.startswith("s3://") else ""

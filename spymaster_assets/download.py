@@ -83,8 +83,8 @@ class Download:
         """Bring what the dates lack, in two steps, each agreed to before it is paid: what tells the rest, then the rest.
 
         `agree` sees what a step would bring and says whether to go on; where nothing is to be paid it is not asked. Trouble of
-        one date does not stop the others. `most`: USD that may be paid in all; a stream that broke off is not begun again where that
-        could exceed it. Busy if another process is at one of them; VendorError where no request can succeed.
+        one date does not stop the others. `most`: USD that may be paid in all; a stream that broke off is not begun again where
+        that could exceed it. Busy if another process is at one of them; VendorError where no request can succeed.
         """
         outcome = Outcome()
         with contextlib.ExitStack() as locks:

@@ -1,6 +1,6 @@
 """The lake: where a table of a date lives, how it is published, how it is read.
 
-    <root>/lake.json                                        the number of this layout; no file: 1
+    <root>/lake.json                                        the number of this layout, and whose instrument it is: layout.py
     <root>/<stage>/<table>/date=YYYY-MM-DD/manifest.json    what the partition holds; it alone makes the partition exist
                                           /<key>.parquet    the data that the manifest names
                                           /checks.json      what the checks found of it
@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -32,19 +31,15 @@ from spymaster_assets.columnar import ContentHash, to_arrow, to_numpy
 from spymaster_assets.config import Config, data_root, data_url
 from spymaster_assets.config import Store as Settings
 from spymaster_assets.fingerprint import Fingerprint, Manifest
+from spymaster_assets.layout import LakeError as LakeError
+from spymaster_assets.layout import name_instrument, require
 from spymaster_assets.schema import TEXT, Table
 from spymaster_assets.store import LOCK, Disk, Stat, Store
 from spymaster_assets.store import MANIFEST as MANIFEST
 from spymaster_assets.version import VERSION
 
-FORMAT = 1  # of the layout below; what a change of it asks for: docs/operate.md#upgrade
-FORMAT_FILE = "lake.json"
 VERDICT = "checks.json"  # what the checks found of the partition; quality.py decides what it says
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
-
-
-class LakeError(RuntimeError):
-    """A partition that is missing, incomplete or not what its manifest says."""
 
 
 class PartitionWriter:
@@ -153,39 +148,12 @@ def _store(root: Path, url: str, settings: Settings) -> Store:
     return Bucket(url, root / "cache", settings)
 
 
-def format_of(store: Store) -> int:
-    """The number of the layout in which a lake is laid out: lake.json's, 1 if there is none. LakeError for a broken file."""
-    try:
-        found = json.loads(store.read(FORMAT_FILE))["format"]
-        if type(found) is not int or found < 1:
-            raise ValueError(f"format {found!r}")
-    except (FileNotFoundError, NotADirectoryError):
-        return 1
-    except (ValueError, TypeError, KeyError) as error:
-        raise LakeError(f'{store.where(FORMAT_FILE)}: expected {{"format": NUMBER}}: {error}') from error
-    return found
-
-
-def require_format(store: Store) -> None:
-    """LakeError if a lake is laid out in another way than this program's."""
-    root = store.where(FORMAT_FILE).parent
-    if (found := format_of(store)) > FORMAT:
-        raise LakeError(f"{root} is a lake of format {found}, made by a later version; this one knows up to {FORMAT}: upgrade")
-    if found < FORMAT:
-        raise LakeError(f"{root} is a lake of format {found}, this version has {FORMAT}: back it up, then spymaster migrate")
-
-
-def write_format(store: Store, number: int) -> None:
-    """Say in which layout a lake is laid out."""
-    store.write(FORMAT_FILE, json.dumps({"format": number}).encode() + b"\n")
-
-
 @dataclass(frozen=True)
 class Lake:
     """All partitions below `root`; or, if `url` names a bucket and prefix (s3://BUCKET/PREFIX), those there.
 
     Whatever is no partition (landing, models, Dagster's own) is below `root` either way. LakeError if what is there is laid out in
-    another way than this program's; of object storage `opened` looks at that.
+    another way than this program's, or of another instrument; of object storage `opened` looks at that.
     """
 
     root: Path
@@ -207,7 +175,13 @@ class Lake:
         return f"{table.stage}/{table.name}/date={date.isoformat()}"
 
     def __post_init__(self) -> None:
-        require_format(Disk(self.root))
+        require(Disk(self.root), self.config)
+
+    def name(self) -> None:
+        """Say whose instrument it holds, here and on object storage. LakeError if that is another one."""
+        name_instrument(self.store, self.config)
+        if self.url:  # models, captures and the bus are here
+            name_instrument(Disk(self.root), self.config)
 
     def folder(self, table: Table, date: dt.date) -> Path:
         """The same on a disk."""
@@ -261,8 +235,7 @@ class Lake:
         """A writer of one partition. On a disk it is alone in it, a second writer waits; of two on object storage the last one
         to publish is the partition. Unpublished rows are removed, leftovers swept."""
         with self.store.alone(self.key(table, date)) as folder:
-            if self.store.stat(FORMAT_FILE) is None:
-                write_format(self.store, FORMAT)
+            self.name()
             self._sweep(table, date)
             writer = PartitionWriter(self, table, date, fingerprint, folder)
             try:
@@ -374,10 +347,12 @@ class Lake:
         return None
 
 
-def opened(config: Config) -> Lake:
-    """The lake that the environment names. LakeError if it is laid out in another way than this program's."""
-    lake = Lake(data_root(), config, data_url())
-    require_format(lake.store)
+def opened(config: Config, root: Path | None = None, url: str = "") -> Lake:
+    """The lake at `root` and, if given, `url`; or the one that the environment names. LakeError if it is not for this program, or
+    not for these settings."""
+    lake = Lake(root, config, url) if root else Lake(data_root(), config, data_url())
+    if lake.url:
+        require(lake.store, config)
     return lake
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
-from spymaster_assets.lake import FORMAT, LakeError, format_of, write_format
+from spymaster_assets.layout import FORMAT, LakeError, format_of, write_format
 from spymaster_assets.store import Disk
 
 Step = Callable[[Path], None]

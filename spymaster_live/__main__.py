@@ -24,6 +24,7 @@ from spymaster_assets.finding import Finding
 from spymaster_assets.ingest import MissingInput
 from spymaster_assets.lake import Lake, LakeError, opened
 from spymaster_assets.logs import Failure, say
+from spymaster_assets.object_store import StoreError
 from spymaster_assets.progress import terminal
 from spymaster_assets.sessions import NotATradingDate, calendar
 from spymaster_assets.version import VERSION
@@ -61,7 +62,7 @@ def main(context: click.Context, data: str | None, verbose: bool, wanted: str | 
 def _lake() -> Lake:
     try:
         return opened(load())
-    except LakeError as error:
+    except (LakeError, StoreError) as error:
         raise Failure(str(error)) from error
 
 
@@ -97,7 +98,7 @@ def _run(work: Callable[[], Awaitable[Any]], loop: Callable[[], asyncio.Abstract
         raise Failure("no replay is running on that bus") from error
     except nats.js.errors.APIError as error:
         raise Failure(f"the server says: {error.description}") from error
-    except (MissingInput, DbnError, LakeError, NotATradingDate, bus.Fenced, RuntimeError, ValueError) as error:
+    except (MissingInput, DbnError, LakeError, StoreError, NotATradingDate, bus.Fenced, RuntimeError, ValueError) as error:
         raise Failure(str(error)) from error
 
 
@@ -257,10 +258,10 @@ def engine(url: str, name: str, until_done: bool) -> None:
     from spymaster_live.serving import Serving
 
     async def work() -> None:
-        config = load()
-        rehearse(config)
+        lake = _lake()
+        rehearse(lake.config)
         async with bus.connected(url, name) as client:
-            await Serving(client, config, name, opened(config)).run(until_done)
+            await Serving(client, lake.config, name, lake).run(until_done)
 
     _run(work)
 
@@ -273,8 +274,13 @@ def writer(url: str, until_done: bool) -> None:
     from spymaster_live.writer import Writer
 
     async def work() -> Writer:
+        lake = _lake()
+        try:
+            lake.name()  # runs of two instruments would lie side by side, and be taken for one another's
+        except OSError as error:
+            raise Failure(f"{lake.root}: {error}") from error
         async with bus.connected(url, "writer") as client:
-            capturing = Writer(client, _lake())
+            capturing = Writer(client, lake)
             await capturing.run(until_done)
             return capturing
 

@@ -18,7 +18,8 @@ from spymaster_assets.catalog import FILE, connect, publish
 from spymaster_assets.cli import main
 from spymaster_assets.config import Config
 from spymaster_assets.fingerprint import Fingerprint
-from spymaster_assets.lake import FORMAT_FILE, MANIFEST, Lake
+from spymaster_assets.lake import MANIFEST, Lake
+from spymaster_assets.layout import FORMAT_FILE
 from spymaster_assets.schema import Table
 from spymaster_assets.tables import DEFINITIONS, FUTURES_TRADES
 from tests.build import DATE, EVE, times, trades

@@ -10,7 +10,8 @@ from spymaster_assets.cli import main
 from spymaster_assets.config import Config
 from spymaster_assets.doctor import examine_lake, examine_models
 from spymaster_assets.finding import Finding
-from spymaster_assets.lake import FORMAT, FORMAT_FILE, Lake, LakeError, format_of
+from spymaster_assets.lake import Lake, LakeError
+from spymaster_assets.layout import FORMAT, FORMAT_FILE, format_of
 from spymaster_assets.migration import migrate
 from spymaster_assets.models.artifacts import Artifacts
 from spymaster_assets.store import Disk

@@ -20,8 +20,9 @@ import pytest
 
 from spymaster_assets.config import Bronze, Config
 from spymaster_assets.ingest import Ingested, Intake, MissingInput, ingest_date
-from spymaster_assets.lake import FORMAT_FILE, MANIFEST, Lake
+from spymaster_assets.lake import MANIFEST, Lake
 from spymaster_assets.landing import Landing
+from spymaster_assets.layout import FORMAT_FILE
 from spymaster_assets.tables import BRONZE
 from tests.build import DATE, EVE, FRONT, SESSION, books, definitions, split_days, times, trades, write
 

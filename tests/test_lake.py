@@ -26,9 +26,8 @@ from spymaster_assets.catalog import connect
 from spymaster_assets.columnar import ContentHash, to_arrow
 from spymaster_assets.config import Bronze, Config
 from spymaster_assets.fingerprint import Fingerprint, Manifest, _module_digest, code_digest
-from spymaster_assets.lake import FORMAT, MANIFEST, Lake, LakeError, write_format
+from spymaster_assets.lake import MANIFEST, Lake, LakeError
 from spymaster_assets.schema import DELTA, TEXT, Column, Table
-from spymaster_assets.store import Disk
 from spymaster_assets.tables import FUTURES_MBP10, FUTURES_TRADES, UNDEF_PRICE
 from tests.build import DATE, EVE, books, times, trades
 
@@ -313,7 +312,7 @@ def test_a_crash_at_any_step_leaves_the_old_partition_or_the_new(
     while killed:
         lake = Lake(tmp_path / f"step{len(seen)}", SMALL)
         lake.root.mkdir()
-        write_format(Disk(lake.root), FORMAT)  # which the first write of all does
+        lake.name()  # which the first write of all does
         if before is not None:
             publish(lake, before)
         killed = crash(lake, monkeypatch, len(seen))

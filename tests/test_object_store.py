@@ -89,9 +89,9 @@ def test_what_is_written_reads_back_on_another_machine_with_the_hash_that_it_has
     assert names(lake) == sorted([MANIFEST, written.file])
 
 
-def test_nothing_of_the_lake_is_on_the_disk_but_copies(lake: Lake) -> None:
+def test_nothing_of_the_lake_is_on_the_disk_but_copies_and_whose_it_is(lake: Lake) -> None:
     publish(lake, NEW)
-    assert {path.relative_to(lake.root).parts[0] for path in lake.root.rglob("*")} == {"cache"}
+    assert {path.relative_to(lake.root).parts[0] for path in lake.root.rglob("*")} == {"cache", "lake.json"}
     shutil.rmtree(lake.root)
     assert read(lake) == NEW
 

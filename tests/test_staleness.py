@@ -19,7 +19,8 @@ from spymaster_assets.config import Config
 from spymaster_assets.daily import EVERY, Report, run_dates
 from spymaster_assets.doctor import examine_lake
 from spymaster_assets.gold import STAGES
-from spymaster_assets.lake import FORMAT, FORMAT_FILE, MANIFEST, VERDICT, Lake, format_of
+from spymaster_assets.lake import MANIFEST, VERDICT, Lake
+from spymaster_assets.layout import FORMAT, FORMAT_FILE, format_of
 from spymaster_assets.maker import Maker
 from spymaster_assets.simulator.write import simulate
 from spymaster_assets.staleness import MISSING, Staleness

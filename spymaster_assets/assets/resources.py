@@ -10,7 +10,7 @@ from dagster_duckdb import DuckDBResource
 from pydantic import PrivateAttr
 
 from spymaster_assets.config import data_root, data_url, load
-from spymaster_assets.lake import Lake
+from spymaster_assets.lake import Lake, opened
 from spymaster_assets.landing import Landing, landing_of
 
 
@@ -25,7 +25,7 @@ class LakeResource(dg.ConfigurableResource):
     config_file: str | None = None
 
     def lake(self) -> Lake:
-        return Lake(Path(self.root), load(Path(self.config_file) if self.config_file else None), self.url)
+        return opened(load(Path(self.config_file) if self.config_file else None), Path(self.root), self.url)
 
     def landing(self) -> Landing:
         return landing_of(self.lake())
