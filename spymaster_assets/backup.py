@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Final
 
 from spymaster_assets.fingerprint import Manifest
-from spymaster_assets.lake import FORMAT, FORMAT_FILE, MANIFEST, VERDICT, Lake, LakeError, format_of, write_format
+from spymaster_assets.lake import MANIFEST, VERDICT, Lake, LakeError
+from spymaster_assets.layout import FORMAT, FORMAT_FILE, format_of, name_instrument
 from spymaster_assets.models.artifacts import CHAMPION
 from spymaster_assets.progress import Progress
 from spymaster_assets.schema import Table
@@ -40,22 +41,23 @@ class Copied:
 
 
 def back_up(lake: Lake, home: Path, to: Path, landing: bool = False, progress: Progress | None = None) -> Copied:
-    """Copy to a folder. `home`: of Dagster's instance; `landing`: its files, too. ValueError for a folder of the lake itself."""
+    """Copy to a folder. `home`: of Dagster's instance; `landing`: its files, too. ValueError for a folder of the lake itself.
+
+    Of a lake on object storage, what is on this machine: its tables are copied where they are.
+    """
     to = to.absolute()
     if to == lake.root or lake.root in to.parents or to in lake.root.parents:
         raise ValueError(f"{to}: expected a folder outside of {lake.root}")
-    if lake.url:
-        raise LakeError(f"{lake.url}: tables on object storage are backed up there, by versions or replication of the bucket")
     if not lake.root.is_dir():
         raise LakeError(f"{lake.root} is not there")
     to.mkdir(parents=True, exist_ok=True)
     if (to / FORMAT_FILE).exists() and format_of(Disk(to)) != FORMAT:
         raise LakeError(f"{to} holds a copy of a lake of format {format_of(Disk(to))}: expected {FORMAT}, or an empty folder")
-    write_format(Disk(to), FORMAT)
+    name_instrument(Disk(to), lake.config)
     copied = Copied()
     _history(home, to / HISTORY, copied)
     _models(lake.root / "models", to / "models", copied)
-    stored = [(table, date) for table in TABLES.values() for date in lake.dates(table)]
+    stored = [(table, date) for table in TABLES.values() for date in lake.dates(table)] if not lake.url else []
     for done, (table, date) in enumerate(stored, 1):
         if progress is not None:
             progress("backing up partitions", done, len(stored))

@@ -27,7 +27,7 @@ from spymaster_assets import dbn
 from spymaster_assets.arrival import Overlap, align
 from spymaster_assets.ingest import Intake
 from spymaster_assets.lake import Lake
-from spymaster_assets.landing import Landing, file_hash
+from spymaster_assets.landing import Landing, file_hash, landing_of
 from spymaster_assets.lateness import CLOCK, Lateness
 from spymaster_assets.schema import Table
 from spymaster_assets.sessions import calendar
@@ -116,7 +116,8 @@ def hand_over(lake: Lake, date: dt.date, name: str | None = None) -> str:
     capture.make(target.parent)
     with (target.parent / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        return _hand_over(lake, date, name, target)
+        told = _hand_over(lake, date, name, target)
+    return f"{told}; spymaster share brings it to {lake.url}" if lake.url else told
 
 
 def _hand_over(lake: Lake, date: dt.date, name: str | None, target: Path) -> str:
@@ -188,7 +189,7 @@ def _join_clock(run: Run, path: Path) -> None:
 
 def reconcile(lake: Lake, date: dt.date) -> dict[str, Reconciled]:
     """Compare the captured files of a date with the vendor's, record by record; tables that both have."""
-    landing = Landing(lake.root / "landing", lake.config)
+    landing = landing_of(lake)
     files = landing.scan()
     sides = [Intake(date, lake, landing, files=[one for one in files if one.origin == origin]) for origin in ("vendor", "capture")]
     clock = landing.captured(date) / CLOCK

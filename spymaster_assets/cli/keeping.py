@@ -25,6 +25,8 @@ def backup(folder: Path, landing: bool) -> None:
     except (LakeError, ValueError, OSError) as error:
         raise click.ClickException(str(error)) from error
     click.echo(f"{copied.partitions} partitions, {copied.files} files in {folder}, {copied.bytes / 1e6:,.1f} MB of them copied now")
+    if lake.url:
+        click.echo(f"{lake.url} is not in it: back up the bucket too, after this, by its versions or by a copy")
     if not copied.history:
         click.echo("Dagster's history is not in it: it has none yet, or keeps it in Postgres (pg_dump: docs/operate.md#back-up)")
 
