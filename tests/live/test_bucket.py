@@ -58,6 +58,7 @@ def asked(port: int, path: str) -> Any:
         return orjson.loads(answer.read())
 
 
+@pytest.mark.slow
 def test_a_machine_with_nothing_runs_live_as_on_a_disk_and_shows_its_dates(lake: Lake, tmp_path: Path) -> None:
     """Feed from what was shared, engine, writer, gateway, and the same bytes as the bucket's Silver; then the capture goes there"""
     here, port = tmp_path / "machine", server.free_port()
