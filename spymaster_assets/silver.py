@@ -128,17 +128,23 @@ def _option_flow(maker: Maker) -> tuple[Rows, dict[str, Any]]:
 
 
 def _contracts(maker: Maker, grid: OptionGrid) -> tuple[dict[str, int], dict[str | None, str]]:
-    """The date's contracts: number by symbol, and of every defined symbol whether it is one, or why not."""
+    """The date's contracts: number by symbol, and of every defined symbol whether it is one, or why not.
+
+    What definitions say by the regular open holds for the date; later ones tell of what was not defined.
+    """
     if not maker.lake.manifest(DEFINITIONS, maker.date):
         return {}, {}
-    facts = maker.lake.arrays(DEFINITIONS, maker.date, FACTS)
+    facts = maker.lake.arrays(DEFINITIONS, maker.date, (*FACTS, "ts_recv"))
+    times = np.maximum.accumulate(facts["ts_recv"])
     numbers: dict[str, int] = {}
     reasons: dict[str | None, str] = {}
     found = sorted_out(facts, maker.config, grid.clock)
-    for symbol, one in zip(facts["raw_symbol"].tolist(), found, strict=True):
+    for symbol, one, defined in zip(facts["raw_symbol"].tolist(), found, times.tolist(), strict=True):
+        if symbol in reasons and defined > grid.clock.regular_start:
+            continue
         reasons[symbol] = one if isinstance(one, str) else KEPT
         if isinstance(one, Contract):
-            numbers[symbol] = grid.contract(one.strike, one.call, one.expiration)
+            numbers[symbol] = grid.contract(one.strike, one.call, one.expiration, defined)
     return numbers, reasons
 
 

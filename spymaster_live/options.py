@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 
-from spymaster_assets.compute.option_flow import EVENT
+from spymaster_assets.compute.option_flow import ALWAYS, EVENT
 from spymaster_assets.compute.stream import Day
 from spymaster_assets.expiring import Contract, sorted_out
 from spymaster_assets.tables import DEFINITIONS, OPTION_QUOTES, OPTION_STATISTICS, OPTION_TRADES
@@ -26,6 +26,7 @@ class OptionRecords:
         self._day = day
         self._numbers: dict[int, int] = {}  # instrument -> contract, or OTHER
         self._waiting: list[tuple[np.ndarray, np.ndarray]] = []  # instruments, placed events
+        self._defined = ALWAYS  # when the latest definition came
         self._reports: list[np.ndarray] = []  # of open interest, until the session opens
         self._opened = False
 
@@ -59,9 +60,13 @@ class OptionRecords:
         facts = {name: np.char.decode(values, "latin-1") for name, values in words.items()}
         facts |= {"expiration": records["expiration"].view("i8"), "strike_price": records["strike_price"]}
         found = sorted_out(facts, self._day.config, self._day.clock)
-        for instrument, one in zip(records["instrument_id"].tolist(), found, strict=True):
-            number = self._day.options.contract(one.strike, one.call, one.expiration) if isinstance(one, Contract) else OTHER
-            self._numbers[instrument] = number
+        times = np.maximum.accumulate(np.maximum(records["ts_recv"].view("i8"), self._defined))
+        self._defined = int(times[-1])
+        options, known = self._day.options, self._numbers
+        for instrument, one, time in zip(records["instrument_id"].tolist(), found, times.tolist(), strict=True):
+            if instrument in known and time > self._day.clock.regular_start:
+                continue
+            known[instrument] = options.contract(one.strike, one.call, one.expiration, time) if isinstance(one, Contract) else OTHER
         waiting, self._waiting = self._waiting, []
         for instruments, events in waiting:
             self._sort(instruments, events)

@@ -21,7 +21,7 @@ UNDEF_QUANTITY: Final = 2**63 - 1
 
 EVENT: Final = np.dtype(
     [
-        ("ts", "i8"),  # event time, ns UTC
+        ("ts", "i8"),  # event time, ns UTC; once placed, effective time
         ("k", "i8"),  # interval of the effective time
         ("contract", "i8"),  # its number; negative: none of the date's
         ("quote", "i1"),
@@ -32,6 +32,7 @@ EVENT: Final = np.dtype(
     ]
 )
 CONTRACT: Final = np.dtype([("strike", "i8"), ("call", "i1"), ("expiration", "i8"), ("last", "i8"), ("bid", "i8"), ("ask", "i8")])
+ALWAYS: Final = -(2**62)
 
 
 class OptionGrid:
@@ -41,29 +42,38 @@ class OptionGrid:
         self.clock, self._closed = clock, -1
         self._numbers: dict[tuple[int, int], int] = {}
         self._contracts = Growing(CONTRACT)  # with their latest prices
+        self._since = Growing(np.dtype("i8"))  # of each, the effective time of its first event that counts
         self._waiting: list[np.ndarray] = []
-        self._time = [-(2**62), -(2**62)]  # effective time of trades, of quotes
+        self._time = [ALWAYS, ALWAYS]  # effective time of trades, of quotes
         self.flow = Growing(OPTION_FLOW.dtype)
 
-    def contract(self, strike: int, call: bool, expiration: int) -> int:
-        """The number of a contract, which begins here unless it is known."""
+    def contract(self, strike: int, call: bool, expiration: int, defined: int = ALWAYS) -> int:
+        """The number of a contract, which begins here unless it is known. `defined`: when, ns UTC.
+
+        What an instrument did before it was defined counts if that came by the regular open, when nothing was scored yet. If it
+        came later nobody knew whose events these were: they do not count, else features before the definition would tell of it.
+        """
         number = self._numbers.setdefault((strike, int(call)), len(self._numbers))
         if number == self._contracts.count:
             self._contracts.reserve(1)[number] = strike, call, expiration, UNDEF_PRICE, UNDEF_PRICE, UNDEF_PRICE
             self._contracts.count += 1
+            self._since.reserve(1)[number] = defined if defined > self.clock.regular_start else ALWAYS
+            self._since.count += 1
         return number
 
     def place(self, events: np.ndarray, quotes: bool) -> None:
-        """Fill in `k` and `quote` of the next events (EVENT) of one stream, in arrival order, whatever instruments they are of."""
+        """Fill in `ts`, `k` and `quote` of the next events (EVENT) of one stream, in arrival order, of whatever instruments."""
         if not len(events):
             return
         times = np.maximum.accumulate(np.maximum(events["ts"], self._time[int(quotes)]))
         self._time[int(quotes)] = int(times[-1])
+        events["ts"] = times
         events["k"] = np.maximum(self._closed + 1, -((self.clock.open - times) // self.clock.interval))
         events["quote"] = quotes
 
     def add(self, events: np.ndarray) -> None:
         """Take placed events of the date's contracts, also of an interval that is closed: their definition came later."""
+        events = events[events["ts"] >= self._since.rows[events["contract"]]]
         if len(events):
             self._waiting.append(events.copy())
 
@@ -90,6 +100,7 @@ class OptionGrid:
         """
         wanted = (contracts >= 0) & (kinds == OPEN_REPORT) & (actions == NEW) & (quantities != UNDEF_QUANTITY)
         at = np.flatnonzero(wanted & (times <= self.clock.regular_start))
+        at = at[self._since.rows[contracts[at]] == ALWAYS]  # of those defined by then
         at = at[len(at) - 1 - np.unique(contracts[at][::-1], return_index=True)[1]]
         rows, known = np.zeros(len(at), OPEN_INTEREST.dtype), self._contracts.rows[contracts[at]]
         rows["strike"], rows["call"], rows["quantity"], rows["ts"] = known["strike"], known["call"], quantities[at], times[at]

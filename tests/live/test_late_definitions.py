@@ -1,0 +1,81 @@
+"""Options that are defined, or defined anew, within the session: batch and live say the same of them, nothing before they came."""
+
+import datetime as dt
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from spymaster_assets.config import Config, load
+from spymaster_assets.ingest import Intake, ingest_date
+from spymaster_assets.lake import Lake
+from spymaster_assets.landing import Landing
+from spymaster_assets.maker import Maker
+from spymaster_assets.sessions import calendar, to_ns
+from spymaster_assets.silver import SILVER_STAGES
+from spymaster_assets.tables import DEFINITIONS, OPTION_FLOW, OPTION_TRADES
+from spymaster_live.parity import differences
+from tests import build
+from tests.live.rig import small_lake
+from tests.live.test_instruments import said_live
+from tests.live.test_together import DATE
+
+ELEVEN = to_ns(dt.datetime(2025, 6, 3, 15, tzinfo=dt.UTC))  # New York time
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A date in which the three options that traded most before eleven are defined at eleven, and a fourth is called off then."""
+    root = small_lake(tmp_path_factory.mktemp("late"), DATE, 5_000)
+    lake = Lake(root, Config())
+    trades, definitions = lake.arrays(OPTION_TRADES, DATE), lake.arrays(DEFINITIONS, DATE)
+    own = {symbol for symbol, at in zip(definitions["raw_symbol"], definitions["expiration"], strict=True)
+           if at // 86_400_000_000_000 == ELEVEN // 86_400_000_000_000}  # fmt: skip
+    early = [str(symbol) for symbol, ts in zip(trades["symbol"], trades["ts_event"], strict=True) if ts < ELEVEN and symbol in own]
+    chosen = sorted(set(early), key=lambda symbol: (-early.count(symbol), symbol))[:4]
+    assert early.count(chosen[-1]) > 0
+
+    def late(rows: np.ndarray) -> np.ndarray:
+        names = np.array([raw.partition(b"\0")[0].decode("latin-1") for raw in rows["raw_symbol"].tolist()])
+        moved, again = np.isin(names, chosen[:3]), rows[names == chosen[3]].copy()
+        rows["ts_recv"][moved] = np.maximum(rows["ts_recv"][moved], np.uint64(ELEVEN))
+        again["ts_recv"], again["expiration"] = ELEVEN, again["expiration"] + np.uint64(7 * 86_400_000_000_000)
+        rows = np.concatenate([rows[~moved], rows[moved], again[-1:]])
+        return rows[np.argsort(rows["ts_recv"], kind="stable")]
+
+    paths = sorted((root / "landing").glob("options/*definition*"))
+    for path in paths[-1:]:
+        build.rewrite(path, late)
+    for path in paths[:-1]:  # of the evening before
+        build.rewrite(path, lambda rows: rows[~np.isin(
+            [raw.partition(b"\0")[0].decode("latin-1") for raw in rows["raw_symbol"].tolist()], chosen[:3])])  # fmt: skip
+    (root / "chosen").write_text("\n".join(chosen))
+    return root
+
+
+def made(root: Path) -> Lake:
+    lake = Lake(root, load(root / "short.toml"))
+    ingest_date(Intake(DATE, lake, Landing(root / "landing", lake.config)))
+    for stage in SILVER_STAGES:
+        Maker(DATE, lake).make(stage)
+    return lake
+
+
+def test_live_says_what_the_batch_says(first: Path) -> None:
+    lake = made(first)
+    found, _ = differences(lake, DATE, said_live(lake, DATE))
+    assert found == []
+
+
+def test_what_comes_at_eleven_changes_nothing_before(first: Path, tmp_path: Path) -> None:
+    """The rows until eleven are the same where the definitions of eleven never come."""
+    shutil.copytree(first / "landing", tmp_path / "landing")
+    shutil.copy(first / "short.toml", tmp_path)
+    for path in (tmp_path / "landing").glob("options/*definition*"):
+        build.rewrite(path, lambda rows: rows[rows["ts_recv"] < ELEVEN])
+    until = (ELEVEN - calendar(Config()).session(DATE).globex.start) // Config().grid.interval_ns
+    whole, cut = (lake.rows(OPTION_FLOW, DATE) for lake in (made(first), made(tmp_path)))
+    before = [rows[rows["k"] <= until] for rows in (whole, cut)]
+    assert len(before[0]) and before[0].tobytes() == before[1].tobytes()
+    assert len(whole) > len(cut)  # what comes afterwards counts
