@@ -3,6 +3,7 @@
 import datetime as dt
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import numpy as np
 
@@ -22,6 +23,10 @@ FRONT, NEXT, SPREAD = "ESM5", "ESU5", "ESM5-ESU5"
 IDS = {FRONT: 101, NEXT: 102, SPREAD: 103, "E1BM5 C6000": 201, "E1BM5 P6000": 202, "NQM5": 301}
 SECOND = 1_000_000_000
 SOUND = 1600, 50  # number of books and seconds between them
+
+
+def new_york(text: str) -> dt.datetime:
+    return dt.datetime.fromisoformat(text).replace(tzinfo=ZoneInfo("America/New_York"))
 
 
 def times(count: int, start: int = SESSION.globex.start + SECOND, step: int = SECOND) -> np.ndarray:

@@ -13,6 +13,10 @@ import pytest
 from tests import build, made_once
 
 ROOT = Path(__file__).parents[1]
+# What several files of tests assert with: a failure there says what differs, too.
+pytest.register_assert_rewrite(
+    "tests.dbn_files", "tests.gold_defects", "tests.live.spoken", "tests.toy_options", "tests.toy_physics", "tests.toy_product"
+)
 
 
 @pytest.fixture(scope="session")

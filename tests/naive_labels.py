@@ -423,7 +423,8 @@ def imagined_touch(snap, direction, m, minute_volume, config):
 
 def acceleration_coefficient(rows, bars1, usual, volumes, loadings, session, config):
     """Slope through the origin of the acceleration on force over mass; usual[side][bucket]: its m; volumes[bucket]."""
-    from tests.naive_context import force_mass_ratio, kinematics  # which build on this file
+    from tests.naive_approach import kinematics  # which builds on this file, as does the next one
+    from tests.naive_context import force_mass_ratio
 
     upper = lower = 0
     for k in signal_closes(bars1, session):

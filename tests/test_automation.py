@@ -3,7 +3,6 @@
 import datetime as dt
 from collections.abc import Iterator
 from pathlib import Path
-from zoneinfo import ZoneInfo
 
 import dagster as dg
 import pytest
@@ -16,13 +15,10 @@ from spymaster_assets.fingerprint import Fingerprint
 from spymaster_assets.lake import Lake
 from spymaster_assets.simulator.write import simulate
 from spymaster_assets.tables import BRONZE, DAY_SUMMARY, FUTURES_MBP10, PRIORS, SNAPS, TRAINING
+from tests.build import new_york
 
 CONFIG = Config()
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
-
-
-def new_york(text: str) -> dt.datetime:
-    return dt.datetime.fromisoformat(text).replace(tzinfo=ZoneInfo("America/New_York"))
 
 
 @pytest.fixture

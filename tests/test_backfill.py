@@ -2,6 +2,7 @@
 is killed and whenever, and a date that cannot be made stands alone.
 
 Processes are killed at seeded moments after their first step is told; the machine's speed decides what they are in the midst of.
+One file, because it compares with dates made once, day by day, which takes long.
 """
 
 import datetime as dt

@@ -10,8 +10,8 @@ from spymaster_assets.cli import main
 from spymaster_assets.config import Config
 from spymaster_assets.lake import Lake
 from spymaster_assets.models.artifacts import Artifacts
+from tests.kinds import ALL_KINDS, OLD, publish
 from tests.s3_server import BUCKET, S3Server, reached, serving
-from tests.test_lake import ALL_KINDS, OLD, publish
 
 
 @pytest.fixture

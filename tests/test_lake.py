@@ -1,4 +1,4 @@
-"""The lake: what is written reads back, its hash is of the values alone, and a crash or a second writer leaves a whole partition.
+"""The lake: what is written reads back, and a crash, a second writer or damage leaves a whole partition or is told.
 
 Values come back to a reader by `arrays`, by plain pyarrow and by DuckDB; what they ought to be is said here, not computed.
 """
@@ -8,7 +8,6 @@ import json
 import multiprocessing
 import os
 import shutil
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,103 +16,38 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from spymaster_assets import dbn
 from spymaster_assets import lake as lake_module
 from spymaster_assets.catalog import connect
-from spymaster_assets.columnar import ContentHash, to_arrow
-from spymaster_assets.config import Bronze, Config
-from spymaster_assets.fingerprint import Fingerprint, Manifest, _module_digest, code_digest
+from spymaster_assets.columnar import to_arrow
+from spymaster_assets.config import Config
+from spymaster_assets.fingerprint import Fingerprint, Manifest
 from spymaster_assets.lake import MANIFEST, Lake, LakeError
-from spymaster_assets.schema import DELTA, TEXT, Column, Table
+from spymaster_assets.schema import Column
 from spymaster_assets.tables import FUTURES_MBP10, FUTURES_TRADES, UNDEF_PRICE
 from tests.build import DATE, EVE, books, times, trades
-
-SMALL = Config(bronze=Bronze(row_group=16))
-PRINT = Fingerprint({"a.dbn": "1"}, "config", "code", "schema")
-OTHER = Fingerprint({"a.dbn": "2"}, "config", "code", "schema")
-LETTERS = {"A": "ask", "B": "bid", "N": "none"}
-ALL_KINDS = Table(
-    "kinds", "bronze", "arrival", "one column of every kind",
-    (
-        Column("ts_event", "i8", "ns UTC", "rising", encoding=DELTA),
-        Column("step", "i4", "ns", "differences, unknown for some", null=True, encoding=DELTA),
-        Column("number", "u4", "count", "differences of unsigned numbers", encoding=DELTA),
-        Column("price", "i8", "1e-9 USD", "a price", unknown=UNDEF_PRICE),
-        Column("depth", "u1", "level", "small", null=True),
-        Column("ratio", "f8", "1", "a float"),
-        Column("side", "u1", "code", "letters", codes=LETTERS),
-        Column("action", "u1", "code", "letters, unknown for some", null=True, codes=LETTERS),
-        Column("symbol", TEXT, "symbol", "words, unknown for some", null=True),
-    ),
-)  # fmt: skip
-Row = tuple[Any, ...]  # one value per column of ALL_KINDS; None: unknown; letters as str
-quick = settings(max_examples=30, deadline=None)
-
+from tests.kinds import (
+    ALL_KINDS,
+    LETTERS,
+    NEW,
+    OLD,
+    OTHER,
+    PRINT,
+    ROW,
+    SMALL,
+    Row,
+    columns_of,
+    publish,
+    quick,
+    read,
+    rows_of_all_kinds,
+    with_,
+)
 
 # ------------------------------------------------------------------------------------------------------ rows, in and out
-
-
-def whole(dtype: str) -> st.SearchStrategy[int]:
-    """Numbers of a type, its extremes often."""
-    limits = np.iinfo(dtype)
-    return st.one_of(st.sampled_from((int(limits.min), int(limits.max), 0, 1)), st.integers(int(limits.min), int(limits.max)))
-
-
-letters = st.sampled_from(sorted(LETTERS))
-rows_of_all_kinds = st.tuples(
-    whole("i8"),
-    st.none() | whole("i4"),
-    whole("u4"),
-    st.sampled_from((UNDEF_PRICE, -(2**63), 0)) | whole("i8"),
-    st.none() | whole("u1"),
-    st.floats(allow_nan=False),
-    letters,
-    st.none() | letters,
-    st.none() | st.text(max_size=4),
-)
-ROW: Row = (5, 6, 7, 8, 9, 0.5, "A", "B", "word")
-
-
-def columns_of(rows: Sequence[Row]) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """Rows as `append` takes them: columns and masks."""
-    columns, null = {}, {}
-    for i, column in enumerate(ALL_KINDS.columns):
-        values = [row[i] for row in rows]
-        if column.dtype == TEXT:
-            columns[column.name] = np.array([*values, None], object)[:-1]
-            continue
-        if column.null:
-            null[column.name] = np.array([value is None for value in values], bool)
-        known = [0 if value is None else ord(value) if column.codes else value for value in values]
-        columns[column.name] = np.array(known, column.dtype)
-    return columns, null
-
-
-def publish(
-    lake: Lake, rows: Sequence[Row], cuts: Sequence[int] = (), fingerprint: Fingerprint = PRINT, date: dt.date = DATE
-) -> Manifest:
-    """Write the rows in pieces that end at `cuts`."""
-    with lake.write(ALL_KINDS, date, fingerprint) as writer:
-        for start, end in zip([0, *cuts], [*cuts, len(rows)], strict=True):
-            writer.append(*columns_of(rows[start:end]))
-        return writer.publish({})
-
-
-def read(lake: Lake, date: dt.date = DATE) -> list[Row]:
-    """The rows by plain pyarrow: unknown is None."""
-    return [tuple(row.values()) for row in pq.read_table(lake.path(ALL_KINDS, date), partitioning=None).to_pylist()]
-
-
-def content(rows: Sequence[Row], cuts: Sequence[int] = ()) -> str:
-    columns, null = columns_of(rows)
-    hashed = ContentHash(ALL_KINDS)
-    for start, end in zip([0, *cuts], [*cuts, len(rows)], strict=True):
-        masks = {name: mask[start:end] for name, mask in null.items()}
-        hashed.update([to_arrow(c, columns[c.name][start:end], masks.get(c.name)) for c in ALL_KINDS.columns])
-    return hashed.hexdigest()
 
 
 @pytest.fixture
@@ -153,81 +87,6 @@ def test_a_date_that_is_not_published_is_an_error_that_says_so(lake: Lake) -> No
     assert (lake.manifest(ALL_KINDS, DATE), lake.verify(ALL_KINDS, DATE), lake.dates(ALL_KINDS)) == (None, "no manifest", [])
     with pytest.raises(LakeError, match=f"date={DATE}: expected a published partition of kinds"):
         lake.arrays(ALL_KINDS, DATE)
-
-
-# ----------------------------------------------------------------------------------------------------------- content hash
-
-
-@quick
-@given(st.lists(rows_of_all_kinds, max_size=40), st.lists(st.integers(0, 40), max_size=5))
-def test_the_content_hash_does_not_depend_on_the_pieces(rows: list[Row], cuts: list[int]) -> None:
-    assert content(rows, sorted(min(cut, len(rows)) for cut in cuts)) == content(rows)
-
-
-@pytest.mark.parametrize("row_group", [1, 3, 16, 1000])
-def test_the_content_hash_does_not_depend_on_row_groups(tmp_path: Path, row_group: int) -> None:
-    words = (None, "", "a", "ab", "s")
-    rows = [(i, None if i % 3 else i, i, UNDEF_PRICE, i, i / 7, "ABN"[i % 3], None, words[i % 5]) for i in range(40)]
-    written = publish(Lake(tmp_path, Config(bronze=Bronze(row_group=row_group))), rows, [1, 2, 30])
-    assert written.content == content(rows)
-
-
-def naive_key(rows: Sequence[Row]) -> tuple[Any, ...]:
-    """What makes two tables different: their values, floats by their bytes (0.0 is not -0.0)."""
-    return tuple(tuple(np.float64(v).tobytes() if isinstance(v, float) else v for v in row) for row in rows)
-
-
-@quick
-@given(st.lists(rows_of_all_kinds, min_size=1, max_size=6), st.data())
-def test_the_content_hash_changes_with_any_single_value(rows: list[Row], data: st.DataObject) -> None:
-    at, column = data.draw(st.integers(0, len(rows) - 1)), data.draw(st.integers(0, len(ALL_KINDS.columns) - 1))
-    other = data.draw(rows_of_all_kinds)
-    changed = [*rows]
-    changed[at] = (*rows[at][:column], other[column], *rows[at][column + 1 :])
-    assert (content(changed) == content(rows)) == (naive_key(changed) == naive_key(rows))
-
-
-@pytest.mark.parametrize("column", range(len(ALL_KINDS.columns)))
-def test_a_change_in_each_column_shows(column: int) -> None:
-    other: Row = (6, 7, 8, 9, 10, 0.25, "B", "A", "work")
-    assert content([(*ROW[:column], other[column], *ROW[column + 1 :])]) != content([ROW])
-
-
-def with_(row: Row, **values: Any) -> Row:
-    return tuple(values.get(name, value) for name, value in zip(ALL_KINDS.names, row, strict=True))
-
-
-@pytest.mark.parametrize(
-    ("one", "another"),
-    [
-        ([with_(ROW, step=None)], [with_(ROW, step=0)]),
-        ([with_(ROW, depth=None)], [with_(ROW, depth=0)]),
-        ([with_(ROW, symbol=None)], [with_(ROW, symbol="")]),
-        ([with_(ROW, symbol="ab"), with_(ROW, symbol="c")], [with_(ROW, symbol="a"), with_(ROW, symbol="bc")]),
-        ([with_(ROW, symbol=None), with_(ROW, symbol="a")], [with_(ROW, symbol="a"), with_(ROW, symbol=None)]),
-        ([with_(ROW, step=None), with_(ROW, step=0)], [with_(ROW, step=0), with_(ROW, step=None)]),
-        ([with_(ROW, number=1), with_(ROW, number=2)], [with_(ROW, number=2), with_(ROW, number=1)]),
-        ([], [ROW]),
-        ([with_(ROW, side="A", action="B")], [with_(ROW, side="B", action="A")]),
-    ],
-)
-def test_tables_that_look_alike_have_different_hashes(one: list[Row], another: list[Row]) -> None:
-    assert content(one) != content(another)
-
-
-def test_text_hashes_the_same_through_any_dictionary() -> None:
-    table = Table("words", "bronze", "arrival", "", (Column("word", TEXT, "", "", null=True),))
-    forms = [
-        pa.array(["b", None, "a", "b"]),
-        pa.array(["b", None, "a", "b"]).dictionary_encode(),
-        pa.DictionaryArray.from_arrays(pa.array([2, 1, 0, 2], pa.int32()), pa.array(["a", None, "b", "unused"])),
-    ]
-    found = set()
-    for form in forms:
-        hashed = ContentHash(table)
-        hashed.update([form])
-        found.add(hashed.hexdigest())
-    assert len(found) == 1
 
 
 # ------------------------------------------------------------------------------------------------------------------ codes
@@ -272,9 +131,6 @@ def test_a_column_that_is_missing_or_too_short_is_refused(lake: Lake) -> None:
 
 class Killed(BaseException):
     """Stands for SIGKILL: nothing of the writer's own cleaning up happens after it."""
-
-
-OLD, NEW = [ROW] * 3, [with_(ROW, number=n) for n in range(40)]
 
 
 def crash(lake: Lake, monkeypatch: pytest.MonkeyPatch, step: int) -> bool:
@@ -477,63 +333,6 @@ def test_a_manifest_that_is_none_is_an_error_that_names_it(lake: Lake, text: str
     path.write_bytes(text.encode("latin-1"))
     with pytest.raises(LakeError, match=f"{MANIFEST}: expected a manifest"):
         lake.manifest(ALL_KINDS, DATE)
-
-
-# ------------------------------------------------------------------------------------------------- fingerprints and code
-
-
-def test_a_partition_is_current_for_its_own_fingerprint_only(lake: Lake) -> None:
-    manifest = publish(lake, NEW)
-    assert lake.current(ALL_KINDS, DATE, PRINT) == manifest == lake.manifest(ALL_KINDS, DATE)
-    for other in (OTHER, Fingerprint(PRINT.inputs, "x", "code", "schema"), Fingerprint(PRINT.inputs, "config", "code", "x")):
-        assert lake.current(ALL_KINDS, DATE, other) is None
-        assert other.key != PRINT.key
-
-
-def test_fingerprints_say_in_words_what_changed() -> None:
-    before = Fingerprint({"a": "1", "b": "1", "c": "1"}, "config", "code", "schema")
-    now = Fingerprint({"a": "1", "b": "2", "d": "1"}, "config", "code 2", "schema 2")
-    assert now.differences(before) == ["code", "schema", "input b changed", "input c gone", "input d new"]
-    assert Fingerprint({}, "other", "code", "schema").differences(Fingerprint({}, "config", "code", "schema")) == ["config"]
-    assert before.differences(before) == []
-    assert Fingerprint({"b": "1", "a": "1"}, "", "", "").key == Fingerprint({"a": "1", "b": "1"}, "", "", "").key
-
-
-CODE = '"""A module."""\nLIMIT = 3\n\n\ndef f(x):\n    """Adds."""\n    # why\n    return x + LIMIT\n'
-
-
-def digest_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str) -> str:
-    folder = tmp_path / f"code{len(list(tmp_path.iterdir()))}"
-    folder.mkdir()
-    (folder / "some_module.py").write_text(code)
-    with monkeypatch.context() as patch:
-        patch.syspath_prepend(folder)
-        _module_digest.cache_clear()
-        found = code_digest("some_module")
-    _module_digest.cache_clear()
-    assert "some_module" not in sys.modules
-    return found
-
-
-@pytest.mark.parametrize(
-    "code",
-    [
-        "LIMIT = 3\ndef f(x):\n    return x + LIMIT\n",
-        '"""Another."""\nLIMIT = 3  # three\n\ndef f(x):\n    """Adds\n    up."""\n    return (x\n        + LIMIT)\n',
-    ],
-)
-def test_the_code_digest_ignores_comments_docstrings_and_layout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str) -> None:
-    assert digest_of(tmp_path, monkeypatch, code) == digest_of(tmp_path, monkeypatch, CODE)
-
-
-@pytest.mark.parametrize(("old", "new"), [("3", "4"), ("x + LIMIT", "x - LIMIT"), ("def f(x)", "def f(x=1)"), ("= 3", "= 3.0")])
-def test_the_code_digest_changes_with_the_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, old: str, new: str) -> None:
-    assert digest_of(tmp_path, monkeypatch, CODE.replace(old, new)) != digest_of(tmp_path, monkeypatch, CODE)
-
-
-def test_the_code_digest_of_no_module_is_an_error() -> None:
-    with pytest.raises(ModuleNotFoundError, match="expected a module no_such_module"):
-        code_digest("no_such_module")
 
 
 # ---------------------------------------------------------------------------------------------------- DuckDB and Parquet

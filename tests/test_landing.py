@@ -18,7 +18,7 @@ from spymaster_assets.ingest import Ingested, Intake, ingest_date
 from spymaster_assets.landing import receive
 from tests import build
 from tests.build import DATE
-from tests.test_dbn import frame, header, mapping, naive_plain, records_of
+from tests.dbn_files import frame, header, mapping, naive_plain, records_of
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """The lake on object storage, against a SeaweedFS server: what is written reads back, whoever is killed, races or looks on.
 
 A kill is SIGKILL of a real process, right before or after one of its requests, or in the middle of an upload's bytes.
+One file, because its server takes seconds to start.
 """
 
 import contextlib
@@ -35,8 +36,8 @@ from spymaster_assets.sharing import share
 from spymaster_assets.tables import FUTURES_TRADES
 from tests import build
 from tests.build import DATE, EVE
+from tests.kinds import ALL_KINDS, NEW, OLD, OTHER, PRINT, columns_of, content, publish, read, with_
 from tests.s3_server import BUCKET, SECRET, S3Server, reached, serving
-from tests.test_lake import ALL_KINDS, NEW, OLD, OTHER, PRINT, columns_of, content, publish, read, with_
 
 ROW = NEW[0]
 SMALL = Config(bronze=Bronze(row_group=16), store=Store(claim_seconds=3))
@@ -172,7 +173,7 @@ import os, signal, sys
 from pathlib import Path
 from spymaster_assets.lake import Lake
 from spymaster_assets.object_store import Bucket
-from tests.test_lake import NEW, OTHER, publish
+from tests.kinds import NEW, OTHER, publish
 from tests.test_object_store import SMALL
 
 asking = Bucket._ask

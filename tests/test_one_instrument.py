@@ -26,8 +26,8 @@ from spymaster_live.__main__ import main as live
 from tests import build
 from tests.build import DATE
 from tests.instruments import FOLDER, config_of
+from tests.kinds import ALL_KINDS, NEW, OLD, OTHER, publish
 from tests.s3_server import BUCKET, S3Server, reached, serving
-from tests.test_lake import ALL_KINDS, NEW, OLD, OTHER, publish
 
 ES, NQ, MES = "GLBX.MDP3 ES", "GLBX.MDP3 NQ", "GLBX.MDP3 MES"
 REFUSED = f"holds {ES}, but the settings are those of {NQ}: name another lake"

@@ -50,7 +50,8 @@ from tests import build, flow_cases, naive_fuel, naive_physics, short_day, toy_d
 from tests.naive_context import context_at_moment, context_at_touch
 from tests.naive_grid import naive_bars, naive_grid
 from tests.naive_labels import naive_day_summary, naive_labels, naive_priors
-from tests.naive_physics import Rows, naive_landmarks, naive_signals
+from tests.naive_physics import Rows, naive_landmarks
+from tests.naive_score import naive_signals
 from tests.naive_touches import naive_levels, naive_sigma, naive_touches
 from tests.rows import difference, packed, plain
 
@@ -63,7 +64,7 @@ STEPS = re.compile(  # several roundings on the way
     r"ofi_integrated|ofi_acceleration|_atr$|^confluence|^force|accel|_trend$"
 )
 NO_OPTIONS, NO_LEVELS = Chain().options, np.zeros(0, LEVELS.dtype)
-SAME = {  # hardly different on this day: tests/test_naive_fuel.py and test_naive_context.py have more of them
+SAME = {  # hardly different on this day: tests/test_naive_fuel.py, test_naive_approach.py, test_naive_context.py have more
     "fuel_effect", "gex_at", "touch_count_60s", "prior_chops", "confluence_alignment",
 }  # fmt: skip
 SCORED = {WITHOUT: (3, 6, 7), WITH: (1, 7, 13)}  # touches that between them have every barrier state and every trigger
@@ -272,7 +273,7 @@ def agrees(feature, expected, found):
 
 def assert_agrees(feature, expected, found, where):
     """The value of a feature is the twin's; a feature without a twin fails here by its name."""
-    assert feature.name in expected, f"{feature.name} has no twin in tests/naive_physics.py or tests/naive_context.py"
+    assert feature.name in expected, f"{feature.name} has no twin in tests/naive_physics.py, naive_approach.py or naive_context.py"
     assert agrees(feature, expected[feature.name], found[feature.name]), (
         f"{feature.name} at {where}: {expected[feature.name]} expected, {found[feature.name]!r} found"
     )

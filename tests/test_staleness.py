@@ -1,4 +1,7 @@
-"""What is stale and why, what follows from it, that nothing happens to it by itself, and what `spymaster status` says of it."""
+"""What is stale and why, what follows from it, that nothing happens to it by itself, and what `spymaster status` says of it.
+
+One file, because all of it begins with the same lake of several dates, made once.
+"""
 
 import datetime as dt
 import hashlib

@@ -12,8 +12,9 @@ from spymaster_assets.cli import main
 from spymaster_assets.config import Store, data_url
 from spymaster_assets.lake import Lake
 from spymaster_assets.object_store import Bucket, StoreError
+from tests.build import DATE
+from tests.kinds import ALL_KINDS, OLD, publish
 from tests.s3_server import BUCKET, S3Server, reached, serving
-from tests.test_lake import ALL_KINDS, DATE, OLD, publish
 from tests.test_object_store import SMALL
 
 PASSWORD = "a-password-that-nobody-may-see"

@@ -14,8 +14,8 @@ from spymaster_assets import dbn
 from spymaster_assets.tables import BARS, PRIORS
 from spymaster_live.messages import CHANNELS, FLOWS, ROWS, SCHEMAS, Clock, Frame, Session, digest, pack
 from spymaster_live.symbols import packed as packed_symbology
+from tests.dbn_files import EVERY_SCHEMA, frame, header, live_stream, mapping, older_records, records_of, skippable
 from tests.fuzz.targets import Long, chain, content, message_of, packed
-from tests.test_dbn import EVERY_SCHEMA, frame, header, live_stream, mapping, older_records, records_of, skippable
 
 MOST: Final = 1 << 14  # bytes of an input
 

@@ -1,4 +1,7 @@
-"""What may go wrong between the bus and the disk: kills between any two steps, a full disk, holes and damage on the bus, seeks."""
+"""What may go wrong between the bus and the disk: kills between any two steps, a full disk, holes and damage on the bus, seeks.
+
+One file, because most of it asks one server after the same five runs.
+"""
 
 import asyncio
 import datetime as dt

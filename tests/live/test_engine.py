@@ -1,16 +1,11 @@
-"""The engine against the day in one piece: frames, repetitions, gaps and refused messages do not show in what it says.
+"""The engine against the day in one piece, in whatever frames it comes, and what it says against a twin of the payload.
 
-Every message goes through its bytes, as on the bus. The payloads are also compared with a twin of their own, made from the tables
-of the finished day and the words of docs/live.md.
+What messages do that come again, do not come or are refused: test_engine_messages.py.
 """
 
 import json
-import math
 import pickle
-from collections import Counter
 from dataclasses import replace
-from functools import cache
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,173 +14,38 @@ from spymaster_assets import dbn
 from spymaster_assets.compute.display import dealers
 from spymaster_assets.compute.growing import Growing
 from spymaster_assets.compute.stream import NO_PRIORS, Day
-from spymaster_assets.sessions import Window, calendar
+from spymaster_assets.sessions import Window
 from spymaster_assets.states import FUEL_UNKNOWN
 from spymaster_assets.tables import BARS, DEALERS, FEATURE_ROWS, FLOW, LEVELS, SIGNALS, SNAPS, STRIKES, TOUCHES
-from spymaster_live import engine as live
-from spymaster_live.engine import SNAPS_A_MESSAGE, Engine
-from spymaster_live.frames import Cutting, Source, frames
-from spymaster_live.messages import CHANNELS, FLOWS, HEADERS, ROWS, BadMessage, Clock, Frame, Session, read, unpack
+from spymaster_live.engine import SNAPS_A_MESSAGE
+from spymaster_live.messages import CHANNELS, FLOWS, HEADERS, ROWS, Frame, unpack
 from spymaster_live.parity import difference
 from spymaster_live.payload import described, lines
 from tests import short_day, test_chunks
-
-S, NS = short_day.SESSION, 1_000_000_000
-RUN = "2025-06-03.7741"
-SPANS = {"250 ms": NS // 4, "1 s": NS, "60 s": 60 * NS}
-PART = short_day.at("09:50")  # where the day is cut off for tests that need not see all of it
-
-
-@pytest.fixture(scope="module", autouse=True)
-def calendar_of_the_short_day():
-    """The engine asks the calendar for the times of a date; for short_day's date it is told short_day's own, else the truth."""
-
-    def short(config):
-        return SimpleNamespace(session=lambda date: S if date == S.date else calendar(config).session(date))
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(live, "calendar", short)
-        yield
-
-
-@cache
-def day(name="simulated"):
-    """The day in one piece; its options are only in the one of that name."""
-    if name == "with options":
-        return short_day.run(short_day.records(), short_day.priors())
-    made = Day(S, short_day.CONFIG, short_day.priors())
-    made.step(test_chunks.records(name), S.globex.end)
-    return made
-
-
-# ---- the day as messages ----
-
-
-def session(run=RUN, **changed):
-    first = Session(run, str(S.date), "ESM5 by volume", S.globex.start, 60 * NS, 0, 0, "in", "cfg", "", short_day.priors())
-    return replace(first, **changed)
-
-
-def other_channels():
-    """Trades at the times of the book's trades, sampled quotes every 3 s, and a few definitions."""
-    book = short_day.records()
-    times = {
-        "futures_trades": ("trades", book["ts_event"][book["action"] == ord("T")]),
-        "option_quotes": ("bbo-1s", np.arange(S.globex.start + NS, S.globex.end, 3 * NS)),
-        "definitions": ("definition", S.globex.start + NS * np.array([1, 1, 2, 4000, 9000])),
-    }
-    return {name: (schema, records_at(schema, at)) for name, (schema, at) in times.items()}
-
-
-@cache
-def option_channels():
-    """Definitions and open interest, sent before the session, and the options' quotes and trades in it."""
-    sent = {schema: short_day.simulated()[schema] for schema in ("definition", "statistics", "tbbo")}
-    quotes = sent["tbbo"][(sent["tbbo"]["ts_event"] > S.globex.start) & (sent["tbbo"]["ts_event"] <= S.globex.end)]
-    trades = records_at("trades", quotes["ts_event"])
-    for name in ("instrument_id", "price", "size", "action", "side", "ts_recv", "sequence"):
-        trades[name] = quotes[name]
-    return {
-        "definitions": ("definition", sent["definition"]), "option_statistics": ("statistics", sent["statistics"]),
-        "option_quotes": ("tbbo", quotes), "option_trades": ("trades", trades),
-    }  # fmt: skip
-
-
-def records_at(schema, times):
-    rows, layout = np.zeros(len(times), dbn.SCHEMAS[schema].dtype), dbn.SCHEMAS[schema]
-    rows["rtype"], rows["length"], rows[layout.index] = layout.rtype, layout.dtype.itemsize // 4, times
-    return rows
-
-
-def cut(most, span, name="simulated", window=S.globex, run=RUN, others=()):
-    """The frames and clocks of the records of a window."""
-    rows = test_chunks.records(name)
-    effective = test_chunks.effective(name)[:-1]
-    rows = rows[(effective > window.start) & (effective <= window.end)]
-    channels = {"futures_mbp10": ("mbp-10", rows), **dict(others)}
-    sources = {channel: Source(schema, iter([records])) for channel, (schema, records) in channels.items() if len(records)}
-    return list(frames(run, sources, Window(*window), Cutting(SPANS[span], NS, 1 << 19, most)))
-
-
-def spliced(most, span, start, end, until=PART, others=()):
-    """The day up to a moment, in frames of another cutting between two moments and in large ones before and after."""
-    found, counts, large = [], Counter(), (0, "60 s")
-    for cutting, *window in ((large, S.globex.start, start), ((most, span), start, end), (large, end, until)):
-        after = window[0] if found else 0  # what was sent before the session comes first of all
-        beside = {channel: (schema, within(schema, rows, after, window[1])) for channel, (schema, rows) in others}
-        part = cut(*cutting, window=Window(*window), others=beside.items())
-        found += [replace(one, first=one.first + counts[one.channel]) if isinstance(one, Frame) else one for one in part]
-        for one in part:
-            if isinstance(one, Frame):
-                counts[one.channel] += len(one.records)
-    return found
-
-
-def within(schema, rows, after, until):
-    """The records of a channel whose effective time lies in (after, until]."""
-    times = np.maximum.accumulate(rows[dbn.SCHEMAS[schema].index].astype(np.int64))
-    return rows[(times > after) & (times <= until)]
-
-
-def wire(message):
-    """A message as it comes out of the bus: read-only arrays among them."""
-    sent = message.message()
-    return read(sent.subject, sent.headers, sent.data)
-
-
-class Said:
-    """What an engine says to messages, in order."""
-
-    def __init__(self, messages, first=None, engine=None):
-        self.engine = engine or Engine(short_day.CONFIG)
-        self.messages = []
-        self.take(first or session())
-        for message in messages:
-            self.take(message)
-
-    def take(self, message):
-        said = self.engine.take(wire(message))
-        self.messages += said
-        return said
-
-    def of(self, subject):
-        return [message for message in self.messages if message.subject == subject]
-
-    @property
-    def lines(self):
-        return [line for message in self.of("levels.signals") for line in message.data.splitlines()]
-
-    def rows(self, subject="levels.rows", tables=ROWS):
-        parts = [unpack(tables, message.headers["Rows"], message.data) for message in self.of(subject)]
-        return {table.name: np.concatenate([part[table.name] for part in parts]) for table in tables}
-
-
-def assert_same(said, expected):
-    """The same lines, rows and flow."""
-    assert said.lines == expected.lines
-    mine, theirs = said.rows(), expected.rows()
-    assert [difference(table, mine[table.name], theirs[table.name]) for table in ROWS] == [None] * len(ROWS)
-    mine, theirs = (one.rows("levels.flow", FLOWS) for one in (said, expected))
-    assert [mine[table.name].tobytes() == theirs[table.name].tobytes() for table in FLOWS] == [True] * len(FLOWS)
-
-
-@cache
-def whole(name="simulated"):
-    """What is said to the whole day."""
-    return Said(cut(512, "60 s", name, others=option_channels().items() if name == "with options" else ()))
-
-
-@cache
-def part():
-    """The first messages of the day in frames of 64 records, up to PART."""
-    return [message for message in cut(64, "60 s") if message.watermark <= PART]
-
-
-@cache
-def said_to_part():
-    """Compared with the day in test_part_of_a_day."""
-    return Said(part())
-
+from tests.live.naive_payload import CONTEXT, known, twin
+from tests.live.spoken import (
+    BAND,
+    NEAR,
+    NS,
+    PART,
+    RUN,
+    SPANS,
+    TICK,
+    S,
+    Said,
+    assert_same,
+    calendar_of_the_short_day,  # noqa: F401 - a fixture of every test here, too
+    cut,
+    day,
+    option_channels,
+    other_channels,
+    part,
+    said_to_part,
+    session,
+    spliced,
+    strict,
+    whole,
+)
 
 # ---- whatever the frames ----
 
@@ -345,15 +205,6 @@ def test_every_snap_is_told_once(name):
     assert len(window_snaps()) == 70 * 60 * 4 < len(found)
 
 
-def strict(line):
-    """The payload of a line; AssertionError if it is not JSON by the letter."""
-
-    def no(word):
-        raise AssertionError(f"{word} in a payload")
-
-    return json.loads(line, parse_constant=no)
-
-
 @pytest.mark.parametrize("name", test_chunks.DAYS)
 def test_messages(name):
     """Snaps, headers and ids of what is said, and at most 128 snaps in a message."""
@@ -432,101 +283,6 @@ def paths(payload):
 
 
 # ---- a twin of the payload ----
-
-POINT, TICK, BAND, NEAR = 1_000_000_000, 250_000_000, 250_000_000, 1_000_000_000
-
-
-def known(table, name, row):
-    """A column's value: None if unknown, a word for a category."""
-    column, value = table[name], row[name].item()
-    if column.categories:
-        return None if value < 0 else column.categories[value]
-    if isinstance(value, float):
-        return None if math.isnan(value) else value
-    return None if value == column.unknown else value
-
-
-def twin(finished, k):
-    """The payload of a snap from the tables of the finished day, notes aside."""
-    snap, touches = finished.snaps[k], finished.touches.rows
-    ts, spot = int(snap["ts"]), known(SNAPS, "last", snap)
-    best = [None if abs(int(snap[side][0])) >= 2**31 - 1 else snap[side][0] / 4 for side in ("bid_ticks", "ask_ticks")]
-    force = finished.levels.rows[(finished.levels.rows["valid_from"] < ts) & (finished.levels.rows["valid_to"] >= ts)]
-    scored = {int(touches[row["touch"]]["kind"]): row for row in finished.signals.rows[finished.signals.rows["k"] == k]}
-    levels = []
-    for level in force:
-        if level["kind"] >= 6:
-            continue  # context
-        price, name = int(level["price"]), known(LEVELS, "kind", level)
-        distance = None if spot is None else abs(spot * TICK - price)
-        told = {
-            "id": name,
-            "kinds": [known(LEVELS, "kind", other) for other in force if abs(int(other["price"]) - price) <= NEAR],
-            "price": price / POINT,
-            "direction": None if spot is None else "UP" if price > spot * TICK else "DOWN",
-            "distance": None if distance is None else distance / POINT,
-            "in_band": distance is not None and distance <= BAND,
-            **dict.fromkeys(("touch", "break_score_raw", "break_score_smooth", "signal", "confidence", "barrier", "tape", "fuel")),
-            **dict.fromkeys(("runway", "confluence", "approach", "model")),
-        }
-        if level["kind"] in scored:
-            told |= twin_of_touch(scored[level["kind"]], touches)
-            told |= twin_of_context(finished, scored[level["kind"]]["touch"])
-        levels.append(told)
-    return {
-        "schema": "levels.1", "date": "2025-06-03", "snap": k, "ts": ts,
-        "es": {"spot": None if spot is None else spot / 4, "bid": best[0], "ask": best[1]},
-        "levels": levels,
-        "quality": {"gaps": 0, "late": int(snap["late"]), "book_ok": snap["book_ok"] == 1, "partial": False},
-    }  # fmt: skip
-
-
-def twin_of_touch(row, touches):
-    """What a row of signals tells about a level that is being touched."""
-    touch = touches[row["touch"]]
-    kind, direction = known(TOUCHES, "kind", touch), known(TOUCHES, "direction", touch)
-
-    def of(name):
-        return known(SIGNALS, name, row)
-
-    return {
-        "direction": direction,
-        "touch": {
-            "event_id": f"2025-06-03_{kind}_{touch['ticks']}_{touch['t0']}_{direction}", "t0": int(touch["t0"]),
-            "attempt": int(touch["attempt_index"]), "price": int(touch["price"]) / POINT, "elapsed": of("elapsed"),
-            "phase": of("phase"),
-        },
-        **{name: of(name) for name in ("break_score_raw", "break_score_smooth", "signal", "confidence")},
-        "barrier": {
-            "state": of("barrier_state"), "turnover": of("barrier_turnover"), "replenishment_ratio": of("replenishment_ratio"),
-            "delta_liq": of("barrier_delta_liq"), "wall_ratio": of("wall_ratio"), "score": of("score_liquidity"),
-        },
-        "tape": {
-            "imbalance": of("tape_imbalance"), "velocity": of("tape_velocity"), "rate": of("tape_rate"),
-            "prints": of("tape_prints"), "sweep": of("sweep_direction"), "score": of("score_tape"),
-        },
-        "fuel": {"effect": of("fuel_effect"), "exposure": of("gamma_exposure"), "score": of("score_hedge")},
-    }  # fmt: skip
-
-
-CONTEXT = {
-    "runway": {"distance": "runway", "sigma": "runway_sigma"},
-    "confluence": {
-        "count": "level_stacking_5pt", "weight": "confluence_count", "pressure": "confluence_pressure",
-        "alignment": "confluence_alignment",
-    },
-    "approach": {
-        "velocity": "approach_velocity", "bars": "approach_bars", "distance": "approach_distance",
-        "prior_breaks": "prior_breaks", "prior_bounces": "prior_bounces",
-    },
-}  # fmt: skip
-
-
-def twin_of_context(finished, touch):
-    """What the first row of features tells about a touch."""
-    row = next((row for row in finished.features.rows if row["touch"] == touch), None)
-    assert row is not None, "the day has no touch that was resolved at once"
-    return {part: {name: known(FEATURE_ROWS, column, row) for name, column in its.items()} for part, its in CONTEXT.items()}
 
 
 def looked_at(name):
@@ -620,194 +376,6 @@ def test_without_priors():
     for table, its in ((SIGNALS, finished.signals.rows), (TOUCHES, finished.touches.rows)):
         assert difference(table, said.rows()[table.name], its) is None
     assert said.lines != said_to_part().lines
-
-
-# ---- messages that come again, overlap, or do not come ----
-
-
-def places():
-    """Where the frames are among the messages of `part`, the first ones left out."""
-    return [number for number, message in enumerate(part()) if isinstance(message, Frame)][2:]
-
-
-def halves(frame, told):
-    """A frame's records in two frames that overlap by a third; `told`: the watermark before it."""
-    third = len(frame.records) // 3
-    return [
-        replace(frame, records=frame.records[: 2 * third + 1], watermark=told),
-        replace(frame, records=frame.records[third:], first=frame.first + third),
-    ]
-
-
-def repeated(kind):
-    """The messages of `part` with repetitions among them, and how many records of the book came twice."""
-    found, count, told = [], 0, S.globex.start
-    for number, message in enumerate(part()):
-        size = len(message.records) if isinstance(message, Frame) else 0
-        if kind == "each twice":
-            found += [message, message]
-            count += size
-        elif kind == "overlapping" and size:
-            found += halves(message, told)
-            count += sum(len(half.records) for half in found[-2:]) - size
-        elif kind == "an old one after each":
-            old = part()[max(0, number - 5)]
-            found += [message, old]
-            count += len(old.records) if isinstance(old, Frame) else 0
-        elif kind == "stale clocks":
-            found += [message, Clock(RUN, message.watermark - 1), Clock(RUN, told), Clock(RUN, 0)]
-        elif kind == "the session again":
-            found += [session(), message, session(contract="another", date="2025-06-04")]
-        else:
-            found.append(message)
-        told = message.watermark
-    if kind == "all from the start":
-        found, count = [*found, session(), *part()], sum(len(one.records) for one in part() if isinstance(one, Frame))
-    return found, count
-
-
-KINDS = ["each twice", "overlapping", "an old one after each", "stale clocks", "the session again", "all from the start"]
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_repetitions_do_not_show(kind):
-    messages, count = repeated(kind)
-    said = Said(messages)
-    assert_same(said, said_to_part())
-    assert len(said.lines) > 4000
-    tally, plain = said.engine.tally, said_to_part().engine.tally
-    assert (tally.repeated, tally.missing, tally.records) == (count, 0, plain.records)
-    assert said.engine.watermark == PART
-
-
-def test_a_frame_that_never_came():
-    """Records that are missing are counted from the moment on at which it shows; nothing before changes."""
-    number = next(n for n in places() if part()[n - 1].watermark == short_day.at("09:35"))
-    lost, told = len(part()[number].records), part()[number - 1].watermark
-    said = Said([*part()[:number], *part()[number + 1 :]])
-    assert said.engine.tally.missing == said.engine.status()["missing"] == lost > 0
-    assert said.engine.tally.repeated == 0
-    for line, whole_line in zip(said.lines, said_to_part().lines, strict=True):
-        payload = strict(line)
-        assert payload["quality"]["gaps"] == (lost if payload["ts"] > told else 0)
-        assert (payload["ts"] > told) or line == whole_line
-    assert said.lines[-1] != said_to_part().lines[-1]
-
-
-def test_several_gaps_add_up():
-    """A frame that comes late, behind a gap, is not taken: its records stay missing."""
-    a, b, *_ = places()
-    late = part()[a]
-    said = Said([*part()[:a], *part()[a + 1 : b + 7], late, *part()[b + 9 :]])
-    lost = [one for one in (part()[a], *part()[b + 7 : b + 9]) if isinstance(one, Frame)]
-    assert said.engine.tally.missing == sum(len(one.records) for one in lost)
-    assert said.engine.tally.repeated == len(late.records)
-
-
-def test_a_gap_in_another_channel():
-    """It changes nothing but the count of gaps."""
-    messages = cut(64, "60 s", window=Window(S.globex.start, PART), others=other_channels().items())
-    number = next(n for n, one in enumerate(messages) if n > 400 and isinstance(one, Frame) and one.channel == "futures_trades")
-    said, lost = Said([*messages[:number], *messages[number + 1 :]]), len(messages[number].records)
-    payloads, plain = map(strict, said.lines), map(strict, said_to_part().lines)
-    gaps = []
-    for payload, expected in zip(payloads, plain, strict=True):
-        gaps.append(payload["quality"].pop("gaps"))
-        assert expected["quality"].pop("gaps") == 0 and payload == expected
-    assert gaps == sorted(gaps) and set(gaps) == {0, lost}
-
-
-# ---- messages that are refused ----
-
-
-def changed(frame, number, name, value):
-    """A frame with one record changed."""
-    records = frame.records.copy()
-    records[name][number] = value
-    return replace(frame, records=records)
-
-
-def bad(kind, frame):
-    """A message that does not belong where `frame` would come next."""
-    after, count = S.globex.end + 1, len(frame.records)
-    if kind == "another run":
-        return replace(frame, run="another")
-    if kind == "a clock of another run":
-        return Clock("another", frame.watermark)
-    if kind == "a clock of another run, to the end":
-        return Clock("another", S.globex.end)
-    if kind == "after the date":
-        return changed(frame, count - 1, "ts_event", after)
-    if kind == "after the date, first":
-        return changed(frame, 0, "ts_event", after)
-    if kind == "a weekend":
-        return session("another", date="2025-06-01")
-    if kind == "more missing than a date has":
-        return replace(frame, first=frame.first + 10**10)
-    if kind == "complete from after the date":
-        return session("another", complete_from=10**19)
-    if kind == "not a date":
-        return session("another", date="June")
-    if kind == "outside of the calendar":
-        return session("another", date="1999-06-01")
-    if kind == "a price beyond all":
-        records = frame.records.copy()
-        records["levels"]["bid_px"][count // 2 :, 0] = 2**31 * TICK
-        return replace(frame, records=records)
-    if kind == "a schema of another channel":
-        return Frame(RUN, "futures_mbp10", "trades", frame.first, records_at("trades", frame.records["ts_event"]), frame.watermark)
-    if kind == "a watermark beyond all numbers":
-        return Clock(RUN, 10**30)
-    if kind == "priors of 143 buckets":
-        return session("another", priors=short_day.priors()[:143])
-    assert kind == "priors of one bucket"
-    return session("another", priors=short_day.priors()[:1])
-
-
-REFUSED = [
-    "another run", "a clock of another run", "a clock of another run, to the end", "after the date", "after the date, first",
-    "a weekend", "not a date", "outside of the calendar", "a price beyond all", "a schema of another channel",
-    "a watermark beyond all numbers", "more missing than a date has",
-    "complete from after the date", "priors of 143 buckets", "priors of one bucket",
-]  # fmt: skip
-
-
-@pytest.mark.parametrize("kind", REFUSED)
-def test_what_is_refused_changes_nothing(kind):
-    """BadMessage in one sentence, the engine as it was, and afterwards everything as if it had not come."""
-    number = places()[150]
-    said = Said(part()[:number])
-    before = pickle.dumps(said.engine)
-    with pytest.raises(BadMessage) as error:
-        said.take(bad(kind, part()[number]))
-    assert str(error.value) and "\n" not in str(error.value)
-    unchanged = pickle.dumps(said.engine) == before
-    assert unchanged
-    for message in part()[number:]:
-        said.take(message)
-    assert_same(said, said_to_part())
-
-
-def test_before_any_session():
-    engine = Engine(short_day.CONFIG)
-    for early in (part()[places()[0]], Clock(RUN, S.globex.end)):
-        with pytest.raises(BadMessage, match=f"^run {RUN}: no session has begun$"):
-            engine.take(wire(early))
-    assert engine.status() == {"state": "waiting for a session", "run": None} and not engine.done
-    assert_same(Said(part(), engine=engine), said_to_part())
-
-
-def test_a_new_session_starts_afresh():
-    """A seek back: another run of the same date says the same, and the old one is not listened to any more."""
-    said = Said(part()[: places()[200]])
-    old, heard = part()[places()[200]], len(said.messages)
-    assert heard > 10
-    assert said.take(session("second")) == [] and said.engine.tally == Engine(short_day.CONFIG).tally
-    with pytest.raises(BadMessage, match=f"^run {RUN}: the session is of run second$"):
-        said.take(old)
-    again = Said([replace(message, run="second") for message in part()], session("second"), said.engine)
-    assert_same(again, said_to_part())
-    assert {message.headers["Run"] for message in again.messages} == {"second"}
 
 
 def test_status():

@@ -27,7 +27,7 @@ from spymaster_live.parity import Said as Told
 from spymaster_live.parity import difference, differences
 from spymaster_live.payload import stored_opinions
 from tests import short_day
-from tests.live.test_engine import (
+from tests.live.spoken import (
     S,
     Said,
     calendar_of_the_short_day,  # noqa: F401 - a fixture of every test here, too

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from spymaster_assets import dbn
 from spymaster_live.split import HEARTBEAT, REPLAY_COMPLETED, UNTOLD, Damaged, Piece, Splitter
-from tests.test_dbn import EVERY_SCHEMA, header, live_stream, records_of
+from tests.dbn_files import EVERY_SCHEMA, header, live_stream, records_of
 
 quick = settings(max_examples=40, deadline=None, derandomize=True, database=None)
 sizes = st.lists(st.integers(1, 3000), min_size=1, max_size=4)

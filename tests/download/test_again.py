@@ -5,21 +5,8 @@ from pathlib import Path
 import pytest
 
 from spymaster_assets.staged import entries
-from tests.test_download import (
-    DATE,
-    certificates,
-    contents,
-    download,
-    downloaded,
-    landing_of,
-    materialize,
-    sold,
-    source,
-    vendor,
-)
+from tests.vendor.buying import DATE, contents, download, landing_of, materialize
 from tests.vendor.historical import Fault, Historical
-
-__all__ = ["certificates", "downloaded", "sold", "source", "vendor"]
 
 
 def test_quotes_at_each_trade_are_not_replaced_by_samples(vendor: Historical, downloaded: Path) -> None:
