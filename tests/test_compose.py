@@ -148,9 +148,7 @@ def test_the_image_has_what_the_store_needs() -> None:
 def test_dagsters_instance_is_the_same_but_for_its_storage() -> None:
     import yaml
 
-    here, there = (
-        yaml.safe_load((ROOT / path).read_text()) for path in ("dagster.yaml", "deploy/dagster.yaml")
-    )
+    here, there = (yaml.safe_load((ROOT / path).read_text()) for path in ("dagster.yaml", "deploy/dagster.yaml"))
     assert {k: v for k, v in here.items() if k != "event_log_storage"} == {k: v for k, v in there.items() if k != "storage"}
 
 
