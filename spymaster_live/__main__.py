@@ -342,7 +342,9 @@ def gateway(url: str, host: str, port: int, tls_cert: Path | None, tls_key: Path
 @main.command()
 @click.argument("address", default="http://127.0.0.1:8000")
 def watch(address: str) -> None:
-    """Print the latest levels, a line a second of the market's clock: what ADDRESS's page shows. Token as of the gateway."""
+    """Print the latest levels, a line a second of the market's clock and in its zone: what ADDRESS's page shows.
+
+    Token as of the gateway."""
     from spymaster_live.client import Stream, line
     from spymaster_live.gateway.guard import token
 

@@ -365,3 +365,38 @@ def test_a_date_without_touches_is_shown_too(chromium: Any, tmp_path: Path) -> N
     window.page.locator("#dayCanvas").click()
     window.page.keyboard.press("ArrowRight")
     assert window.errors == [] and window.requests == [file.as_uri()]
+
+
+@browser
+def test_a_date_of_which_the_files_hold_an_hour_says_so(chromium: Any, tmp_path: Path) -> None:
+    """No touch was seen, since nothing was: the whole date is shown, and why there is no touch."""
+    lake, file = publish(tmp_path / "lake", with_touches=False), tmp_path / "inspect.html"
+    bars = lake.rows(BARS, DATE)
+    with lake.write(BARS, DATE, Fingerprint({}, "", "", BARS.digest)) as writer:
+        for name in ("prints", "volume"):  # its prices stand still, as bars without a trade do
+            bars[name][bars["k"] > 3600 * SECOND] = 0
+        writer.append_rows(bars, {})
+        writer.publish({})
+    file.write_text(inspection.page(lake, DATE), encoding="utf-8")
+    window = Window(chromium, file, 1280, 800)
+    assert "the files do not cover it" in window.page.locator("#touches").inner_text()
+    assert window.page.evaluate("dayView.a") == 0
+    assert window.errors == []
+
+
+@browser
+def test_a_wall_that_jumps_is_no_line_from_price_to_price(html: str, chromium: Any, tmp_path: Path) -> None:
+    """Two prices of a level are joined up to four ticks apart, as an average moves; not farther."""
+    file = tmp_path / "inspect.html"
+    file.write_text(html, encoding="utf-8")
+    window = Window(chromium, file, 1280, 800)
+    drawn = """(ticks) => {
+      const kind = KIND.indexOf("CALL_WALL"), at = 10 * 3600, lines = [];
+      const points = [6000, 6000 + ticks * TICK];
+      Object.assign(D.levels, { kind: [kind, kind], from_s: [at, at + 60], to_s: [at + 60, at + 120], points });
+      const g = new Proxy({}, { get: (_, name) => (...at) => name === "lineTo" && lines.push(at), set: () => true });
+      levels(g, { x: 0, y: 0, w: 9, h: 9 }, at, at + 120, (s) => s - at, (p) => p, false);
+      return lines;
+    }"""
+    assert [60, 6001] in window.page.evaluate(drawn, 4)
+    assert [60, 6001.25] not in window.page.evaluate(drawn, 5)

@@ -47,7 +47,13 @@ def outcomes(dates: list[dt.date] | None) -> None:
 
 @main.command()
 @click.argument("date", type=TradingDates())
-@click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="Where to write it (default: inspect/DATE.html).")
+@click.option(
+    "--out",
+    "--output",
+    "output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Where to write it (default: inspect/DATE.html).",
+)
 def inspect(date: list[dt.date], output: Path | None) -> None:
     """One HTML file about a trading date: price and levels, touches and outcomes, flow, every number of a touch."""
     from spymaster_assets.inspection import page

@@ -76,7 +76,8 @@ def headline(found: Found) -> list[str]:
     told = [
         f"The question: does a model know more of what a touch of a level becomes within {minutes(PRIMARY)} than where the price "
         "stands? Position alone is geometry: the odds of a price that drifts nowhere between its two barriers. A gain is by how "
-        "much a model's log loss lies below geometry's, in nats a row; zero means nothing learnt.",
+        "much a model's log loss lies below geometry's, in nats a row; zero means nothing learnt. No gain is a profit: "
+        "costs are not in it.",
     ]
     if found["best"]:
         told.append(f"The best of {len(found['over_time'])} models, by its gain over all its rows, is {found['best']}.")
@@ -90,7 +91,8 @@ def headline(found: Found) -> list[str]:
         told.append(_gain_words(score, where, tests) + _beside(found, elapsed))
     span = f"{several(len(dates), 'date')}, {dates[0]} to {dates[-1]}" if dates else "no date"
     told.append(
-        f"Tested on {span}: {several(found['touches'], 'touch', 'touches')}, {found['rows']:,} rows (a touch at a landmark)."
+        f"Tested on {span}: {several(found['touches'], 'touch', 'touches')}, {found['rows']:,} rows (a touch at a landmark, "
+        f"{LANDMARKS[0]} to {LANDMARKS[-1]} s after it)."
     )
     told.append(_origin(simulated, len(dates)))
     told.append(found["power"])

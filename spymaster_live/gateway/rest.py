@@ -32,6 +32,7 @@ from spymaster_assets.tables import (
     HEAT,
     LABELS,
     LEVELS,
+    PATH_TRUTH,
     PREDICTIONS,
     SIGNALS,
     SNAPS,
@@ -56,7 +57,7 @@ MOST_BYTES: Final = 4096  # of an order
 MINUTE: Final = 60 * 1_000_000_000  # ns
 ENDPOINTS: Final[Mapping[str, str]] = {
     "/ws/stream": "WebSocket: a snapshot, then what is new; `topics`, `after` and `stream` in the query",
-    "/api/dates": "the running date, and those of the lake",
+    "/api/dates": "the running date, those of the lake, and those whose truth a simulator left here",
     "/api/levels": "the latest payload of levels.signals",
     "/api/bars": "`date` (the running one), `minutes` (1): bars, and the one that is not closed yet",
     "/api/touches": "`date`: levels, touches, predictions; of a date that does not run labels too",
@@ -106,7 +107,8 @@ def router(relay: Relay, lake: Lake, aside: Aside) -> APIRouter:
     @routes.get("/api/dates")
     def dates() -> Response:
         running = relay.fold.session["date"] if relay.fold.session else None
-        return _json({"running": running, "dates": [date.isoformat() for date in lake.dates(BARS)]})
+        told = {"dates": lake.dates(BARS), "simulated": lake.local.dates(PATH_TRUTH)}
+        return _json({"running": running, **{name: [date.isoformat() for date in dates] for name, dates in told.items()}})
 
     @routes.get("/api/bars")
     def bars(request: Request, date: str | None = None, minutes: str = "1") -> Response:

@@ -1,15 +1,15 @@
-// A card for each level: where it is, the score and why, the odds, what came of touches like this one.
+// A card for each level.
 
 import { ask } from "./gateway.js";
 import { byId, el, number, percent, price, rows, say, table, time } from "./words.js";
 
-const PARTS = [ // of the score: its weight's name, its facts in words around their number
+const PARTS = [ // of the score: weight, facts in words around their number
 	["barrier", "liquidity", { state: "", turnover: "turnover #", replenishment_ratio: "refilled # ×", delta_liq: "change # lots", wall_ratio: "# × usual size" }],
 	["fuel", "hedge", { effect: "", exposure: "# lots/pt" }],
 	["tape", "tape", { imbalance: "aggression #", velocity: "# pt/s", rate: "# × usual rate", prints: "# prints", sweep: "sweep #" }],
 ];
 const odd = (p) => (p > 0.995 ? "> 99 %" : p < 0.005 ? "< 1 %" : percent(p));
-const NONE = "No level yet: the first hold from the open on, the opening range from its end.";
+const NONE = "No level yet: the first hold from the open, the opening range from its end.";
 
 export class Cards {
 	/** `rules`: of the score; `meanings`: of the payload's names. */
@@ -17,7 +17,7 @@ export class Cards {
 		Object.assign(this, { place, rules, meanings, cards: new Map() });
 	}
 
-	/** The levels of a payload, the highest price first. */
+	/** Of a payload, the highest price first. */
 	update(payload, market, state) {
 		const shown = new Map();
 		for (const level of (payload?.levels ?? []).toSorted((a, b) => b.price - a.price)) {
@@ -80,7 +80,7 @@ class Card {
 		if (touch.event_id !== this.touch) this.begin(touch);
 		this.score(level, touch);
 		this.explain(level);
-		this.tell(level.model);
+		this.tell(level.model, this.row?.[`theta_${this.rules.horizon}`]);
 	}
 
 	begin(touch) {
@@ -88,12 +88,16 @@ class Card {
 		this.at(".analogs").replaceChildren();
 		this.at("details").open = false;
 		const mine = (told) => touch.event_id === this.touch && (this.scores = rows(told.scores).map((one) => [one.elapsed, one.break_score_smooth]));
-		this.ask("scores")?.then(mine, () => {}); // without it the trace begins here
+		this.ask("scores")?.then(mine, () => {}); // else the trace begins here
 	}
 
-	/** Ask something about the touch; undefined before its row came. */
+	/** Of the touch; undefined before it came. */
+	get row() {
+		return this.market.touches.find(({ kind, t0 }) => kind === this.kind && t0 === this.t0);
+	}
+
 	ask(what) {
-		const row = this.market.touches.find(({ kind, t0 }) => kind === this.kind && t0 === this.t0);
+		const { row } = this;
 		return row && ask(`/api/${what}?date=${this.market.date}&touch=${row.touch}`);
 	}
 
@@ -134,7 +138,8 @@ class Card {
 			: `The points add up to ${number(raw)}; the score is that, smoothed over ${this.rules.smooth_seconds} s. What would change its mind? ${this.rules.trigger_seconds} s at ${high} or more say BREAK (${way(high, raw >= high)}), at ${low} or less REJECT (${way(low, raw <= low)}).`);
 	}
 
-	tell(model) {
+	/** `theta`: ticks to a break or a bounce. */
+	tell(model, theta) {
 		const known = model && model.break !== null;
 		const odds = this.at(".odds");
 		odds.hidden = !known;
@@ -143,7 +148,7 @@ class Card {
 		const interval = model.interval ? ` (analogs: ${model.interval.map((one) => Math.round(100 * one)).join("–")} %)` : "";
 		const why = model.veto ? ` No trade: ${this.rules.states[model.veto]}.`
 			: model.abstain ? ` It abstains: at 90 % it cannot exclude ${model.set.map((one) => (one === "CHOP" ? "neither" : one.toLowerCase())).join(", ") || "anything"}.` : "";
-		this.say(".said", `Within ${this.rules.outcome_seconds / 60} min: break ${odd(model.break)}${interval}, bounce ${odd(model.bounce)}, neither ${odd(model.chop)}.${why}`);
+		this.say(".said", `Within ${this.rules.outcome_seconds / 60} min, ${price(theta && theta * this.rules.tick)} pt from the level: break ${odd(model.break)}${interval}, bounce ${odd(model.bounce)}, neither ${odd(model.chop)}.${why}`);
 		odds.ariaLabel = this.at(".said").textContent;
 	}
 
@@ -156,8 +161,8 @@ class Card {
 		const { outcomes, nearest, of, far } = found;
 		const line = ({ date, ts, kind, direction, outcome, strength }) => [`${date} ${time(ts / 1e6)}`, `${kind} ${direction.toLowerCase()}`, el("td", el(`span.${outcome}`, outcome)), el("td.n", number(strength, 2, true))];
 		place.replaceChildren(
-			el("p", `Of the ${of} earlier touches that began most like it ${outcomes.BREAK} broke, ${outcomes.BOUNCE} bounced, ${outcomes.CHOP} did neither.${far ? " None is close." : ""} The nearest:`),
-			table(["when", "level", "came", "strength, pt"], nearest.map(line)),
+			el("p", `Of the ${of} earlier touches most like it ${outcomes.BREAK} broke, ${outcomes.BOUNCE} bounced, ${outcomes.CHOP} did neither.${far ? " None is close." : ""} The nearest (net: farthest through less farthest back):`),
+			table(["when", "level", "came", "net, pt"], nearest.map(line)),
 		);
 	}
 }

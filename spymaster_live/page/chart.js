@@ -1,10 +1,10 @@
-// Candles; on the same canvas liquidity behind them, levels and touches over them.
+// Candles, liquidity behind them, levels and touches over them.
 
 import { CandlestickSeries, CrosshairMode, createChart } from "./vendor/lightweight-charts.mjs";
 import { colour, el, number, price, say, time } from "./words.js";
 
 const MODES = { rest: "resting", filled: "traded", pulled: "pulled", added: "added" };
-const ROOM = 24; // minutes right of the latest bar, for the levels' names
+const ROOM = 24; // minutes for the levels' names
 
 export class Chart {
 	/** `place`, `scale`, `choice`: elements; `picked(touch)`. */
@@ -45,7 +45,7 @@ export class Chart {
 		this.paintHeat();
 	}
 
-	/** Choose what the colours show; without a mode the next one. */
+	/** Choose what the colours show, or the next. */
 	show(mode) {
 		const names = Object.keys(MODES);
 		this.mode = mode ?? names[(names.indexOf(this.mode) + 1) % names.length];
@@ -205,7 +205,7 @@ export class Chart {
 		this.chart.timeScale().setVisibleLogicalRange(range);
 	}
 
-	/** Show so many times the minutes, moved by a share of them. */
+	/** `times` the minutes, moved by a share of them. */
 	zoom(times, move = 0) {
 		if (!this.range) return;
 		const { from, to } = this.range;

@@ -6,7 +6,7 @@ import { time } from "./words.js";
 const TURN_MS = 250; // of a moment while it plays
 
 export class DayView {
-	/** `told(error)`: something came, or did not. `waits`: what is being loaded. */
+	/** `told(error)`: something came or not. `waits`: for what. */
 	constructor(date, market, told) {
 		Object.assign(this, { date, market, told, waits: ["prices", "touches", "models"], playing: false, speed: 10, second: Math.round(1000 / market.rules.snap_ms) });
 	}
@@ -36,7 +36,7 @@ export class DayView {
 		this.load("liquidity", `/api/heat?date=${date}`).then((found) => found && market.takeHeat(found.heat), this.told);
 	}
 
-	/** Ms UTC of the moment; null before it is known. */
+	/** Ms UTC of the moment, if known. */
 	get ms() {
 		return this.k ? this.market.openMs + this.k * this.market.rules.snap_ms : null;
 	}
@@ -65,7 +65,7 @@ export class DayView {
 		clearInterval(this.timer);
 	}
 
-	/** Ask for the moment; while one is asked for, only the latest wish waits. */
+	/** Ask for the moment; of wishes meanwhile the latest waits. */
 	async show() {
 		this.again = this.asking;
 		if (this.asking) return;

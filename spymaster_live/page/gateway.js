@@ -1,4 +1,4 @@
-// What is asked for once, and the stream. Both say why they are refused.
+// Questions and the stream. Both say why they are refused.
 
 const PROTOCOL = "spymaster.v1";
 const KEPT = "spymaster.token";
@@ -16,7 +16,7 @@ export async function ask(path, order) {
 	const answer = await asked.catch(() => { throw new Error("the gateway does not answer"); });
 	const said = await answer.json().catch(() => ({ error: answer.statusText || `status ${answer.status}` }));
 	if (!answer.ok && said.error) throw Object.assign(new Error(said.error), { status: answer.status });
-	return said; // of /readyz, too, which says no with what it found
+	return said; // of /readyz, too, with what it found
 }
 
 /** The state of the page after an error of `ask`. */
@@ -62,7 +62,7 @@ export class Stream {
 	}
 }
 
-/** Why the stream is refused: a browser does not tell, so something else is asked for. */
+/** Why the stream is refused: a browser does not tell. */
 async function why() {
 	const error = await ask("/api/replay", { do: "state" }).catch((thrown) => thrown);
 	const state = stateOf(error);

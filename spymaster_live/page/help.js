@@ -1,10 +1,10 @@
-// Questions, keys, and every name as the gateway declares it.
+// Questions, keys, states, names.
 
 import { el, table } from "./words.js";
 
 const KEYS = [
 	["space", "play or pause"], [".", "one second ahead"], ["← →", "to the touch before, after"], ["+ − [ ]", "the chart: fewer, more minutes; earlier, later"],
-	["h", "what the colours show"], ["1 … 9", "the card of a level, from the highest"], ["c", "the chart"], ["d", "choose a date"], ["l", "the latest: the running date"],
+	["h", "what the colours show"], ["1 … 9", "the card of a level, from the highest"], ["c", "the chart"], ["d", "choose a date"], ["l", "the running date"],
 	["t", "dark or light"], ["?", "this help"], ["esc", "close"],
 ];
 const QUESTIONS = [
@@ -12,6 +12,8 @@ const QUESTIONS = [
 	["Why is the score 78?", "The table on its card: each part from 0 (bounce) to 100 (break), and its points."],
 	["What would change its mind?", "The line below that table."],
 	["How often did this work before?", "“Touches most like this one” on its card; “What came of it before”."],
+	["Which level now?", "The one with an amber edge: the price is at it."],
+	["May I trust it?", "Odds as far as “What came of it before” bears them out; the score is a rule. Not when STALE or abstaining."],
 	["Is this live?", "The badge at the top: LIVE, REPLAY or DAY."],
 	["Is it fresh?", "Age at the top; STALE after 2 s, and the line below the header says why."],
 ];

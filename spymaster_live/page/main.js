@@ -1,4 +1,4 @@
-// The page: one market, told by the stream or the lake, drawn once a frame.
+// One market, told by the stream or the lake, drawn once a frame.
 
 import { Cards } from "./cards.js";
 import { Chart } from "./chart.js";
@@ -10,10 +10,10 @@ import { Market } from "./market.js";
 import { fill as fillOutcomes } from "./outcomes.js";
 import { Bar } from "./replay.js";
 import { notice } from "./states.js";
-import { byId, date as dateOf, number, price, say, time, useTheme, useZone } from "./words.js";
+import { byId, date as dateOf, number, price, say, time, useTheme, useZone, zone } from "./words.js";
 
-const LIVE_MS = 60_000; // from the market's clock to this machine's at most, if live
-const LOOK_MS = 2000; // between two looks whether all is well
+const LIVE_MS = 60_000; // the market's clock behind ours, at most
+const LOOK_MS = 2000; // between two looks
 
 // `state`: of the connection, or what went wrong; `moved`: when the clock did
 const page = { state: "loading", reason: null, ready: null, trouble: null, moved: 0, clock: null, day: null, stream: null };
@@ -54,7 +54,7 @@ function render() {
 	const model = day ? day.model : session?.model;
 	say("mode", day ? "DAY" : !session ? "…" : live ? "LIVE" : "REPLAY");
 	say("contract", session?.contract.split(" ")[0] ?? "");
-	say("clock", shown ? `${dateOf(shown)} ${time(shown)}` : time(null));
+	say("clock", shown ? `${dateOf(shown)} ${time(shown)} ${zone}` : time(null));
 	say("price", spot == null ? "" : `${price(spot)} (${price(bid)} / ${price(offer)})`);
 	say("age", day || !session || state === "behind" ? "" : `age ${number(age(), 1)} s`);
 	say("gaps", payload ? `gaps ${number(payload.quality.gaps)}, late ${number(payload.quality.late)}` : "");
@@ -67,7 +67,7 @@ function render() {
 	drawDealers(byId("gamma"), byId("dealers"), market);
 }
 
-/** Draw soon: once a frame, however much comes. */
+/** Draw once a frame, however much comes. */
 function changed() {
 	waiting ??= requestAnimationFrame(() => {
 		waiting = null;
@@ -75,7 +75,7 @@ function changed() {
 	});
 }
 
-/** Something could not be had. A day is read again once somebody answers. */
+/** A day is read again once somebody answers. */
 function failed(error) {
 	const { day } = page;
 	[page.state, page.reason] = [stateOf(error), error.message];
@@ -152,7 +152,8 @@ async function showDay(date, ms) {
 }
 
 async function fetchDates() {
-	const { running, dates } = await ask("/api/dates").catch(() => ({ dates: [] }));
+	const { running, dates, simulated } = await ask("/api/dates").catch(() => ({ dates: [] }));
+	page.simulated = simulated;
 	byId("date").replaceChildren(new Option(`running: ${running ?? "none"}`, ""), ...dates.toReversed().map((date) => new Option(date, date)));
 	byId("date").value = page.day?.date ?? "";
 }
@@ -187,7 +188,7 @@ function picked(touch) {
 	changed();
 }
 
-/** Choose the touch before or after a day's moment, else the chosen one. */
+/** The touch before or after a day's moment, else the chosen one. */
 function neighbour(step) {
 	const { touches } = market;
 	const at = page.day?.k ?? touches.find(({ touch }) => touch === chart.selected)?.k ?? Infinity;

@@ -14,10 +14,10 @@ export class Market {
 		this.epoch += 1;
 		Object.assign(this, {
 			session: null, status: null, payload: null, forming: null, book: null, dealers: null, strikes: [],
-			bars: [], // of a minute: time (s UTC, its beginning), open, high, low, close (points), k
-			levels: [], touches: [], outcomes: new Map(), // touch -> what came of it, of a date that is over
-			heat: new Map(), heatUntil: 0, // k of a minute's end -> its cells; the latest that is closed
-			news: true, // whether something came that is not drawn yet
+			bars: [], // of a minute: time (its beginning, s UTC), prices (points), k
+			levels: [], touches: [], outcomes: new Map(), // touch -> what came of it, once over
+			heat: new Map(), heatUntil: 0, // k of a minute's end -> cells; the latest closed
+			news: true, // not drawn yet
 		});
 	}
 
@@ -61,7 +61,7 @@ export class Market {
 		if (heat) this.takeHeat(heat, true);
 	}
 
-	/** Cells of minutes that closed, or of one that forms; one that was not whole is dropped. */
+	/** Cells of minutes that closed, or of one that forms. */
 	takeHeat(table, forming = false) {
 		if (!forming) for (const k of this.heat.keys()) if (k > this.heatUntil && k <= this.book?.k) this.heat.delete(k);
 		for (const [k, cells] of Map.groupBy(rows(table), (cell) => cell.k)) {
@@ -92,12 +92,12 @@ export class Market {
 		return ((this.forming ?? this.bars.at(-1)).time + 60) * 1000;
 	}
 
-	/** Ms UTC of the market's clock; null before anything is known. */
+	/** Ms UTC of the market's clock, if known. */
 	get now() {
 		return Math.max(this.payload?.ts ?? 0, this.status?.watermark ?? 0, this.book?.ts ?? 0) / 1e6 || null;
 	}
 
-	/** The touches of a level up to the moment that is looked at. */
+	/** The touches of a level up to the moment. */
 	touchesOf(level) {
 		return this.touches.filter(({ kind, k }) => kind === level && k <= (this.payload?.snap ?? Infinity));
 	}

@@ -1,4 +1,4 @@
-// What came of the touches of earlier dates, by level and by the odds that were given.
+// What came of the touches of earlier dates.
 
 import { el, number, percent, table } from "./words.js";
 
@@ -18,11 +18,11 @@ export function fill(place, found, rules) {
 	const shares = (caption, first, lines) => el("div", el("p.soft", caption), table([first, "touches", "broke", "bounced", "neither"], lines));
 	const odds = found.odds.filter(({ touches }) => touches);
 	place.replaceChildren(
-		el("p", `Of all touches on the ${found.dates} dates before ${found.before}: which share went through the level, came back from it, or did neither within ${rules.outcome_seconds / 60} min. Pale: fewer than ${FEW} touches, which say little.`),
+		el("p", `Of all touches on the ${found.dates} dates before ${found.before}, the share that went through the level, came back, or did neither within ${rules.outcome_seconds / 60} min. Pale: fewer than ${FEW} touches say little.`),
 		el("div.two",
 			shares("By level:", "level", found.levels.map((one) => line(one.kind, one))),
 			odds.length
-				? shares(`By the odds of a break that ${found.champion} gave before it knew, on ${found.told} of them. Good odds: the share that broke lies in the range they name.`, "odds", odds.map((one) => line(`${Math.round(100 * one.low)}–${percent(one.high)}`, one)))
+				? shares(`By the odds of a break that ${found.champion} gave at the touch, on ${found.told} of them. Good odds: the share that broke lies in the range they name.`, "odds", odds.map((one) => line(`${Math.round(100 * one.low)}–${percent(one.high)}`, one)))
 				: el("p.soft", "No odds were given: no model served these dates.")),
 	);
 }

@@ -1,4 +1,4 @@
-// The bar that moves time: of a replay, or of a day.
+// The bar that moves a replay or a day.
 
 import { ask } from "./gateway.js";
 import { byId, say, time } from "./words.js";

@@ -1,10 +1,10 @@
-// Every state of the page in words.
+// States in words.
 
 import { time } from "./words.js";
 
 const BAD = ["token", "refused", "disconnected", "degraded", "stale", "failed"];
 
-/** The line below the header, and whether it is bad news. `market`: null at first; `age`: s since its clock moved; `lag`: s behind. */
+/** The line below the header, and whether it is bad news. `age`: s since the clock moved; `lag`: s behind. */
 export function notice(state, page, market, age, lag) {
 	const { session, status, payload, now } = market ?? {};
 	const { day, ready, reason, trouble } = page;
@@ -24,6 +24,7 @@ export function notice(state, page, market, age, lag) {
 		failed: `${reason}.`,
 	};
 	const more = [
+		page.simulated?.includes(day?.date ?? session?.date) && "A simulated date: it tells nothing of the market.",
 		status?.partial && "Joined late: what reaches back before that is unknown.",
 		payload && !payload.quality.book_ok && "The book is one-sided, crossed or flagged.",
 		session && !day && !session.model && "No model serves this date: the score stands alone.",

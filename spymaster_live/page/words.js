@@ -1,9 +1,10 @@
-// Numbers and moments as words; elements. Unknown is –, never 0.
+// Words and elements. Unknown is –, never 0.
 
 let clock, day;
-export let price;
+export let price, zone;
 
 export function useZone({ zone: timeZone, digits }) {
+	zone = timeZone.split("/").pop().replace("_", " ");
 	price = (points) => number(points, digits);
 	clock = new Intl.DateTimeFormat("en-GB", { timeZone, timeStyle: "medium", hourCycle: "h23" });
 	day = new Intl.DateTimeFormat("en-CA", { timeZone, dateStyle: "short" });
@@ -41,7 +42,7 @@ export const table = (heads, lines) =>
 		el("thead", el("tr", ...heads.map((word, i) => el(lines[0]?.[i].className === "n" ? "th.n" : "th", word)))),
 		el("tbody", ...lines.map((cells) => el("tr", ...cells.map((cell) => (cell instanceof Node ? cell : el("td", cell)))))));
 
-/** Set the text of a node, or of the one with an id. */
+/** Set the text of a node or an id. */
 export function say(place, text) {
 	const node = typeof place === "string" ? byId(place) : place;
 	if (node.textContent !== text) node.textContent = text;

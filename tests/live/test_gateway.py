@@ -303,7 +303,7 @@ def test_a_date_that_is_over_is_that_of_the_lake(live: Rig, gateway: Any, lake: 
     told = gateway.get("/api/touches")
     assert told["touches"]["rows"] == expected(TOUCHES, stored.rows(TOUCHES, DATE)) and "labels" not in told
     assert sorted(told["levels"]["rows"]) == sorted(expected(LEVELS, stored.rows(LEVELS, DATE)))
-    assert gateway.get("/api/dates") == {"running": str(DATE), "dates": [str(DATE)]}
+    assert gateway.get("/api/dates") == {"running": str(DATE), "dates": [str(DATE)], "simulated": []}
     models = gateway.get("/api/models")
     assert models["champion"]["name"] == "geometry" and models["models"] == {} and models["session"] == ""
     status, _, headers = gateway.ask("/api/bars")

@@ -15,11 +15,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from spymaster_assets.config import Config
 from spymaster_assets.fingerprint import Fingerprint
 from spymaster_assets.lake import Lake
 from spymaster_assets.models.artifacts import ModelManifest
 from spymaster_assets.states import OUTCOMES
-from spymaster_assets.tables import BARS, FEATURE_ROWS, FLOW, LABELS, LEVELS, PREDICTIONS, SIGNALS, SNAPS, TOUCHES
+from spymaster_assets.tables import BARS, FEATURE_ROWS, FLOW, LABELS, LEVELS, PATH_TRUTH, PREDICTIONS, SIGNALS, SNAPS, TOUCHES
 from spymaster_live.gateway import wire
 from spymaster_live.gateway.serving import PAGE
 from tests.chromium import CHROMIUM
@@ -58,6 +59,9 @@ def browser(test: Any) -> Any:
 def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = small_lake(tmp_path_factory.mktemp("lake"), DATE, 20_000)
     make_silver(root, DATE)
+    with Lake(root, Config()).write(PATH_TRUTH, DATE, Fingerprint({}, "config", "code", PATH_TRUTH.digest)) as writer:
+        writer.append_rows(np.zeros(1, PATH_TRUTH.dtype), {})  # what the simulator leaves
+        writer.publish({})
     return root
 
 
@@ -287,6 +291,7 @@ def test_a_day_shows_the_numbers_of_the_lake(day: Screen, stored: Lake) -> None:
     }
     assert day.text("#mode") == "DAY" and day.text("#model") == f"Model: trees {MODEL}"
     day.says("what is paler came later")
+    day.says("A simulated date: it tells nothing of the market.")
     day.says("No earlier date has outcomes", "#past")
     day.shoots("day")
 
@@ -313,7 +318,9 @@ def test_a_card_says_what_silver_and_the_predictions_say(day: Screen, stored: La
         points = [float(line[2]) for line in told if line[0] in parts and line[2] != "–"]
         assert sum(points) == pytest.approx(signal["break_score_raw"], abs=0.16)
         odds = [f"{round_half_up(100 * float(row[f'trees_{name}']))} %" for name in ("break", "bounce", "chop")]
-        assert day.text(f"{card} .said").startswith(f"Within 4 min: break {odds[0]}, bounce {odds[1]}, neither {odds[2]}.")
+        far = touches[touch]["theta_4min"] * TICK
+        said = day.text(f"{card} .said")
+        assert said.startswith(f"Within 4 min, {far:.2f} pt from the level: break {odds[0]}, bounce {odds[1]}, neither {odds[2]}.")
         price = touches[touch]["price"] / 1e9
         assert day.text(f"{card} h3") == f"{kind} {price:,.2f}" or kind.startswith("SMA")
     day.shoots("touch")
@@ -380,7 +387,7 @@ def test_everything_is_done_without_a_mouse(day: Screen) -> None:
     page.locator("#seek").fill("10:00:01")
     keys.press("Enter")
     day.until(f"spymaster.page.day.k === {at('10:00') + 4}", "10:00:01")
-    day.says("10:00:01", "#clock")
+    day.says("10:00:01 New York", "#clock")
 
 
 @browser
