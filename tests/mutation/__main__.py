@@ -24,8 +24,8 @@ import numpy as np
 
 ROOT: Final = Path(__file__).parents[2]
 TESTS: Final = (
-    "test_silver_twins", "test_behaviours", "test_behaviours_levels", "test_black76", "test_display", "test_fuel",
-    "test_fuel_twins", "test_naive_fuel", "test_naive_volatility", "test_transpose", "test_kernel_edges",
+    "test_silver_twins", "test_behaviours", "test_black76", "test_display", "test_naive_fuel", "test_transpose",
+    "test_kernel_edges", "mutation/day_test",
 )  # fmt: skip
 LONG: Final = (  # over the short day, half a minute each time without compilation
     "test_path test_bars test_touches test_signals test_labels test_day_summary test_priors test_landmarks test_feature"
@@ -73,19 +73,20 @@ def estimate(rows: Sequence[tuple[int, int, int]]) -> tuple[float, float]:
 
 
 @click.command()
-@click.option("--sample", default=20, help="Mutants a module.")
+@click.option("--sample", default=8, help="Mutants a module, at least.")
+@click.option("--share", default=0.05, help="Of a module's mutants, where that is more.")
 @click.option("--seed", default=1)
 @click.option("--only", default="", help="Modules, separated by commas.")
 @click.option("--tests", default=",".join(TESTS), help="Files of tests, separated by commas.")
 @click.option("--limit", default=10.0, help="Seconds that a test may take to be asked.")
-@click.option("--patience", default=25.0, help="Seconds that a mutant's tests may take; four times as long is hung, and killed.")
+@click.option("--patience", default=150.0, help="Seconds that a mutant's tests may take.")
 @click.option("--again", is_flag=True, help="Those that survived, once more, by the tests given now.")
 @click.option(
     "--minutes", default=25.0, help="After which no further mutant is planted; what was drawn first of each module came first."
 )
 @click.option("--out", default="build/mutation.json", help="Outcomes; a later run adds to them.")
 def main(
-    sample: int, seed: int, only: str, tests: str, limit: float, patience: float, again: bool, minutes: float, out: str
+    sample: int, share: float, seed: int, only: str, tests: str, limit: float, patience: float, again: bool, minutes: float, out: str
 ) -> None:
     """Draw, plant, run, and write down what came of it."""
     if os.environ.get("NUMBA_DISABLE_JIT") != "1":
@@ -100,9 +101,13 @@ def main(
     import pytest
 
     widen()
+    from tests.mutation import stages
     from tests.mutation.mutants import Mutant, mutants
     from tests.mutation.trial import Trial
 
+    if not stages.path().exists():
+        stages.make()
+    stages.remember()
     kept = ROOT / out
     kept.parent.mkdir(exist_ok=True)
     known = json.loads(kept.read_text()) if kept.exists() else {}
@@ -112,7 +117,8 @@ def main(
         possible = [*mutants(module)]
         counts[name] = len(possible)
         found.append(module)
-        drawn.append(random.Random(f"{seed} {name}").sample(possible, min(sample, len(possible))))
+        size = min(max(sample, round(share * len(possible))), len(possible))
+        drawn.append(random.Random(f"{seed} {name}").sample(possible, size))
     every = [one for group in itertools.zip_longest(*drawn) for one in group if one]
     left = {name for name, one in known.items() if one.get("outcome") in ("survived", "no test")}
     fresh = [one for one in every if (one.name in left if again else one.name not in known)]

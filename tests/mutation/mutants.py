@@ -107,13 +107,17 @@ def _shown(node: ast.AST | None) -> str:
     return text if len(text) <= 90 else text[:87] + "..."
 
 
-def _functions(tree: ast.Module) -> Iterator[tuple[str, ast.FunctionDef]]:
-    """Functions and methods of a module, by their names."""
+def _functions(tree: ast.Module) -> Iterator[tuple[str, ast.FunctionDef, ast.Module]]:
+    """Functions and methods of a module: their names, and each alone in a module, which is sooner compiled."""
+    ahead: list[ast.stmt] = [node for node in tree.body if isinstance(node, ast.ImportFrom) and node.module == "__future__"]
     for node in tree.body:
         if isinstance(node, ast.FunctionDef):
-            yield node.name, node
+            yield node.name, node, ast.Module([*ahead, node], [])
         elif isinstance(node, ast.ClassDef):
-            yield from ((f"{node.name}.{part.name}", part) for part in node.body if isinstance(part, ast.FunctionDef))
+            for part in node.body:
+                if isinstance(part, ast.FunctionDef):
+                    bare = ast.copy_location(ast.ClassDef(node.name, [], [], [part], []), node)
+                    yield f"{node.name}.{part.name}", part, ast.Module([*ahead, bare], [])
 
 
 def _code_of(module: CodeType, function: str) -> CodeType | None:
@@ -136,9 +140,8 @@ def mutants(module: ModuleType) -> Iterator[Mutant]:
     """Every mutant of a module that compiles and is other code, in order."""
     source, path = inspect.getsource(module), str(module.__file__)
     tree, lines = ast.parse(source), source.splitlines()
-    right = compile(tree, path, "exec", dont_inherit=True)
-    for function, node in _functions(tree):
-        plain = _code_of(right, function)
+    for function, node, alone in _functions(tree):
+        plain = _code_of(compile(alone, path, "exec", dont_inherit=True), function)
         assert plain is not None, f"{function} is in its module"
         for parent, field, place in [*_places(node)]:
             value = getattr(parent, field)
@@ -152,7 +155,7 @@ def mutants(module: ModuleType) -> Iterator[Mutant]:
                 else:
                     put[place] = new
                 try:
-                    wrong = compile(ast.fix_missing_locations(tree), path, "exec", dont_inherit=True)
+                    wrong = compile(ast.fix_missing_locations(alone), path, "exec", dont_inherit=True)
                 except (SyntaxError, ValueError, TypeError):
                     continue
                 finally:

@@ -1,8 +1,8 @@
 """Tests on trial: which of them notice a mutant. A plugin of pytest, loaded by __main__.py in a process without compiled kernels.
 
 The tests are collected once. One child process runs them all, unchanged, and tells of each how long it takes and which functions
-of compute/ it calls. Then each mutant is planted in a child of its own, which runs the tests of the files that call its function,
-those first that call it themselves, the quickest of them first, until one fails. No mutant sees what another left.
+of compute/ it calls. Then each mutant is planted in a child of its own, which runs the tests that call its function, the
+quickest first, until one fails. No mutant sees what another left.
 """
 
 import itertools
@@ -12,7 +12,7 @@ import signal
 import sys
 import time
 import traceback
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType, ModuleType
@@ -26,6 +26,8 @@ from tests import made_once
 from tests.mutation.mutants import Mutant, plant
 
 FOLDER: Final = str(Path(str(compute.__file__)).parent)
+HUNG: Final = " hung"
+STEPS: Final = "day_test.py"  # its tests compare whole tables: sooner asked than their seconds say
 Tell = Callable[[Mutant, str, str, float], None]
 
 
@@ -69,16 +71,25 @@ def failed_in(item: pytest.Item, following: pytest.Item | None, limit: float = 0
     return failed
 
 
-def run(items: list[pytest.Item], each: Callable[[pytest.Item, bool], bool]) -> None:
-    """Run tests in order; `each` is told which failed, and says whether to go on."""
+def forget(item: pytest.Item) -> None:
+    """Empty the caches of a test's file: what one test computed is not there for the next."""
+    for value in vars(item.module).values():  # type: ignore[attr-defined]
+        if hasattr(value, "cache_clear") and value.__module__ == item.module.__name__:  # type: ignore[attr-defined]
+            value.cache_clear()
+
+
+def killer(items: list[pytest.Item], seconds: dict[str, float]) -> str:
+    """The first of some tests that fails, run in order; "" if none does. One that takes far longer than its seconds hangs."""
     for item, following in zip(items, [*items[1:], None], strict=True):
-        if not each(item, failed_in(item, following)):
-            return
+        began, limit = time.monotonic(), 5.0 + 4.0 * seconds[item.nodeid]
+        if failed_in(item, following, limit):
+            return f"{item.nodeid}{HUNG if time.monotonic() - began >= limit else ''}"
+    return ""
 
 
 class Trial:
-    """`limit`: seconds that one test may take to be asked; `patience`: that a mutant's tests take unchanged, in all, four times as
-    long is a mutant that hangs; `until`: monotonic, the end.
+    """`limit`: seconds that one test may take to be asked; `patience`: that a mutant's tests take unchanged, in all; `until`:
+    monotonic, the end.
 
     `tell` hears of each mutant: killed | survived | timeout | no test, by which test, seconds. `notes`: what the first child tells.
     """
@@ -97,15 +108,17 @@ class Trial:
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         items = {item.nodeid: item for item in session.items}
-        if not self.notes.exists():
-            in_child(lambda: self._look([*items.values()]), 3600)
+        self.notes.touch()
+        noted = {json.loads(line)["test"] for line in self.notes.read_text().splitlines()}
+        if new := [item for name, item in items.items() if name not in noted]:
+            in_child(lambda: self._look(new), 3600)
         seconds, calls = self._known(items)
         for mutant in self.mutants:
             began = time.monotonic()
             if began > self.until:
                 break
             names = self._asked(mutant, seconds, calls)
-            outcome, by = self._judge(mutant, [items[name] for name in names])
+            outcome, by = self._judge(mutant, [items[name] for name in names], seconds)
             self.tell(mutant, outcome, by, time.monotonic() - began)
         return True
 
@@ -122,26 +135,24 @@ class Trial:
                     if code.co_filename.startswith(FOLDER):
                         called.add((Path(code.co_filename).stem, code.co_qualname.partition(".<")[0]))
 
-        with self.notes.open("w") as notes:
-            began, slow = time.monotonic(), Counter[str]()
-
-            def note(item: pytest.Item, failed: bool) -> bool:
-                nonlocal began
-                seconds = time.monotonic() - began
-                slow[item.nodeid.partition("::")[0]] += seconds > self.limit
-                line = {"test": item.nodeid, "seconds": seconds, "failed": failed, "calls": sorted(called)}
-                notes.write(json.dumps(line) + "\n")
-                notes.flush()
+        with self.notes.open("a") as notes:
+            slow = Counter[str]()
+            for item, following in zip(items, [*items[1:], None], strict=True):
+                file = item.nodeid.partition("::")[0]
+                if slow[file] == 3:
+                    continue  # what its tests share takes too long
+                forget(item)
                 called.clear()
                 known.clear()
                 began = time.monotonic()
-                return True
-
-            sys.setprofile(profile)
-            for item, following in zip(items, [*items[1:], None], strict=True):
-                if slow[item.nodeid.partition("::")[0]] < 3:  # else what its tests share takes too long
-                    note(item, failed_in(item, following, 1.5 * self.limit))
-            sys.setprofile(None)
+                sys.setprofile(profile)  # anew: an alarm that rings in it ends it
+                failed = failed_in(item, following, 1.5 * self.limit)
+                sys.setprofile(None)
+                seconds = time.monotonic() - began
+                slow[file] += seconds > self.limit
+                line = {"test": item.nodeid, "seconds": seconds, "failed": failed, "calls": sorted(called)}
+                notes.write(json.dumps(line) + "\n")
+                notes.flush()
 
     def _known(self, items: dict[str, pytest.Item]) -> tuple[dict[str, float], dict[str, set[tuple[str, str]]]]:
         """Seconds and calls of the tests that may be asked: those that pass unchanged, and soon enough."""
@@ -152,36 +163,26 @@ class Trial:
     def _asked(self, mutant: Mutant, seconds: dict[str, float], calls: dict[str, set[tuple[str, str]]]) -> list[str]:
         """The tests that may notice, the likeliest and quickest first."""
         function = mutant.module.rpartition(".")[2], mutant.function
-        files: dict[str, bool] = defaultdict(bool)
-        for test, made in calls.items():
-            files[test.partition("::")[0]] |= function in made
-        candidates = [test for test in seconds if files[test.partition("::")[0]]]
-        ordered = sorted(candidates, key=lambda test: (function not in calls[test], seconds[test]))
+        asked = [test for test in seconds if function in calls[test]]
+        ordered = sorted(asked, key=lambda test: seconds[test] / (3.0 if STEPS in test else 1.0))
         spent = itertools.accumulate(seconds[test] for test in ordered)
         return [test for test, till in zip(ordered, spent, strict=True) if till <= self.patience]
 
-    def _judge(self, mutant: Mutant, items: list[pytest.Item]) -> tuple[str, str]:
+    def _judge(self, mutant: Mutant, items: list[pytest.Item], seconds: dict[str, float]) -> tuple[str, str]:
         if not items:
             return "no test", ""
         read, write = os.pipe()
 
         def work() -> bool:
             plant(mutant, self.modules[mutant.module])
-            killer = ""
+            by = killer(items, seconds)
+            os.write(write, by.encode())
+            return bool(by)
 
-            def each(item: pytest.Item, failed: bool) -> bool:
-                nonlocal killer
-                killer = item.nodeid if failed else ""
-                return not failed
-
-            run(items, each)
-            os.write(write, killer.encode())
-            return bool(killer)
-
-        code = in_child(work, 10.0 + 4.0 * self.patience)
+        code = in_child(work, 60.0 + sum(5.0 + 5.0 * seconds[item.nodeid] for item in items))
         os.close(write)
         with os.fdopen(read, "rb") as pipe:
-            killer = pipe.read().decode()
-        if code is None:
-            return "timeout", ""
-        return ("survived", "") if code == 0 else ("killed", killer or f"exit code {code}")
+            by = pipe.read().decode()
+        if code is None or by.endswith(HUNG):
+            return "timeout", by
+        return ("survived", "") if code == 0 else ("killed", by or f"exit code {code}")
