@@ -1,5 +1,6 @@
 """What is only looked at: liquidity by minutes beside a count cell by cell, dealers beside the features of the same moment."""
 
+import math
 from functools import cache
 
 import numpy as np
@@ -123,6 +124,24 @@ def test_dealers_are_those_of_the_features():
         )
         assert FUEL_EFFECTS[found["effect"]] in ("AMPLIFY", "NEUTRAL", "DAMPEN")
     assert seen > 20 and turned > 5
+
+
+def test_strikes_are_what_customers_traded_and_what_it_weighs():
+    """Dealers hold what customers sold, summed from option flow; the exposure is that times Black's gamma at the told volatility."""
+    flow, wanted = day().options.flow.rows, [at for i, at in enumerate(moments()) if i % 12 == 0]
+    for _, row, found, strikes in wanted:
+        k, known = int(row["k"]), flow[flow["k"] <= row["k"]]
+        mid, seconds = day().snaps["mid2"][k] / 8, (int(flow["expiration"][0]) - int(day().snaps["ts"][k])) / 1e9
+        assert set(strikes["k"]) == {k} and (np.diff(strikes["strike"]) > 0).all()
+        for one in strikes:
+            sold = [-known["signed"][(known["strike"] == one["strike"]) & (known["call"] == call)].sum() for call in (1, 0)]
+            assert [one["calls"], one["puts"]] == sold
+            spread = max(one["volatility"] * math.sqrt(seconds / (365 * 86400)), 2 / mid)
+            d1 = math.log(mid / (one["strike"] / 1e9)) / spread + spread / 2
+            weight = math.exp(-d1 * d1 / 2) / math.sqrt(2 * math.pi) / (mid * spread)
+            assert one["exposure"] == pytest.approx(sum(sold) * weight, rel=1e-9, abs=1e-12)
+        assert found["k"] == k and np.abs(strikes["calls"]).sum() and np.abs(strikes["puts"]).sum()
+    assert len(wanted) > 4
 
 
 def test_dealers_before_anything_is_known():

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spymaster_assets import dbn
-from spymaster_assets.compute.transpose import BLOCK, TILE, Columns, field_places
+from spymaster_assets.compute.transpose import BLOCK, TILE, Columns, Records, field_places
 from spymaster_assets.tables.bronze import FUTURES_MBP10, HEAD, OPTION_QUOTES
 
 HEAD_NAMES = tuple(column.name for column in HEAD)
@@ -137,6 +137,23 @@ def test_places_are_those_of_the_flat_record(case: str) -> None:
             at += kind.itemsize
     assert at == dtype.itemsize
     assert field_places(dtype, names) == {name: flat[name] for name in names}
+
+
+@pytest.mark.parametrize("count", [1, 99, 100, 101, 250])
+@pytest.mark.parametrize("case", CASES)
+def test_rows_come_back_from_their_columns(case: str, count: int) -> None:
+    """Some of the columns: the rest stays zero. A part is not overwritten before the next but one."""
+    dtype, names = CASES[case]
+    records, given, wanted = random_records(dtype, count, 5), names[::2], np.zeros(count, dtype)
+    columns, target = naive_columns(records, given), naive_columns(wanted, given)
+    for name, column in columns.items():
+        target[name][:] = column
+    rows, done, last = Records(dtype, field_places(dtype, given), 100), 0, np.zeros(0, dtype)
+    for part in rows.fill({name: np.ascontiguousarray(column) for name, column in columns.items()}):
+        assert last.tobytes() == wanted[max(done - 100, 0) : done].tobytes()
+        assert part.tobytes() == wanted[done : done + 100].tobytes()
+        done, last = done + len(part), part
+    assert done == count
 
 
 def test_the_same_bytes_without_the_compiler() -> None:
