@@ -127,7 +127,7 @@ def test_dealers_are_those_of_the_features():
 
 
 def test_strikes_are_what_customers_traded_and_what_it_weighs():
-    """Dealers hold what customers sold, summed from option flow; the exposure is that times Black's gamma at the told volatility."""
+    """Dealers hold what customers sold, summed from option flow; the exposure is that times Black's gamma."""
     flow, wanted = day().options.flow.rows, [at for i, at in enumerate(moments()) if i % 12 == 0]
     for _, row, found, strikes in wanted:
         k, known = int(row["k"]), flow[flow["k"] <= row["k"]]

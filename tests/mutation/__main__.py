@@ -86,7 +86,16 @@ def estimate(rows: Sequence[tuple[int, int, int]]) -> tuple[float, float]:
 )
 @click.option("--out", default="build/mutation.json", help="Outcomes; a later run adds to them.")
 def main(
-    sample: int, share: float, seed: int, only: str, tests: str, limit: float, patience: float, again: bool, minutes: float, out: str
+    sample: int,
+    share: float,
+    seed: int,
+    only: str,
+    tests: str,
+    limit: float,
+    patience: float,
+    again: bool,
+    minutes: float,
+    out: str,
 ) -> None:
     """Draw, plant, run, and write down what came of it."""
     if os.environ.get("NUMBA_DISABLE_JIT") != "1":

@@ -1,7 +1,8 @@
 """The short day, step by step, beside what the code made of it before it was mutated.
 
-That is what the suite holds true of the whole day: its naive twins agree with every value (tests/test_silver_twins.py: whole numbers, and
-floats that are declared exact, to the bit, all else within 1e-12), and so do the golden bytes. Uncompiled, both take minutes.
+That is what the suite holds true of the whole day: its naive twins agree with every value (tests/test_silver_twins.py: whole
+numbers, and floats that are declared exact, to the bit, all else within 1e-12), and so do the golden bytes. Uncompiled, both take
+minutes.
 """
 
 import numpy as np

@@ -1,7 +1,7 @@
 """The short day step by step: each computed anew from what the steps before it left, with what it left itself beside it.
 
-A fault in one step shows in that step's tables as it would in the whole day's. So a mutant waits for the steps that call it, not for
-all of them. A `part` of a step (of its records, its time or its touches, from the first on) is quicker and often enough.
+A fault in one step shows in that step's tables as it would in the whole day's. So a mutant waits for the steps that call it, not
+for all of them. A `part` of a step (of its records, its time or its touches, from the first on) is quicker and often enough.
 """
 
 import copy
@@ -115,8 +115,10 @@ def paths(kind: str, part: float) -> tuple[Tables, Tables]:
     found, expected = {name: one.rows for name, (one, _) in tables.items()}, Tables()
     for name, (one, other) in tables.items():
         expected[name] = other.rows if part == 1 else other.rows[: one.count]
-    chain = [{name: getattr(one.chain.options, name) for name in one.chain.options._fields} for one in (day, done)]
-    return found | chain[0], expected | (chain[1] if part == 1 else chain[0])
+    if part < 1:
+        return found, expected
+    chains = [{name: getattr(one.chain.options, name) for name in one.chain.options._fields} for one in (day, done)]
+    return found | chains[0], expected | chains[1]
 
 
 def touches(kind: str, part: float) -> tuple[Tables, Tables]:
