@@ -1,15 +1,17 @@
-"""More edges that mutants crossed unseen (docs/mutation.md): averages, loadings, a schema of fewer levels."""
+"""More edges that mutants crossed unseen (docs/mutation.md), with answers worked out by hand."""
 
 import numpy as np
 import pytest
 
+from spymaster_assets.compute.barrier import Ladder, _state, barrier_params
 from spymaster_assets.compute.clock import clock_of
+from spymaster_assets.compute.fuel import CHAIN, _own_volatility, fuel_params
 from spymaster_assets.compute.grid import UNKNOWN
 from spymaster_assets.compute.levels import SUMS, Path, _averages
 from spymaster_assets.compute.order_flow import first_component
 from spymaster_assets.compute.stream import NO_PRIORS, Day
 from spymaster_assets.dbn import UNDEF_PRICE
-from spymaster_assets.states import LEVEL_KINDS, UP
+from spymaster_assets.states import ABSORPTION, CONSUMED, LEVEL_KINDS, NEUTRAL, PASSED, UP, VACUUM, WALL, WEAK
 from spymaster_assets.tables import BARS, PRINTS, SNAPS
 from tests import build, short_day
 
@@ -59,3 +61,41 @@ def test_a_schema_of_five_levels_shows_no_more_than_five() -> None:
         observed.add(min(max(int(away) + 1, 0), 9))
         assert row["barrier_observed"] == min(max(int(away) + 1, 0), 9) / 9
     assert len(observed) > 3
+
+
+STATES = [  # turnover, ratio, delta, filled, left, position, size, state: threshold 20 lots, zone 9
+    (0.3, 0.4, -20.5, 0, 40, 0, 10, VACUUM), (0.3, 0.5, -20.5, 0, 40, 0, 10, NEUTRAL), (0.3, 0.4, -20.0, 0, 40, 0, 10, NEUTRAL),
+    (0.29, 0.4, -20.5, 0, 40, 0, 10, NEUTRAL), (0.3, 1.6, 20.5, 0, 40, 0, 10, WALL), (0.3, 1.5, 20.5, 0, 40, 0, 10, NEUTRAL),
+    (0.3, 1.6, 20.0, 0, 40, 0, 10, NEUTRAL), (0.3, 0.7, -20.5, 25, 40, 0, 10, CONSUMED), (0.3, 0.7, -20.5, 24, 40, 0, 10, NEUTRAL),
+    (0.3, 1.0, 0.0, 21, 40, 0, 10, ABSORPTION), (0.3, 1.0, 0.0, 20, 40, 0, 10, NEUTRAL), (0.3, 0.99, 0.0, 21, 40, 0, 10, NEUTRAL),
+    (0.3, 1.0, -10.0, 21, 40, 0, 10, NEUTRAL), (0.3, 1.0, -9.5, 21, 40, 0, 10, ABSORPTION), (0.1, 1.0, 0.0, 0, 4, 0, 4, WEAK),
+    (0.1, 1.0, 0.0, 0, 4, 0, 5, NEUTRAL), (0.3, 0.4, -20.5, 0, 40, 8, 10, VACUUM), (0.3, 0.4, -20.5, 0, 40, 9, 10, PASSED),
+    (0.3, 0.4, -20.5, 0, 40, np.nan, 10, PASSED),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("turnover", "ratio", "delta", "filled", "left", "position", "size", "state"), STATES)
+def test_states_begin_beyond_their_thresholds(turnover, ratio, delta, filled, left, position, size, state) -> None:
+    """docs/physics.md, 4.1: at a threshold itself none has begun, but for the turnover, the ratio of ABSORPTION and PASSED."""
+    params = barrier_params(build.CONFIG, 0.6)._replace(f_thresh=0.25, r_vac=0.5, r_wall=1.5, weak_ratio=0.5, turnover_min=0.3)
+    assert _state(Ladder(1.0, float(position), size, 10.0), turnover, ratio, delta, filled, left, 80.0, params) == state
+
+
+def test_who_joins_late_sees_no_touch_until_nothing_looks_behind_the_moment() -> None:
+    """Twenty minutes, the longest window before a touch; in the regular session or before it."""
+    start, end = build.SESSION.signals.start, build.SESSION.signals.end
+    minutes = {
+        at: clock_of(build.SESSION, build.CONFIG, start + at * 60 * build.SECOND).signals_start for at in (-60, -20, -5, 0, 30)
+    }
+    assert {at: (found - start) // (60 * build.SECOND) for at, found in minutes.items()} == {-60: 0, -20: 0, -5: 15, 0: 20, 30: 50}
+    assert clock_of(build.SESSION, build.CONFIG, start).signals_end == end
+
+
+@pytest.mark.parametrize("name", ["trade", "quote"])
+def test_a_volatility_of_the_first_snap_serves_until_it_is_old(name: str) -> None:
+    params = fuel_params(build.CONFIG, CLOCK, NO_PRIORS)
+    chain = np.zeros(1, CHAIN)
+    chain["trade_k"] = chain["quote_k"] = -1
+    chain[f"{name}_k"], chain[f"{name}_volatility"] = 0, 0.2
+    found = [_own_volatility(0, -1, k, chain, params) for k in (0, params.fresh, params.latest, params.latest + 1)]
+    assert found[:3] == [0.2] * 3 and np.isnan(found[3])
