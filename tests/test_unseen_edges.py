@@ -8,6 +8,7 @@ from spymaster_assets.compute.clock import clock_of
 from spymaster_assets.compute.fuel import CHAIN, _own_volatility, fuel_params
 from spymaster_assets.compute.grid import UNKNOWN
 from spymaster_assets.compute.levels import SUMS, Path, _averages
+from spymaster_assets.compute.option_flow import EVENT, OptionGrid
 from spymaster_assets.compute.order_flow import first_component
 from spymaster_assets.compute.stream import NO_PRIORS, Day
 from spymaster_assets.dbn import UNDEF_PRICE
@@ -99,3 +100,21 @@ def test_a_volatility_of_the_first_snap_serves_until_it_is_old(name: str) -> Non
     chain[f"{name}_k"], chain[f"{name}_volatility"] = 0, 0.2
     found = [_own_volatility(0, -1, k, chain, params) for k in (0, params.fresh, params.latest, params.latest + 1)]
     assert found[:3] == [0.2] * 3 and np.isnan(found[3])
+
+
+def test_option_flow_of_an_interval_that_is_not_over_waits() -> None:
+    """Two trades of one contract, in the fifth interval and the ninth; closed one by one, at once, or not yet."""
+
+    def grown(*closed: int) -> list[tuple[int, int]]:
+        grid = OptionGrid(CLOCK)
+        events = np.zeros(2, EVENT)
+        events["ts"] = CLOCK.open + np.array([5, 9]) * CLOCK.interval
+        events["contract"], events["price"], events["size"] = grid.contract(build.PX, True, CLOCK.globex_end), 10**9, (3, 4)
+        grid.place(events, quotes=False)
+        grid.add(events)
+        for k in closed:
+            grid.advance(k)
+        return grid.flow.rows[["k", "volume"]].tolist()
+
+    assert grown(4) == [] and grown(5) == grown(4, 8) == [(5, 3)]
+    assert grown(9) == grown(5, 6, 9) == grown(*range(12)) == [(5, 3), (9, 4)]

@@ -15,8 +15,6 @@ from typing import Any, Final
 import numpy as np
 
 import spymaster_assets
-from spymaster_assets.compute.growing import Growing
-from spymaster_assets.compute.score import SCORING
 from spymaster_assets.compute.stream import NO_PRIORS, Day
 from spymaster_assets.tables import FEATURE_ROWS
 from tests import made_once, short_day
@@ -152,10 +150,10 @@ def features(kind: str, part: float) -> tuple[Tables, Tables]:
 def signals(kind: str, part: float) -> tuple[Tables, Tables]:
     day, done = resumed(kind, *TOUCHED), days()[kind][0].signals.rows
     asked = SCORED[kind] if part == 1 else SCORED[kind][:1]
-    day.scoring = Growing(SCORING, 64)
-    rows = day.scoring.reserve(day.touches.count)[: day.touches.count]
-    rows["smooth"], rows["raw_k"], rows["done"] = np.nan, -1, ~np.isin(np.arange(len(rows)), asked)
-    day.scoring.count = len(rows)
+    end, day.closed = day.closed, 0
+    day.advance_signals()
+    day.scoring.rows["done"] = ~np.isin(np.arange(day.touches.count), asked)
+    day.closed = end
     day.advance_signals()
     return {"signals": day.signals.rows}, {"signals": done[np.isin(done["touch"], asked)]}
 

@@ -164,7 +164,7 @@ class Trial:
         """The tests that may notice, the likeliest and quickest first."""
         function = mutant.module.rpartition(".")[2], mutant.function
         asked = [test for test in seconds if function in calls[test]]
-        ordered = sorted(asked, key=lambda test: seconds[test] / (3.0 if STEPS in test else 1.0))
+        ordered = sorted(asked, key=lambda test: seconds[test] / (30.0 if STEPS in test else 1.0))
         spent = itertools.accumulate(seconds[test] for test in ordered)
         return [test for test, till in zip(ordered, spent, strict=True) if till <= self.patience]
 
