@@ -9,7 +9,8 @@ from spymaster_assets.compute.fuel import CHAIN, _own_volatility, fuel_params
 from spymaster_assets.compute.grid import UNKNOWN
 from spymaster_assets.compute.levels import SUMS, Path, _averages
 from spymaster_assets.compute.option_flow import EVENT, OptionGrid
-from spymaster_assets.compute.order_flow import first_component
+from spymaster_assets.compute.order_flow import first_component, imbalances
+from spymaster_assets.compute.references import true_ranges
 from spymaster_assets.compute.stream import NO_PRIORS, Day
 from spymaster_assets.dbn import UNDEF_PRICE
 from spymaster_assets.states import ABSORPTION, CONSUMED, LEVEL_KINDS, NEUTRAL, PASSED, UP, VACUUM, WALL, WEAK
@@ -118,3 +119,17 @@ def test_option_flow_of_an_interval_that_is_not_over_waits() -> None:
 
     assert grown(4) == [] and grown(5) == grown(4, 8) == [(5, 3)]
     assert grown(9) == grown(5, 6, 9) == grown(*range(12)) == [(5, 3), (9, 4)]
+
+
+def test_the_first_bar_of_a_date_has_no_true_range_and_the_second_has() -> None:
+    """Of the second: from its low 90 to the close before it, 100; of the third: its own, 7 ticks."""
+    bars = np.zeros(3, BARS.dtype)
+    bars["high"], bars["low"], bars["close"] = (103, 96, 97), (99, 90, 90), (100, 95, 96)
+    found = true_ranges(bars, 0, 3, 0.25)
+    assert np.isnan(found[0]) and found[1:].tolist() == [10 * 0.25, 7 * 0.25]
+
+
+def test_an_imbalance_over_more_than_there_is_begins_at_the_first_snap() -> None:
+    snaps = np.zeros(4, SNAPS.dtype)
+    snaps["ofi"] = np.array([5, 7, 11, 1000])[:, None]
+    assert [imbalances(k, 2, snaps)[0] for k in (0, 1, 2, 3)] == [0, 2, 6, 993]
