@@ -17,7 +17,7 @@ from tests.kinds import ALL_KINDS, OLD, publish
 from tests.s3_server import BUCKET, S3Server, reached, serving
 from tests.test_object_store import SMALL
 
-PASSWORD = "a-password-that-nobody-may-see"
+HIDDEN = "a-password-that-nobody-may-see"
 
 
 @pytest.fixture(scope="module")
@@ -46,28 +46,28 @@ def test_a_server_whose_marks_never_fit_is_refused_rather_than_asked_for_ever(tm
     assert lake.dates(ALL_KINDS) == [] and DATE
 
 
-@pytest.mark.parametrize("named", [f"s3://me:{PASSWORD}@bucket/lake", f"s3://{PASSWORD}@bucket"])
+@pytest.mark.parametrize("named", [f"s3://me:{HIDDEN}@bucket/lake", f"s3://{HIDDEN}@bucket"])
 def test_a_name_with_credentials_is_refused_and_not_shown(monkeypatch: pytest.MonkeyPatch, named: str) -> None:
     monkeypatch.setenv("SPYMASTER_DATA", named)
     with pytest.raises(ValueError, match="no credentials") as told:
         data_url()
     said = CliRunner().invoke(main, ["--data", named, "status"])
     assert said.exit_code == 1 and "no credentials" in said.output
-    assert PASSWORD not in said.output + str(told.value)
+    assert HIDDEN not in said.output + str(told.value)
 
 
 def test_an_endpoint_with_credentials_is_refused_and_not_shown(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    endpoint = f"http://me:{PASSWORD}@127.0.0.1:9"
+    endpoint = f"http://me:{HIDDEN}@127.0.0.1:9"
     monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
     with pytest.raises(StoreError, match="no credentials") as told:
         Lake(tmp_path, SMALL, f"s3://{BUCKET}/one").manifest(ALL_KINDS, DATE)
     chain, error = "", told.value  # Dagster keeps all of it
     while error is not None:
         chain, error = chain + str(error), error.__cause__ or error.__context__  # type: ignore[assignment]
-    assert PASSWORD not in chain
+    assert HIDDEN not in chain
     settings = tmp_path / "settings.toml"
     settings.write_text(f"[store]\nendpoint = {json.dumps(endpoint)}\n")
     monkeypatch.setenv("SPYMASTER_CONFIG", str(settings))
     said = CliRunner().invoke(main, ["--data", f"s3://{BUCKET}/two", "status"])
-    assert said.exit_code == 1 and PASSWORD not in said.output
+    assert said.exit_code == 1 and HIDDEN not in said.output
     assert Store(endpoint="http://127.0.0.1:9").endpoint

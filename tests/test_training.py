@@ -21,6 +21,7 @@ from spymaster_assets.states import NO_VETO, VETO_BOOK, VETO_END, VETO_OPTIONS, 
 from spymaster_assets.tables import PREDICTIONS, SEQUENCES, SNAPS, TOUCHES, TRAINING
 from spymaster_assets.tables.predictions import HEADS, MEMBERS
 from spymaster_assets.training import Trainer, asked
+from spymaster_assets.version import VERSION
 from tests.models.small_lake import (
     CONFIG,
     DATES,
@@ -208,7 +209,7 @@ def test_predictions_name_their_touches():
     assert told["event_id"].tolist() == [names[touch] for touch in told["touch"]]
     assert lake.verify(PREDICTIONS, date) is None
     facts = lake.manifest(PREDICTIONS, date).facts
-    assert facts == {"models": dict.fromkeys(MEMBERS, TRAINED), "vetoes": 0}
+    assert facts == {"models": dict.fromkeys(MEMBERS, TRAINED), "vetoes": 0, "version": VERSION}
 
 
 def test_where_geometry_is_unknown_nothing_is_said(lake):

@@ -21,6 +21,7 @@ from spymaster_assets.models.artifacts import (
     ModelManifest,
     Trained,
 )
+from spymaster_assets.version import VERSION
 
 MONDAY = dt.date(2025, 6, 2)
 TUESDAY, FRIDAY = MONDAY + dt.timedelta(days=1), MONDAY + dt.timedelta(days=4)
@@ -63,7 +64,7 @@ def made(models, date=MONDAY, fingerprint=PRINT, train=None):
 def test_a_model_is_named_by_what_it_holds(models):
     """The same files, whoever made them and from what: the same folder; one byte more: another."""
     first, carried = made(models)
-    assert not carried and first.status == TRAINED and first.facts == {"rounds": 3}
+    assert not carried and first.status == TRAINED and first.facts == {"rounds": 3, "version": VERSION}
     assert sorted(first.files) == ["model.txt", "stage_a/index.json"]
     assert models.folder(first) == models.root / "trees" / first.content
     again, carried = made(models, FRIDAY, OTHER)

@@ -25,7 +25,7 @@ import numpy as np
 ROOT: Final = Path(__file__).parents[2]
 TESTS: Final = (
     "test_silver_twins", "test_behaviours", "test_behaviours_levels", "test_black76", "test_display", "test_fuel_twins",
-    "test_naive_fuel", "test_naive_volatility", "test_transpose", "test_kernel_edges", "test_unseen_edges", "mutation/day_test",
+    "test_naive_fuel", "test_naive_volatility", "test_transpose", "test_kernel_edges", "test_unseen_edges", "mutation/day_steps",
 )  # fmt: skip
 LONG: Final = (  # over the short day, half a minute each time without compilation
     "test_path test_bars test_touches test_signals test_labels test_day_summary test_priors test_landmarks test_feature"

@@ -27,7 +27,7 @@ from tests.mutation.mutants import Mutant, plant
 
 FOLDER: Final = str(Path(str(compute.__file__)).parent)
 HUNG: Final = " hung"
-STEPS: Final = "day_test.py"  # its tests compare whole tables: sooner asked than their seconds say
+STEPS: Final = "day_steps.py"  # its tests compare whole tables: sooner asked than their seconds say
 Tell = Callable[[Mutant, str, str, float], None]
 
 
