@@ -30,6 +30,8 @@ from spymaster_assets.sessions import NotATradingDate, calendar
 from spymaster_assets.version import VERSION
 from spymaster_live import bus, health, messages
 
+STOP_SECONDS = 3.0  # after which a part that was asked to stop is asked again
+
 url = click.option(
     "--nats",
     "url",
@@ -83,9 +85,15 @@ def _run(work: Callable[[], Awaitable[Any]], loop: Callable[[], asyncio.Abstract
     """Run until done; SIGTERM is as Ctrl-C. Trouble with files and dates is one sentence. `loop`: makes another event loop."""
 
     async def whole() -> Any:
-        task = asyncio.ensure_future(work())
+        task, running = asyncio.ensure_future(work()), asyncio.get_running_loop()
+
+        def stop() -> None:
+            if not task.done():
+                task.cancel()
+                running.call_later(STOP_SECONDS, stop)  # Python's wait_for may lose a cancellation (before 3.12)
+
         for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+            running.add_signal_handler(number, stop)
         try:
             return await task
         except asyncio.CancelledError:
