@@ -32,7 +32,8 @@ def promote(lake: Lake, date: dt.date) -> dict[str, Any]:
         }
     else:
         name, verdicts = decide(tested(lake, dates), now["name"], MEMBERS, simulated(lake, dates))
-        others = "; ".join(f"{one.name}: {', '.join(one.reasons)}" for one in verdicts) or "nothing else to choose from"
+        rivals = [f"{one.name}: {', '.join(one.reasons) or 'gains less'}" for one in verdicts if one.name != name]
+        others = "; ".join(rivals) or "nothing else to choose from"
         if name == now["name"]:
             why = others if name == GEOMETRY else now["why"]
         elif name == GEOMETRY:

@@ -217,6 +217,8 @@ def test_what_gains_serves_from_the_date_on(lake):
     assert re.fullmatch(r"it gains \+0\.\d{4} nats \(\+0\.\d{4} to \+0\.\d{4}\) over geometry on 7 dates", decision["why"])
     assert decision["since"] == decision["decided"] == str(TESTED[6])
     assert [one["name"] for one in decision["verdicts"]] == list(MEMBERS)
+    reasons = dict(one.split(": ", 1) for one in decision["others"].split("; "))
+    assert list(reasons) == list(MEMBERS[:3]) and all(reasons.values())
     later = promote(lake, LAST)  # none gains over it
     assert (later["name"], later["since"], later["decided"]) == ("ensemble", str(TESTED[6]), str(LAST))
     assert later["why"] == decision["why"] and "gain over ensemble" in later["others"]
