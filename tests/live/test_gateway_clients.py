@@ -217,8 +217,9 @@ def test_a_request_whose_head_does_not_end_is_refused(gateway: Asked) -> None:
 
 def test_too_many_pings(gateway: Asked) -> None:
     with gateway.stream() as stream:
-        for _ in range(20):
-            stream.ping()
+        with suppress(ConnectionClosed):  # the gateway may have had enough before the last one is sent
+            for _ in range(20):
+                stream.ping()
         assert closed(stream) == (1008, "too many pings")
 
 
