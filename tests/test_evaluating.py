@@ -10,6 +10,7 @@ import pytest
 
 from spymaster_assets import evaluating
 from spymaster_assets.evaluating import NAME, evaluate, found_by, plain, simulated, untrained
+from spymaster_assets.models import promotion
 from spymaster_assets.models.artifacts import CHAMPION, GEOMETRY, Artifacts
 from spymaster_assets.models.odds import geometry
 from spymaster_assets.models.predicting import odds_of
@@ -208,10 +209,13 @@ def test_geometry_serves_first(lake):
     assert json.loads((lake.root / "models" / CHAMPION).read_text()) == decision
 
 
-def test_what_gains_serves_from_the_date_on(lake):
+def test_what_gains_serves_from_the_date_on(lake, monkeypatch):
+    monkeypatch.setattr(promotion, "LEAST_DATES", 7)  # there are nine
     say(lake, TESTED, truth)
     for date in TESTED:
         put(lake, PATH_TRUTH, date, np.zeros(2, PATH_TRUTH.dtype))  # planted: no skill is too good
+    early = promote(lake, TESTED[5])
+    assert early["name"] == GEOMETRY and "ensemble: it was tested on 6 dates, 7 are needed" in early["others"]
     decision = promote(lake, TESTED[6])
     assert decision["name"] == "ensemble" == Artifacts(lake).champion()["name"]
     assert re.fullmatch(r"it gains \+0\.\d{4} nats \(\+0\.\d{4} to \+0\.\d{4}\) over geometry on 7 dates", decision["why"])
