@@ -64,8 +64,8 @@ def date_picture(lake: Lake, date: dt.date, connection: duckdb.DuckDBPyConnectio
     return _markdown(figure)
 
 
-MARKERS = {"BREAK": "#1a7f37", "BOUNCE": "#cf222e", "CHOP": "#8c959f", "CENSORED": "#ffffff", "RESOLVED": "#ffffff"}
-NAMES = {"BREAK": "green", "BOUNCE": "red", "CHOP": "grey", "CENSORED": "white", "RESOLVED": "white"}
+MARKERS = {"BREAK": "#0072b2", "BOUNCE": "#e69f00", "CHOP": "#8c959f", "CENSORED": "#ffffff", "RESOLVED": "#ffffff"}
+NAMES = {"BREAK": "blue", "BOUNCE": "amber", "CHOP": "grey", "CENSORED": "white", "RESOLVED": "white"}
 COLOURS = dict(zip(KEY_KINDS, ("#b35900", "#b35900", "#6639ba", "#6639ba", "#0969da", "#218bff"), strict=True))
 OTHERS = "#6e7781"
 

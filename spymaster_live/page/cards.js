@@ -9,6 +9,7 @@ const PARTS = [ // of the score: weight, facts in words around their number
 	["tape", "tape", { imbalance: "aggression #", velocity: "# pt/s", rate: "# × usual rate", prints: "# prints", sweep: "sweep #" }],
 ];
 const odd = (p) => (p > 0.995 ? "> 99 %" : p < 0.005 ? "< 1 %" : percent(p));
+const plain = (one) => (one === "CHOP" ? "neither" : one.toLowerCase());
 const NONE = "No level yet: the first hold from the open, the opening range from its end.";
 
 export class Cards {
@@ -147,7 +148,7 @@ class Card {
 		for (const part of odds.children) part.style.width = `${100 * model[part.className]}%`;
 		const interval = model.interval ? ` (analogs: ${model.interval.map((one) => Math.round(100 * one)).join("–")} %)` : "";
 		const why = model.veto ? ` No trade: ${this.rules.states[model.veto]}.`
-			: model.abstain ? ` It abstains: at 90 % it cannot exclude ${model.set.map((one) => (one === "CHOP" ? "neither" : one.toLowerCase())).join(", ") || "anything"}.` : "";
+			: model.abstain ? ` It abstains: at 90 % it cannot exclude ${model.set.map(plain).join(", ") || "anything"}.` : "";
 		this.say(".said", `Within ${this.rules.outcome_seconds / 60} min, ${price(theta && theta * this.rules.tick)} pt from the level: break ${odd(model.break)}${interval}, bounce ${odd(model.bounce)}, neither ${odd(model.chop)}.${why}`);
 		odds.ariaLabel = this.at(".said").textContent;
 	}
@@ -157,11 +158,11 @@ class Card {
 		if (!this.at("details").open || place.children.length) return;
 		place.replaceChildren(el("p.soft", "looking…"));
 		const found = await this.ask("analogs")?.catch((error) => ({ error: `${error.message}.` }));
-		if (!found?.outcomes) return place.replaceChildren(el("p.soft", found?.error ?? "No index of earlier touches was made for this date."));
+		if (!found?.outcomes) return place.replaceChildren(el("p.soft", found?.error ?? "This date has no index of earlier touches."));
 		const { outcomes, nearest, of, far } = found;
-		const line = ({ date, ts, kind, direction, outcome, strength }) => [`${date} ${time(ts / 1e6)}`, `${kind} ${direction.toLowerCase()}`, el("td", el(`span.${outcome}`, outcome)), el("td.n", number(strength, 2, true))];
+		const line = ({ date, ts, kind, direction, outcome, strength }) => [`${date} ${time(ts / 1e6)}`, `${kind} ${direction.toLowerCase()}`, el("td", el(`span.${outcome}`, plain(outcome))), el("td.n", number(strength, 2, true))];
 		place.replaceChildren(
-			el("p", `Of the ${of} earlier touches most like it ${outcomes.BREAK} broke, ${outcomes.BOUNCE} bounced, ${outcomes.CHOP} did neither.${far ? " None is close." : ""} The nearest (net: farthest through less farthest back):`),
+			el("p", `Of ${of} earlier touches most like it ${outcomes.BREAK} broke, ${outcomes.BOUNCE} bounced, ${outcomes.CHOP} did neither.${far ? " None is close." : ""} The nearest (net: farthest through less farthest back):`),
 			table(["when", "level", "came", "net, pt"], nearest.map(line)),
 		);
 	}

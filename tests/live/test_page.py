@@ -395,7 +395,7 @@ def test_the_nearest_touches_say_why_there_are_none(day: Screen) -> None:
     k = day.shown()["touches"][0]["k"]
     day.value(f"spymaster.page.day.go({k})")
     day.page.locator(".card summary:visible").first.click()
-    day.says("No index of earlier touches was made for this date.", ".analogs:visible")
+    day.says("This date has no index of earlier touches.", ".analogs:visible")
 
 
 @browser
