@@ -1,12 +1,13 @@
-"""One step ahead: the next piece is read while the one before is worked on."""
+"""Work beside other work: the next piece read while the one before is worked on, or two pieces at a time."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 Item = TypeVar("Item")
+Made = TypeVar("Made")
 _END = object()
 
 
@@ -21,3 +22,9 @@ def ahead(items: Iterable[Item]) -> Iterator[Item]:
         while (item := upcoming.result()) is not _END:
             upcoming = thread.submit(next, source, _END)
             yield item  # type: ignore[misc]  # not _END
+
+
+def together(work: Callable[[Item], Made], items: Iterable[Item]) -> Iterator[Made]:
+    """What `work` makes of each item, in their order; two are worked on at a time, each in a thread."""
+    with ThreadPoolExecutor(2, thread_name_prefix="together") as threads:
+        yield from threads.map(work, items)

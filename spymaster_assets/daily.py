@@ -7,7 +7,6 @@ partition does not exist yet (it does from 00:00 New York time of the next day) 
 from __future__ import annotations
 
 import datetime as dt
-import gc
 import os
 import socket
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,6 +18,7 @@ import duckdb
 
 from spymaster_assets.assets.checks import EVERY_CHECK, key_of
 from spymaster_assets.assets.partitions import trading_dates
+from spymaster_assets.collecting import collect_rarely
 from spymaster_assets.definitions import build
 from spymaster_assets.gold import STAGES
 from spymaster_assets.ingest import Ingested, Intake, ingest_date
@@ -78,7 +78,7 @@ class Runner:
         self._job, self._models = defined.resolve_job_def("date_job"), defined.resolve_job_def("models_job")
         self._instance = dg.DagsterInstance.get()
         os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", "1000")  # what a run intends is stored at once, not event by event
-        gc.set_threshold(100_000, 50, 100)  # searching all that is loaded for cycles again and again costs a fifth of a run
+        collect_rarely()  # in the workers of a backfill, too
 
     def close_dead_runs(self) -> set[dt.date]:
         """Runs of processes that were killed would stand as started, or about to be, for ever; the dates that they were at."""

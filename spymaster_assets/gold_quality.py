@@ -331,9 +331,15 @@ def end_at_the_moment(part: Partition) -> Outcome:
     return Outcome(passed, {**found, "compared": compared}, dict.fromkeys(found, 0), message)
 
 
+_STEPS_OF: Final = (  # columns of snaps
+    "mid2", "bid_size_00", "ask_size_00", "bid_ticks_00", "ask_ticks_00", "buy_volume", "sell_volume", "prints",
+    *(f"ofi_{level:02}" for level in range(5)),
+)  # fmt: skip
+
+
 def steps_are_snaps(part: Partition) -> Outcome:
     """What plain arithmetic on snaps gives for a step is what the sequence has; channels are null just where they may be."""
-    rows, snaps = part.rows_of(part.table), part.rows_of(SNAPS)
+    rows, snaps = part.rows_of(part.table), part.rows_of(SNAPS, _STEPS_OF)
     known = part.rows_of(TOUCHES)
     strangers = rows["touch"] >= len(known)
     touches = known[np.where(strangers, 0, rows["touch"])] if len(known) else np.zeros(len(rows), TOUCHES.dtype)

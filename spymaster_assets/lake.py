@@ -311,11 +311,11 @@ class Lake:
         empty = {name: np.empty(0, object if table[name].dtype == TEXT else table[name].dtype) for name in names}
         return {name: np.concatenate(found) if found else empty[name] for name, found in parts.items()}
 
-    def rows(self, table: Table, date: dt.date) -> np.ndarray:
-        """The whole partition in its in-memory form (`Table.dtype`)."""
+    def rows(self, table: Table, date: dt.date, columns: Sequence[str] | None = None) -> np.ndarray:
+        """The whole partition in its in-memory form (`Table.dtype`). `columns`: the others are not read, and zero."""
         manifest = self.manifest(table, date)
         rows = np.zeros(manifest.rows if manifest else 0, table.dtype)
-        stored, at = [column for column in table.columns if column.dtype != TEXT], 0
+        stored, at = [c for c in table.columns if c.dtype != TEXT and (columns is None or c.name in columns)], 0
         for batch in self.batches(table, date, [column.name for column in stored]):
             part = rows[at : at + batch.num_rows]
             for column in stored:

@@ -20,6 +20,7 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 
+from spymaster_assets.ahead import together
 from spymaster_assets.compute.stream import NO_PRIORS, Day
 from spymaster_assets.compute.summary import priors
 from spymaster_assets.fingerprint import Fingerprint, Manifest, code_digest
@@ -89,7 +90,8 @@ class Maker:
         if not force and (there := {table.name: Made(m, True) for table, m in current.items() if m}) and len(there) == len(current):
             return there
         rows, facts = stage.make(self)
-        return {table.name: Made(self._publish(table, rows[table], fingerprints[table], facts), False) for table in stage.tables}
+        made = together(lambda table: self._publish(table, rows[table], fingerprints[table], facts), stage.tables)
+        return {table.name: Made(manifest, False) for table, manifest in zip(stage.tables, made, strict=True)}
 
     def _publish(self, table: Table, rows: np.ndarray, fingerprint: Fingerprint, facts: dict[str, Any]) -> Manifest:
         with self.lake.write(table, self.date, fingerprint) as writer:

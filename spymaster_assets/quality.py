@@ -12,7 +12,6 @@ import datetime as dt
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any, Final
@@ -23,6 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from spymaster_assets import dbn
+from spymaster_assets.ahead import together
 from spymaster_assets.fingerprint import Manifest, code_digest
 from spymaster_assets.lake import Lake, LakeError, scan
 from spymaster_assets.landing import option, outright
@@ -49,7 +49,6 @@ _CODE: Final = tuple(  # what decides a verdict
         "tables.bronze", "tables.silver", "tables.gold", "compute.clock", "compute.kernel",
     )
 )  # fmt: skip
-TOGETHER: Final = 2  # checks of a partition at a time
 DAY_NS: Final = 86_400 * NS_PER_SECOND
 Value = int | float | str | None
 
@@ -104,10 +103,10 @@ class Partition:
         self.beside(table)
         return f"({scan([str(self.lake.path(table, self.date))])})"
 
-    def rows_of(self, table: Table) -> np.ndarray:
-        """Another table of the date in its in-memory form."""
+    def rows_of(self, table: Table, columns: Sequence[str] | None = None) -> np.ndarray:
+        """Another table of the date in its in-memory form; `columns`: see `Lake.rows`."""
         self.beside(table)
-        return self.lake.rows(table, self.date)
+        return self.lake.rows(table, self.date, columns)
 
     def row(self, sql: str) -> tuple[Any, ...]:
         """The one row of a query in which `{rows}` stands for the partition."""
@@ -281,12 +280,14 @@ def reconciliation(part: Partition) -> Outcome:
     other = part.other(FUTURES_TRADES)
     key = "ts_event, ts_recv, sequence, price, size, side"
     lots, only_book, only_trades = part.row(f"""
-        with book as (select {key}, count(*) as n from {{rows}} where action = 'T' group by all),
-             file as (select {key}, count(*) as n from {other} where symbol = '{symbol}' group by all)
-        select coalesce(sum(size * greatest(coalesce(book.n, 0), coalesce(file.n, 0))), 0)::bigint,
-               coalesce(sum(size * greatest(coalesce(book.n, 0) - coalesce(file.n, 0), 0)), 0)::bigint,
-               coalesce(sum(size * greatest(coalesce(file.n, 0) - coalesce(book.n, 0), 0)), 0)::bigint
-        from book full outer join file using ({key})""")
+        with trade as (select {key}, true as of_book from {{rows}} where action = 'T'
+                       union all select {key}, false from {other} where symbol = '{symbol}'),
+             counted as (select size, count(*) filter (of_book) as book, count(*) filter (not of_book) as file
+                         from trade group by {key})
+        select coalesce(sum(size * greatest(book, file)), 0)::bigint,
+               coalesce(sum(size * greatest(book - file, 0)), 0)::bigint,
+               coalesce(sum(size * greatest(file - book, 0)), 0)::bigint
+        from counted""")
     share = (only_book + only_trades) / lots if lots else 0.0
     return Outcome(
         share <= limit,
@@ -298,17 +299,16 @@ def reconciliation(part: Partition) -> Outcome:
 
 def purity(part: Partition) -> Outcome:
     """One contract: a single instrument per UTC day in the book, and the one that the date's trades call by its symbol."""
-    days, ids, most = part.row(f"""
-        select count(*), coalesce(sum(n), 0), coalesce(max(n), 0)
-        from (select ts_recv // {DAY_NS} as day, count(distinct instrument_id) as n from {{rows}} group by day)""")
     symbol = part.manifest.facts["contract"]["symbol"]
-    foreign = 0
+    by_day = f"select distinct ts_recv // {DAY_NS} as day, instrument_id"
+    foreign_ones = "0"
     if part.beside(FUTURES_TRADES) is not None:
-        trades = part.other(FUTURES_TRADES)
-        foreign = part.row(f"""
-            select count(*) from (select distinct ts_recv // {DAY_NS} as day, instrument_id from {{rows}}) book
-            join (select distinct ts_recv // {DAY_NS} as day, instrument_id, symbol from {trades}) file
-            using (day, instrument_id) where file.symbol <> '{symbol}'""")[0]
+        trades = f"({by_day}, symbol from {part.other(FUTURES_TRADES)} where symbol <> '{symbol}')"
+        foreign_ones = f"(select count(*) from book join {trades} using (day, instrument_id))"
+    days, ids, most, foreign = part.row(f"""
+        with book as materialized ({by_day} from {{rows}})
+        select count(*), coalesce(sum(n), 0), coalesce(max(n), 0), {foreign_ones}
+        from (select count(*) as n from book group by day)""")
     passed = most <= 1 and not foreign
     return Outcome(
         passed,
@@ -394,8 +394,7 @@ def examine(
     part = Partition(lake, table, date, connection or duckdb.connect())
     unseen = Outcome(False, {"looked_at": "no"}, {"looked_at": "yes"}, "not looked at, since the stored file cannot be read")
     judged = [check for check in wanted if part.readable or check.measure is schema]
-    with ThreadPoolExecutor(TOGETHER, thread_name_prefix="check") as threads:
-        measured = dict(zip(judged, threads.map(lambda check: check.measure(part), judged), strict=True))
+    measured = dict(zip(judged, together(lambda check: check.measure(part), judged), strict=True))
     found = {check.name: measured.get(check, unseen) for check in wanted}
     _remember(part, wanted, found)
     return found

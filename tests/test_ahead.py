@@ -1,11 +1,11 @@
-"""One step ahead changes when things are made, and nothing else."""
+"""Work ahead or beside changes when things are made, and nothing else."""
 
 import threading
 import time
 
 import pytest
 
-from spymaster_assets.ahead import ahead
+from spymaster_assets.ahead import ahead, together
 
 
 def test_the_same_items_in_the_same_order() -> None:
@@ -61,3 +61,29 @@ def test_a_consumer_that_stops_leaves_no_thread() -> None:
     next(items)
     items.close()
     assert threading.active_count() == before
+
+
+def test_two_at_a_time_in_their_order() -> None:
+    """The first waits for the second, so they are worked on at once; a third is not begun before one of them is done."""
+    met, begun = threading.Barrier(2), []
+
+    def work(number: int) -> int:
+        begun.append(number)
+        if number < 2:
+            met.wait(10)
+        return number * number
+
+    assert list(together(work, range(50))) == [number * number for number in range(50)]
+    assert set(begun[:2]) == {0, 1}
+
+
+def test_what_fails_beside_fails_where_it_stands() -> None:
+    def work(number: int) -> int:
+        if number == 1:
+            raise OSError("no room")
+        return number
+
+    made = together(work, range(3))
+    assert next(made) == 0
+    with pytest.raises(OSError, match="no room"):
+        next(made)

@@ -1,6 +1,8 @@
 """What a user sees of the command line: real commands, real folders."""
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -199,3 +201,23 @@ def test_settings_are_copied_and_what_is_there_stays(tmp_path: Path) -> None:
 
 def test_it_says_its_version(tmp_path: Path) -> None:
     assert spymaster(tmp_path, "--version").output == f"spymaster, version {VERSION}\n"
+
+
+PROGRAM = """
+import atexit, sys
+from spymaster_assets.cli import run
+atexit.register(lambda: print("at exit"))
+run()
+"""
+
+
+ENDS = ((["--version"], 0, VERSION), (["sql"], 2, "Missing argument"), (["inspect", "x"], 2, "'x'"))
+
+
+@pytest.mark.parametrize(("words", "code", "told"), ENDS)
+def test_the_program_ends_with_its_exit_code_and_loses_no_word(words: list[str], code: int, told: str) -> None:
+    """It does not take apart what was loaded; what is registered for the end is done all the same."""
+    done = subprocess.run([sys.executable, "-c", PROGRAM, *words], capture_output=True, text=True, timeout=60)
+    assert done.returncode == code
+    assert told in done.stdout + done.stderr
+    assert done.stdout.endswith("at exit\n")

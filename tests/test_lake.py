@@ -83,6 +83,14 @@ def test_chosen_columns_come_alone(lake: Lake) -> None:
     assert {name: values.tolist() for name, values in found.items()} == {"side": [65, 65], "number": [7, 7]}
 
 
+def test_rows_of_chosen_columns_leave_the_others_zero(lake: Lake) -> None:
+    publish(lake, [ROW, ROW])
+    whole, some = lake.rows(ALL_KINDS, DATE), lake.rows(ALL_KINDS, DATE, ["number"])
+    assert some.dtype == whole.dtype and some["number"].tolist() == whole["number"].tolist() == [7, 7]
+    others = [name for name in whole.dtype.names or () if name != "number"]
+    assert whole["side"].any() and not any(np.array(some[name].tolist()).any() for name in others)
+
+
 def test_a_date_that_is_not_published_is_an_error_that_says_so(lake: Lake) -> None:
     assert (lake.manifest(ALL_KINDS, DATE), lake.verify(ALL_KINDS, DATE), lake.dates(ALL_KINDS)) == (None, "no manifest", [])
     with pytest.raises(LakeError, match=f"date={DATE}: expected a published partition of kinds"):

@@ -6,6 +6,7 @@ from typing import Any
 import dagster as dg
 from dagster_duckdb import DuckDBResource
 
+from spymaster_assets.ahead import together
 from spymaster_assets.assets.bronze import column_schema, published
 from spymaster_assets.assets.checks import key_of, results, specs
 from spymaster_assets.assets.history import LOOKBACK, earlier, observed
@@ -85,7 +86,8 @@ def stage_asset(stage: Stage) -> dg.AssetsDefinition:
         except TROUBLE as error:
             raise dg.Failure(str(error), allow_retries=False) from error
         with duckdb.get_connection() as connection:
-            for table in stage.tables:
+            judged = together(lambda table: [*results(maker.lake, table, maker.date, connection)], stage.tables)
+            for table, found in zip(stage.tables, judged, strict=True):
                 one = made[table.name]
                 yield dg.MaterializeResult(
                     asset_key=key_of(table),
@@ -94,7 +96,7 @@ def stage_asset(stage: Stage) -> dg.AssetsDefinition:
                 )
                 if table in LOOKBACK:
                     context.log_event(observed(table, one.manifest))
-                yield from results(maker.lake, table, maker.date, connection)
+                yield from found
 
     return asset
 

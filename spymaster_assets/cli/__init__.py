@@ -5,6 +5,6 @@ Dates are trading dates; a range is FROM:TO, both included. Everything lives bel
 """
 
 from spymaster_assets.cli import dates, files, keeping, looking
-from spymaster_assets.cli.group import main, prepare_dagster
+from spymaster_assets.cli.group import main, prepare_dagster, run
 
-__all__ = ["dates", "files", "keeping", "looking", "main", "prepare_dagster"]
+__all__ = ["dates", "files", "keeping", "looking", "main", "prepare_dagster", "run"]

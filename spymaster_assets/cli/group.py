@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import atexit
 import datetime as dt
 import os
 import shutil
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from spymaster_assets.collecting import collect_rarely
 from spymaster_assets.config import SETTINGS, data_url, load, name_data
 from spymaster_assets.object_store import StoreError
 from spymaster_assets.sessions import NotATradingDate, calendar
@@ -64,6 +67,20 @@ def main(data: str | None) -> None:
         load()
     except ValueError as error:
         raise click.ClickException(str(error)) from error
+
+
+def run() -> None:
+    """`spymaster`, the program. When what is to be done at exit is done it ends: to take apart all that was loaded is a second."""
+    collect_rarely()
+    try:
+        main()
+    except SystemExit as leaving:
+        if leaving.code is not None and not isinstance(leaving.code, int):
+            raise
+        atexit._run_exitfuncs()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(leaving.code or 0)
 
 
 def the_lake() -> Lake:
