@@ -39,7 +39,7 @@ SIZES: dict[str, tuple[int, ...]] = {
     "clients": (1, 10, 100, 1_000),
 }
 OPTIONS_RECORDS = 300_000  # of the dates that differ in option trades
-COMMAND = [sys.executable, "-c", "import sys; from spymaster_assets.cli import main; main()"]
+COMMAND = [sys.executable, "-c", "import sys; from spymaster_assets.cli import run; run()"]
 Row = Mapping[str, float]
 
 
