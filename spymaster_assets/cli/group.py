@@ -7,6 +7,7 @@ import datetime as dt
 import os
 import shutil
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -78,9 +79,11 @@ def run() -> None:
         if leaving.code is not None and not isinstance(leaving.code, int):
             raise
         atexit._run_exitfuncs()
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(leaving.code or 0)
+        with suppress(OSError):  # who reads our words is gone: Python's own end says so
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(leaving.code or 0)
+        raise
 
 
 def the_lake() -> Lake:

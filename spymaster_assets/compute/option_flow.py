@@ -23,7 +23,7 @@ EVENT: Final = np.dtype(
     [
         ("ts", "i8"),  # event time, ns UTC; once placed, effective time
         ("k", "i8"),  # interval of the effective time
-        ("contract", "i8"),  # its number; negative: none of the date's
+        ("contract", "i8"),  # number of what was defined, then of its contract; negative: none of the date's
         ("quote", "i1"),
         ("price", "i8"),  # trade's price, or best bid
         ("ask", "i8"),
@@ -32,6 +32,7 @@ EVENT: Final = np.dtype(
     ]
 )
 CONTRACT: Final = np.dtype([("strike", "i8"), ("call", "i1"), ("expiration", "i8"), ("last", "i8"), ("bid", "i8"), ("ask", "i8")])
+DEFINED: Final = np.dtype([("contract", "i8"), ("since", "i8")])  # `since`: effective time of its first event that counts
 ALWAYS: Final = -(2**62)
 
 
@@ -40,25 +41,30 @@ class OptionGrid:
 
     def __init__(self, clock: Clock) -> None:
         self.clock, self._closed = clock, -1
-        self._numbers: dict[tuple[int, int], int] = {}
+        self._numbers: dict[tuple[int, int, int], int] = {}  # of what was defined, by strike, call and `since`
         self._contracts = Growing(CONTRACT)  # with their latest prices
-        self._since = Growing(np.dtype("i8"))  # of each, the effective time of its first event that counts
+        self._defined = Growing(DEFINED)
         self._waiting: list[np.ndarray] = []
         self._time = [ALWAYS, ALWAYS]  # effective time of trades, of quotes
         self.flow = Growing(OPTION_FLOW.dtype)
 
     def contract(self, strike: int, call: bool, expiration: int, defined: int = ALWAYS) -> int:
-        """The number of a contract, which begins here unless it is known. `defined`: when, ns UTC.
+        """The number by which events tell their contract, from a definition. `defined`: when that came, ns UTC.
 
         What an instrument did before it was defined counts if that came by the regular open, when nothing was scored yet. If it
         came later nobody knew whose events these were: they do not count, else features before the definition would tell of it.
+        Instruments of one strike and side are one contract, each from its own definition on.
         """
-        number = self._numbers.setdefault((strike, int(call)), len(self._numbers))
-        if number == self._contracts.count:
-            self._contracts.reserve(1)[number] = strike, call, expiration, UNDEF_PRICE, UNDEF_PRICE, UNDEF_PRICE
-            self._contracts.count += 1
-            self._since.reserve(1)[number] = defined if defined > self.clock.regular_start else ALWAYS
-            self._since.count += 1
+        since = defined if defined > self.clock.regular_start else ALWAYS
+        known = self._contracts.rows
+        number = self._numbers.setdefault((strike, int(call), since), len(self._numbers))
+        if number == self._defined.count:
+            same = np.flatnonzero((known["strike"] == strike) & (known["call"] == call))
+            if not len(same):
+                self._contracts.reserve(1)[self._contracts.count] = strike, call, expiration, UNDEF_PRICE, UNDEF_PRICE, UNDEF_PRICE
+                self._contracts.count += 1
+            self._defined.reserve(1)[number] = same[0] if len(same) else self._contracts.count - 1, since
+            self._defined.count += 1
         return number
 
     def place(self, events: np.ndarray, quotes: bool) -> None:
@@ -73,9 +79,12 @@ class OptionGrid:
 
     def add(self, events: np.ndarray) -> None:
         """Take placed events of the date's contracts, also of an interval that is closed: their definition came later."""
-        events = events[events["ts"] >= self._since.rows[events["contract"]]]
-        if len(events):
-            self._waiting.append(events.copy())
+        defined = self._defined.rows[events["contract"]]
+        kept = events["ts"] >= defined["since"]
+        if kept.any():
+            events = events[kept]
+            events["contract"] = defined["contract"][kept]
+            self._waiting.append(events)
 
     def advance(self, closed: int) -> None:
         """Intervals up to `closed` are complete: their rows."""
@@ -96,13 +105,16 @@ class OptionGrid:
     ) -> np.ndarray:
         """Rows of open interest from reports in arrival order, up to the regular open; the last of a contract holds.
 
-        `contracts`: numbers, negative for others; `kinds`, `actions`: Databento's StatType and update action; `times`: ns UTC.
+        `contracts`: numbers as `contract` gives them, negative for others; `kinds`, `actions`: Databento's StatType and update
+        action; `times`: ns UTC.
         """
         wanted = (contracts >= 0) & (kinds == OPEN_REPORT) & (actions == NEW) & (quantities != UNDEF_QUANTITY)
         at = np.flatnonzero(wanted & (times <= self.clock.regular_start))
-        at = at[self._since.rows[contracts[at]] == ALWAYS]  # of those defined by then
-        at = at[len(at) - 1 - np.unique(contracts[at][::-1], return_index=True)[1]]
-        rows, known = np.zeros(len(at), OPEN_INTEREST.dtype), self._contracts.rows[contracts[at]]
+        at = at[self._defined.rows["since"][contracts[at]] == ALWAYS]  # of those defined by then
+        numbers = self._defined.rows["contract"][contracts[at]]
+        last = len(at) - 1 - np.unique(numbers[::-1], return_index=True)[1]
+        at, known = at[last], self._contracts.rows[numbers[last]]
+        rows = np.zeros(len(at), OPEN_INTEREST.dtype)
         rows["strike"], rows["call"], rows["quantity"], rows["ts"] = known["strike"], known["call"], quantities[at], times[at]
         return rows[np.lexsort((rows["call"], rows["strike"]))]
 

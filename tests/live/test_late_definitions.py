@@ -26,7 +26,10 @@ ELEVEN = to_ns(dt.datetime(2025, 6, 3, 15, tzinfo=dt.UTC))  # New York time
 
 @pytest.fixture(scope="module")
 def first(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A date in which the three options that traded most before eleven are defined at eleven, and a fourth is called off then."""
+    """A date in which the three options that traded most before eleven are defined at eleven, and a fourth is called off then.
+
+    The third has the strike of another one of its side, which was defined in the evening.
+    """
     root = small_lake(tmp_path_factory.mktemp("late"), DATE, 5_000)
     lake = Lake(root, Config())
     trades, definitions = lake.arrays(OPTION_TRADES, DATE), lake.arrays(DEFINITIONS, DATE)
@@ -35,10 +38,14 @@ def first(tmp_path_factory: pytest.TempPathFactory) -> Path:
     early = [str(symbol) for symbol, ts in zip(trades["symbol"], trades["ts_event"], strict=True) if ts < ELEVEN and symbol in own]
     chosen = sorted(set(early), key=lambda symbol: (-early.count(symbol), symbol))[:4]
     assert early.count(chosen[-1]) > 0
+    every = list(zip(*(definitions[name].tolist() for name in ("raw_symbol", "instrument_class", "strike_price")), strict=True))
+    side = {symbol: right for symbol, right, _ in every}[chosen[2]]
+    strike = next(strike for symbol, right, strike in every if symbol in own - {*chosen} and right == side and symbol in early)
 
     def late(rows: np.ndarray) -> np.ndarray:
         names = np.array([raw.partition(b"\0")[0].decode("latin-1") for raw in rows["raw_symbol"].tolist()])
         moved, again = np.isin(names, chosen[:3]), rows[names == chosen[3]].copy()
+        rows["strike_price"][names == chosen[2]] = strike
         rows["ts_recv"][moved] = np.maximum(rows["ts_recv"][moved], np.uint64(ELEVEN))
         again["ts_recv"], again["expiration"] = ELEVEN, again["expiration"] + np.uint64(7 * 86_400_000_000_000)
         rows = np.concatenate([rows[~moved], rows[moved], again[-1:]])
