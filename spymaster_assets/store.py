@@ -11,6 +11,9 @@ import contextlib
 import fcntl
 import glob
 import os
+import re
+import socket
+import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -20,6 +23,7 @@ from typing import Final, Protocol
 MANIFEST: Final = "manifest.json"
 LOCK: Final = ".lock"
 ENDING: Final = ".parquet"
+DAY: Final = 86_400  # seconds
 
 
 @dataclass(frozen=True)
@@ -185,16 +189,22 @@ def write_atomic(path: Path, content: bytes) -> None:
 
 
 def temporary_of(path: Path) -> Path:
-    """Where this process writes what will take the place of a file."""
-    return path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    """Where this process writes what will take a file's place. Containers share a folder, and each counts its processes anew."""
+    return path.with_name(f".{path.name}.{_host()}.{os.getpid()}.tmp")
 
 
 def sweep_temporaries(path: Path) -> None:
-    """Remove what killed processes left of a file."""
+    """Remove what killed processes left of a file; those of another machine, of which nothing is known, after a day."""
     for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
-        process = left.name.split(".")[-2]
-        if process.isdecimal() and not alive(int(process)):
-            left.unlink(missing_ok=True)
+        *_, host, process, _suffix = left.name.split(".")
+        with contextlib.suppress(FileNotFoundError):  # its writer was done with it, or another one swept it
+            if not alive(int(process)) if host == _host() and process.isdecimal() else time.time() - left.stat().st_mtime > DAY:
+                left.unlink()
+
+
+def _host() -> str:
+    """This machine's name, or this container's, as part of a file's name."""
+    return re.sub(r"[^A-Za-z0-9-]", "-", socket.gethostname())
 
 
 def alive(process: int) -> bool:

@@ -3,6 +3,7 @@
 import csv
 import datetime as dt
 import io
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -21,6 +22,7 @@ from spymaster_assets.fingerprint import Fingerprint
 from spymaster_assets.lake import MANIFEST, Lake
 from spymaster_assets.layout import FORMAT_FILE
 from spymaster_assets.schema import Table
+from spymaster_assets.store import temporary_of
 from spymaster_assets.tables import DEFINITIONS, FUTURES_TRADES
 from tests.build import DATE, EVE, times, trades
 
@@ -206,7 +208,8 @@ def test_what_a_killed_publisher_left_is_swept_by_the_next(lake: Lake) -> None:
     put(lake, DATE, 3)
     with subprocess.Popen([sys.executable, "-c", ""]) as ended:
         pass
-    (lake.root / f".{FILE}.{ended.pid}.tmp").write_bytes(b"")
+    here = temporary_of(lake.root / FILE).name
+    (lake.root / here.replace(f".{os.getpid()}.", f".{ended.pid}.")).write_bytes(b"")
     publish(lake)
     assert sorted(path.name for path in lake.root.iterdir()) == ["bronze", FORMAT_FILE, FILE]
 
