@@ -14,7 +14,7 @@ import os
 import re
 import tomllib
 from datetime import date
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -435,7 +435,7 @@ class Config(Group):
             raise ValueError(found)
         return self
 
-    @property
+    @cached_property
     def of_tables(self) -> str:
         """Hash of everything that tables and their checks depend on."""
         return self.digest(

@@ -55,7 +55,9 @@ class Manifest:
     facts: Mapping[str, Any] = field(default_factory=dict)
 
     def encode(self) -> bytes:
-        return (json.dumps(asdict(self), indent=1, sort_keys=True, allow_nan=False) + "\n").encode()
+        return (
+            json.dumps({**vars(self), "fingerprint": vars(self.fingerprint)}, indent=1, sort_keys=True, allow_nan=False) + "\n"
+        ).encode()
 
     @staticmethod
     def decode(raw: bytes) -> Manifest:

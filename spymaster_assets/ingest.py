@@ -121,8 +121,13 @@ class Intake:
     def files(self) -> list[LandingFile]:
         return self.landing.scan() if self._files is None else self._files
 
+    @cached_property
+    def _near(self) -> list[LandingFile]:
+        """Those that hold something of the date: of the thousands of a year some twenty."""
+        return [file for file in self.files if file.overlaps(*self.session.bronze)]
+
     def supply(self, table: Table) -> Supply:
-        return supply(self.files, table.name, self.session)
+        return supply(self._near, table.name, self.session)
 
     @cached_property
     def symbology(self) -> Symbology:
@@ -203,7 +208,7 @@ class Intake:
             rank[now.split()[0]] < rank[before.facts["coverage"][day].split()[0]]
             for name, before in made.items()
             if before is not None
-            for day, now in supply(self.files, name, self.session).coverage.items()
+            for day, now in supply(self._near, name, self.session).coverage.items()
         )
 
     def _published(self, table: Table) -> Manifest | None:
