@@ -120,7 +120,7 @@ class Runner:
             else:
                 report.skip(table)
         report.lines.append(f"  Dagster run {result.run_id}")
-        gc.collect()  # a run leaves cycles that hold the date's tables: without it a worker grows, and each date takes a tenth longer
+        gc.collect()  # a run leaves cycles that hold the date's tables; a worker that keeps them grows, and takes a tenth longer
         return report
 
     def models(self, date: dt.date) -> list[str]:

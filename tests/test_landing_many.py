@@ -152,3 +152,21 @@ def test_what_was_found_out_is_kept_however_the_search_ends(many: Path, monkeypa
     seen.clear()
     monkeypatch.setattr(landing, "file_hash", lambda path: seen.append(path) or hashing(path))
     assert len(Landing(many / "landing", Config()).scan()) == 7 and len(seen) == 3
+
+
+def test_files_that_are_the_same_are_neither_read_nor_noted_again(
+    sound: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A year has 3,500 files, and every table of every date looks: the index is written only when it says something else."""
+    noted: list[Path] = []
+    monkeypatch.setattr(landing, "write_atomic", lambda path, content: (noted.append(path), path.write_bytes(content)))
+    root = tmp_path / "landing"
+    (root / "a").mkdir(parents=True)
+    for path in ("one.dbn.zst", "a-b.dbn.zst", "a/two.dbn.zst"):
+        (root / path).write_bytes(sound.read_bytes() + b"\0" * len(path))
+    first = Landing(root, Config()).scan()
+    assert [file.path for file in first] == ["a/two.dbn.zst", "a-b.dbn.zst", "one.dbn.zst"]  # by folders, then by names
+    monkeypatch.setattr(landing, "file_hash", lambda path: pytest.fail(f"{path} was read again"))
+    assert Landing(root, Config()).scan() == first and len(noted) == 1
+    (root / "one.dbn.zst").unlink()
+    assert Landing(root, Config()).scan() == first[:2] and len(noted) == 2
