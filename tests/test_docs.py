@@ -114,7 +114,8 @@ def layers(of: str) -> dict[str, int]:
     """The modules that an import contract orders, by their place: one may import those of lower places."""
     contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
     found = next(one["layers"] for one in contracts if one["name"] == of)
-    return {name.strip().rsplit(".", 1)[1]: place for place, layer in enumerate(reversed(found)) for name in layer.split("|") if "." in name}
+    names = [(name.strip(), place) for place, layer in enumerate(reversed(found)) for name in layer.split("|")]
+    return {name.rsplit(".", 1)[1]: place for name, place in names if "." in name}
 
 
 def test_every_module_has_its_layer() -> None:

@@ -247,7 +247,7 @@ def test_half_days_close_at_one_in_new_york_and_cut_the_signals() -> None:
         assert session.signals.end == session.end
 
 
-LENGTHS = {"bronze": 24, "globex": 23, "premarket": 5.5, "opening_range": 0.25, "signals": 4, "regular": 6.5}  # hours, of every window
+LENGTHS = {"bronze": 24, "globex": 23, "premarket": 5.5, "opening_range": 0.25, "signals": 4, "regular": 6.5}  # h; every window
 
 
 def test_lengths_of_the_windows_never_change() -> None:

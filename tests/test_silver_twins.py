@@ -296,7 +296,7 @@ def test_feature(feature):
             assert_agrees(feature, expected, found, f"touch {number}, snap {k}, {kind}")
             values.add(found[feature.name])
     assert values - {None} != set(), f"{feature.name} is null at every landmark of the short day"
-    assert len(values) > 2 or feature.name in SAME, f"{feature.name} is {values} alone on the short day; if tests by hand have more: SAME"
+    assert len(values) > 2 or feature.name in SAME, f"{feature.name} is {values} alone; if tests by hand have more: SAME"
 
 
 # ---- the grid on records made by hand and on records without manners ----
