@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -107,6 +108,28 @@ def test_the_architecture_names_nothing_that_is_gone() -> None:
     named = {name.rstrip("/") for line in rows for name in re.findall(r"`([\w/]+)`", line.split("|")[1])}
     there = {file.stem for package in PACKAGES for file in (ROOT / package).rglob("*")} | set(PACKAGES)
     assert len(named) > 80 and sorted(named - there) == []
+
+
+def layers(of: str) -> dict[str, int]:
+    """The modules that an import contract orders, by their place: one may import those of lower places."""
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    found = next(one["layers"] for one in contracts if one["name"] == of)
+    names = [(name.strip(), place) for place, layer in enumerate(reversed(found)) for name in layer.split("|")]
+    return {name.rsplit(".", 1)[1]: place for name, place in names if "." in name}
+
+
+def test_every_module_has_its_layer() -> None:
+    for package, contract in zip(PACKAGES, ("data flows one way", "messages flow one way, and what is pure stays so"), strict=True):
+        there = {file.stem for file in (ROOT / package).iterdir() if file.suffix == ".py" or (file / "__init__.py").exists()}
+        assert sorted(there - {"__init__"} ^ layers(contract).keys()) == [], "pyproject.toml, [tool.importlinter]"
+
+
+def test_the_architecture_stands_in_the_order_of_imports() -> None:
+    rows = re.findall(r"^\| (`.*?) \|", (DOCS / "architecture.md").read_text().split("## ")[1], re.MULTILINE)
+    order, places = [name for row in rows for name in re.findall(r"`(\w+)/?`", row)], layers("data flows one way")
+    assert order.pop() == "spymaster_live"
+    assert order == sorted(order, key=places.__getitem__), "a module of docs/architecture.md stands above one that it may import"
+    assert sorted(order) == sorted(places)
 
 
 def test_every_decision_is_listed() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from spymaster_assets.config import Config, load
+from spymaster_assets.config import EARLIER, Config, Sessions, load
 from spymaster_assets.sessions import DAY, calendar, expiry_of, nearest_contract, to_datetime
 from spymaster_live.gateway.rest import _rules
 from spymaster_live.rehearsal import rehearse
@@ -48,6 +48,15 @@ def test_every_distance_that_means_es_is_stated_or_means_the_same(name: str) -> 
         assert missing == {("labels", "diurnal_shape"), ("fuel", "option_tick"), ("fuel", "option_large_tick")}  # as ES's
     else:
         assert missing == set()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_file_of_another_day_session_states_every_clock_of_it(name: str) -> None:
+    """Those in the market's zone, in which ES.toml states all."""
+    known = Sessions.model_json_schema()["properties"]
+    clocks = {clock for clock in known if known[clock].get("pattern") == EARLIER}
+    there = stated(name).get("sessions", {}).keys()
+    assert len(clocks) > 4 and ("regular_open" not in there or sorted(clocks - there) == []), f"{name}.toml, [sessions]"
 
 
 @pytest.mark.parametrize(

@@ -247,14 +247,15 @@ def test_half_days_close_at_one_in_new_york_and_cut_the_signals() -> None:
         assert session.signals.end == session.end
 
 
+LENGTHS = {"bronze": 24, "globex": 23, "premarket": 5.5, "opening_range": 0.25, "signals": 4, "regular": 6.5}  # h; every window
+
+
 def test_lengths_of_the_windows_never_change() -> None:
-    """Whatever the clocks did: 24 h of Bronze, 23 h of Globex, and the day's windows in their wall-clock lengths."""
+    """Whatever the clocks did: the day's windows in their wall-clock lengths, but for those that an early close cuts."""
     for s in map(CALENDAR.session, DATES):
-        lengths = [(w.end - w.start) / HOUR for w in (s.bronze, s.globex, s.premarket, s.opening_range)]
-        assert lengths == [24, 23, 5.5, 0.25], s.date
-        if not s.early_close:
-            lengths = [(w.end - w.start) / HOUR for w in (s.regular, s.signals)]
-            assert lengths == [6.5, 4], s.date
+        lengths = {name: (w.end - w.start) / HOUR for name, w in vars(s).items() if isinstance(w, Window)}
+        cut = {"signals": 3.25, "regular": 3.5} if s.early_close else {}
+        assert lengths == LENGTHS | cut, s.date
         assert s.regular.end - s.end == HOUR // 4, s.date
 
 

@@ -295,8 +295,8 @@ def test_feature(feature):
         for number, k, expected, found in features(kind)[0]:
             assert_agrees(feature, expected, found, f"touch {number}, snap {k}, {kind}")
             values.add(found[feature.name])
-    assert values - {None} != set()
-    assert len(values) > 2 or feature.name in SAME
+    assert values - {None} != set(), f"{feature.name} is null at every landmark of the short day"
+    assert len(values) > 2 or feature.name in SAME, f"{feature.name} is {values} alone; if tests by hand have more: SAME"
 
 
 # ---- the grid on records made by hand and on records without manners ----
