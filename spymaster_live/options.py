@@ -47,6 +47,7 @@ class OptionRecords:
         if self._reports:
             reports = np.concatenate(self._reports)
             self._reports.clear()
+            reports = reports[reports["ts_recv"].view("i8") <= self._day.clock.regular_start]
             self._day.chain.open_with(
                 self._day.options.open_interest(
                     self._known(reports["instrument_id"]), reports["stat_type"], reports["update_action"], reports["quantity"],

@@ -1,4 +1,4 @@
-"""Options that are defined, or defined anew, within the session: batch and live say the same of them, nothing before they came."""
+"""Options that are defined, defined anew or reported within the session: batch and live say the same, nothing before it came."""
 
 import datetime as dt
 import shutil
@@ -14,7 +14,7 @@ from spymaster_assets.landing import Landing
 from spymaster_assets.maker import Maker
 from spymaster_assets.sessions import calendar, to_ns
 from spymaster_assets.silver import SILVER_STAGES
-from spymaster_assets.tables import DEFINITIONS, OPTION_FLOW, OPTION_TRADES
+from spymaster_assets.tables import DEFINITIONS, OPEN_INTEREST, OPTION_FLOW, OPTION_TRADES
 from spymaster_live.parity import differences
 from tests import build
 from tests.live.rig import small_lake
@@ -86,3 +86,28 @@ def test_what_comes_at_eleven_changes_nothing_before(first: Path, tmp_path: Path
     before = [rows[rows["k"] <= until] for rows in (whole, cut)]
     assert len(before[0]) and before[0].tobytes() == before[1].tobytes()
     assert len(whole) > len(cut)  # what comes afterwards counts
+
+
+def test_open_interest_that_comes_after_the_open_is_not_known(tmp_path: Path) -> None:
+    """Reports of before, which are received at eleven: what was reported until then holds, in the batch and in live."""
+    late, never = (small_lake(tmp_path / name, DATE, 5_000) for name in ("late", "never"))
+
+    def held_up(rows: np.ndarray) -> np.ndarray:
+        chosen = (rows["stat_flags"] == 1) & (rows["instrument_id"] % 2 == 0)
+        rows["ts_recv"][chosen] = ELEVEN
+        return rows[np.argsort(rows["ts_recv"], kind="stable")]
+
+    def left_out(rows: np.ndarray) -> np.ndarray:
+        rows = held_up(rows)
+        return rows[rows["ts_recv"] < ELEVEN]
+
+    for root, change in ((late, held_up), (never, left_out)):
+        for path in (root / "landing").glob("options/*statistics*"):
+            build.rewrite(path, change)
+    lake = made(late)
+    found, _ = differences(lake, DATE, said_live(lake, DATE))
+    assert found == []
+    without = Lake(never, load(never / "short.toml"))
+    ingest_date(Intake(DATE, without, Landing(never / "landing", without.config)))
+    Maker(DATE, without).make(next(stage for stage in SILVER_STAGES if stage.name == "option_flow"))
+    assert lake.rows(OPEN_INTEREST, DATE).tobytes() == without.rows(OPEN_INTEREST, DATE).tobytes() != b""
