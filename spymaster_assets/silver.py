@@ -135,7 +135,8 @@ def _contracts(maker: Maker, grid: OptionGrid) -> tuple[dict[str, int], dict[str
     if not maker.lake.manifest(DEFINITIONS, maker.date):
         return {}, {}
     facts = maker.lake.arrays(DEFINITIONS, maker.date, (*FACTS, "ts_recv"))
-    times = np.maximum.accumulate(facts["ts_recv"])
+    came = np.maximum(facts["ts_recv"], floors(maker.marks(DEFINITIONS), 0, len(facts["ts_recv"])))
+    times = np.maximum.accumulate(came)
     numbers: dict[str, int] = {}
     reasons: dict[str | None, str] = {}
     found = sorted_out(facts, maker.config, grid.clock)
