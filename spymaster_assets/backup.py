@@ -22,7 +22,7 @@ from spymaster_assets.layout import FORMAT, FORMAT_FILE, format_of, name_instrum
 from spymaster_assets.models.artifacts import CHAMPION
 from spymaster_assets.progress import Progress
 from spymaster_assets.schema import Table
-from spymaster_assets.store import Disk, sync, write_atomic
+from spymaster_assets.store import Disk, files_below, sync, write_atomic
 from spymaster_assets.tables import TABLES
 
 HISTORY: Final = "dagster"  # where Dagster's history lies in a copy
@@ -120,8 +120,8 @@ def _partition(lake: Lake, table: Table, date: dt.date, to: Path, copied: Copied
 
 def _files(root: Path) -> Iterator[Path]:
     """Files below a folder, but for locks and what is being written."""
-    for path in sorted(root.rglob("*")) if root.is_dir() else ():
-        if path.is_file() and not any(part.startswith(".") for part in path.relative_to(root).parts):
+    for path in sorted(files_below(root)):
+        if not any(part.startswith(".") for part in path.relative_to(root).parts):
             yield path
 
 

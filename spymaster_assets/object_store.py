@@ -33,7 +33,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from spymaster_assets.config import Store as Settings
-from spymaster_assets.store import ENDING, MANIFEST, Stat, sync
+from spymaster_assets.store import ENDING, MANIFEST, Stat, files_below, sync
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -238,10 +238,9 @@ class Bucket:
     def _make_room(self) -> None:
         """Remove copies unused for longest where all take more than `cache_bytes`, and what killed processes left."""
         found = []
-        for path in self._cache.rglob("*"):
+        for path in files_below(self._cache):
             with contextlib.suppress(FileNotFoundError):  # another process makes room, too
-                if path.is_file():
-                    found.append((path.stat().st_mtime, path.stat().st_size, path))
+                found.append((path.stat().st_mtime, path.stat().st_size, path))
         total = sum(size for _, size, _ in found)
         for used, size, path in sorted(found):
             if time.time() - used < YOUNG:

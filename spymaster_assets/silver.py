@@ -135,7 +135,8 @@ def _contracts(maker: Maker, grid: OptionGrid) -> tuple[dict[str, int], dict[str
     if not maker.lake.manifest(DEFINITIONS, maker.date):
         return {}, {}
     facts = maker.lake.arrays(DEFINITIONS, maker.date, (*FACTS, "ts_recv"))
-    times = np.maximum.accumulate(facts["ts_recv"])
+    came = np.maximum(facts["ts_recv"], floors(maker.marks(DEFINITIONS), 0, len(facts["ts_recv"])))
+    times = np.maximum.accumulate(came)
     numbers: dict[str, int] = {}
     reasons: dict[str | None, str] = {}
     found = sorted_out(facts, maker.config, grid.clock)
@@ -149,12 +150,14 @@ def _contracts(maker: Maker, grid: OptionGrid) -> tuple[dict[str, int], dict[str
 
 
 def _open_interest(maker: Maker, numbers: Mapping[str, int], grid: OptionGrid) -> np.ndarray:
-    """The last report of each contract before the open."""
+    """The last report of each contract that came before the open."""
     if not maker.lake.manifest(OPTION_STATISTICS, maker.date):
         return np.zeros(0, OPEN_INTEREST.dtype)
-    facts = maker.lake.arrays(OPTION_STATISTICS, maker.date, ("symbol", "ts_event", "stat_type", "update_action", "quantity"))
+    names = ("symbol", "ts_event", "ts_recv", "stat_type", "update_action", "quantity")
+    facts = maker.lake.arrays(OPTION_STATISTICS, maker.date, names)
     numbered = np.array([numbers.get(symbol, -1) for symbol in facts["symbol"].tolist()], np.int64)
-    numbered[floors(maker.marks(OPTION_STATISTICS), 0, len(numbered)) > grid.clock.regular_start] = -1  # came after the open
+    came = np.maximum(facts["ts_recv"], floors(maker.marks(OPTION_STATISTICS), 0, len(numbered)))
+    numbered[came > grid.clock.regular_start] = -1  # whatever event it is about
     return grid.open_interest(numbered, facts["stat_type"], facts["update_action"], facts["quantity"], facts["ts_event"])
 
 

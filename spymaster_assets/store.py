@@ -217,10 +217,16 @@ def alive(process: int) -> bool:
     return True
 
 
+def files_below(folder: Path) -> Iterator[Path]:
+    """Files below a folder, those that there are while one looks: whole folders may go or get another name meanwhile."""
+    for place, _, names in os.walk(folder):
+        yield from (path for name in names if (path := Path(place, name)).is_file())
+
+
 def size_of(folder: Path) -> int:
     """Bytes of all files below a folder; writers may be at work there."""
     size = 0
-    for path in folder.rglob("*") if folder.exists() else ():
+    for path in files_below(folder):
         with contextlib.suppress(FileNotFoundError):
-            size += path.stat().st_size if path.is_file() else 0
+            size += path.stat().st_size
     return size

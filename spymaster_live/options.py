@@ -27,6 +27,7 @@ class OptionRecords:
         self._numbers: dict[int, int] = {}  # instrument -> contract, or OTHER
         self._waiting: list[tuple[np.ndarray, np.ndarray]] = []  # instruments, placed events
         self._defined = ALWAYS  # when the latest definition came
+        self._watermark = ALWAYS  # up to which everything should have come: what comes behind it counts right after it
         self._reports: list[np.ndarray] = []  # of open interest, until the session opens
         self._opened = False
 
@@ -40,13 +41,15 @@ class OptionRecords:
             self._flow(channel == OPTION_QUOTES.name, schema, records)
 
     def open_by(self, watermark: int) -> None:
-        """Take the open interest once everything up to the regular open has come."""
+        """Everything up to a watermark has come; take the open interest once that is the regular open."""
+        self._watermark = max(self._watermark, watermark)
         if self._opened or watermark < self._day.clock.regular_start:
             return
         self._opened = True
         if self._reports:
             reports = np.concatenate(self._reports)
             self._reports.clear()
+            reports = reports[reports["ts_recv"].view("i8") <= self._day.clock.regular_start]
             self._day.chain.open_with(
                 self._day.options.open_interest(
                     self._known(reports["instrument_id"]), reports["stat_type"], reports["update_action"], reports["quantity"],
@@ -60,7 +63,7 @@ class OptionRecords:
         facts = {name: np.char.decode(values, "latin-1") for name, values in words.items()}
         facts |= {"expiration": records["expiration"].view("i8"), "strike_price": records["strike_price"]}
         found = sorted_out(facts, self._day.config, self._day.clock)
-        times = np.maximum.accumulate(np.maximum(records["ts_recv"].view("i8"), self._defined))
+        times = np.maximum.accumulate(np.maximum(records["ts_recv"].view("i8"), max(self._defined, self._watermark + 1)))
         self._defined = int(times[-1])
         options, known = self._day.options, self._numbers
         for instrument, one, time in zip(records["instrument_id"].tolist(), found, times.tolist(), strict=True):
@@ -73,7 +76,8 @@ class OptionRecords:
 
     def _flow(self, quotes: bool, schema: str, records: np.ndarray) -> None:
         events = np.zeros(len(records), EVENT)
-        events["ts"] = records["ts_event" if schema in ("trades", "tbbo") else "ts_recv"].view("i8")
+        times = records["ts_event" if schema in ("trades", "tbbo") else "ts_recv"].view("i8")
+        events["ts"] = np.maximum(times, self._watermark + 1)
         events["size"], events["side"] = records["size"], records["side"]
         if quotes:
             events["price"], events["ask"] = records["bid_px_00"], records["ask_px_00"]

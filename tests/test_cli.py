@@ -223,3 +223,14 @@ def test_the_program_ends_with_its_exit_code_and_loses_no_word(words: list[str],
     assert done.returncode == code
     assert told in done.stdout + done.stderr
     assert done.stdout.endswith("at exit\n")
+
+
+@pytest.mark.parametrize(("closed", "heard"), [("1>&-", ""), ("2>&-", "refused"), ("0<&- 1>&- 2>&-", "")])
+def test_the_program_ends_well_where_nobody_hears_it(tmp_path: Path, closed: str, heard: str) -> None:
+    """As a service may begin it: without standard streams, whose numbers no file may get."""
+    (tmp_path / "broken.dbn").write_bytes(b"nothing")
+    words = [sys.executable, "-c", "from spymaster_assets.cli import run; run()", "--data", str(tmp_path / "data")]
+    for more, code, told in ((["--version"], 0, VERSION), (["ingest", str(tmp_path / "broken.dbn")], 1, "refused")):
+        done = subprocess.run(["sh", "-c", f'exec "$@" {closed}', "sh", *words, *more], capture_output=True, text=True, timeout=60)
+        assert (done.returncode, done.stderr) == (code, "")
+        assert told in done.stdout or not heard

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from spymaster_assets.store import DAY, temporary_of, write_atomic
+from spymaster_assets.store import DAY, files_below, size_of, temporary_of, write_atomic
 
 
 @pytest.fixture
@@ -49,3 +49,22 @@ def test_what_is_swept_is_of_nobody(tmp_path: Path, ended: int, monkeypatch: pyt
     write_atomic(path, b"{}")
     assert {*tmp_path.iterdir()} == {path, running, at_work, other} and path.read_bytes() == b"{}"
     assert not dead.exists() and not long_gone.exists()
+
+
+def test_a_folder_that_goes_while_one_looks_is_no_trouble(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a model's does when it is trained and gets its name: it is gone between two looks, that at its parent and that into it."""
+    (tmp_path / "stays").mkdir()
+    (tmp_path / "stays" / "file").write_bytes(b"four")
+    (tmp_path / "file").symlink_to(tmp_path / "stays" / "file")
+    look = os.scandir
+
+    def late(place: str | Path) -> object:
+        if Path(place).name == "goes":
+            Path(place).rmdir()
+        return look(place)
+
+    monkeypatch.setattr(os, "scandir", late)
+    (tmp_path / "goes").mkdir()
+    assert sorted(files_below(tmp_path)) == [tmp_path / "file", tmp_path / "stays" / "file"]
+    (tmp_path / "goes").mkdir()
+    assert (size_of(tmp_path), size_of(tmp_path / "nothing")) == (8, 0)

@@ -73,6 +73,9 @@ def main(data: str | None) -> None:
 def run() -> None:
     """`spymaster`, the program. When what is to be done at exit is done it ends: to take apart all that was loaded is a second."""
     collect_rarely()
+    while (spare := os.open(os.devnull, os.O_RDWR)) <= 2:  # a closed standard stream: its number would be the next file's
+        os.set_inheritable(spare, True)
+    os.close(spare)
     try:
         main()
     except SystemExit as leaving:
@@ -80,8 +83,9 @@ def run() -> None:
             raise
         atexit._run_exitfuncs()
         with suppress(OSError):  # who reads our words is gone: Python's own end says so
-            sys.stdout.flush()
-            sys.stderr.flush()
+            for stream in (sys.stdout, sys.stderr):
+                if stream is not None:  # it was closed before the program began
+                    stream.flush()
             os._exit(leaving.code or 0)
         raise
 

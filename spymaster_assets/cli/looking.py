@@ -96,7 +96,8 @@ def sql(query: str, as_csv: bool) -> None:
         if as_csv:
             writer = csv.writer(sys.stdout)
             writer.writerow(answer.columns)
-            writer.writerows(answer.fetchall())
+            while rows := answer.fetchmany(10_000):
+                writer.writerows(rows)
         else:
             click.echo(str(answer), nl=False)
     except duckdb.Error as error:

@@ -7,6 +7,7 @@ are all of them over a real bus: `python -m pytest -m slow tests/live/test_instr
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterable
 from pathlib import Path
 
 import dagster as dg
@@ -27,7 +28,7 @@ from spymaster_assets.states import FUEL_UNKNOWN, KEY_KINDS, LEVEL_KINDS, OR_HIG
 from spymaster_assets.tables import LEVELS, PRINTS, TOUCHES, TRAINING, UNDEF_PRICE
 from spymaster_live.engine import Engine
 from spymaster_live.feed import plan
-from spymaster_live.messages import ROWS, read, unpack
+from spymaster_live.messages import ROWS, Clock, Frame, Session, read, unpack
 from spymaster_live.parity import Said, differences
 from tests import build
 from tests.instruments import FOLDER, NAMES, config_of, stated
@@ -64,13 +65,13 @@ def silver(root: Path, config: Config, date: dt.date, *stages: str) -> None:
             Maker(date, lake).make(stage)
 
 
-def said_live(lake: Lake, date: dt.date) -> Said:
-    """What an engine says to the date's feed, every message through its bytes as on the bus."""
+def said_live(lake: Lake, date: dt.date, sent: Iterable[Session | Frame | Clock] = ()) -> Said:
+    """What an engine says to the date's feed, or to other messages, each through its bytes as on the bus."""
     engine, ids = Engine(lake.config), []
     parts: list[dict[str, np.ndarray]] = []
-    for item in plan(lake, date, 0).messages("run"):
-        sent = item.message()
-        for told in engine.take(read(sent.subject, sent.headers, sent.data)):
+    for item in sent or plan(lake, date, 0).messages("run"):
+        one = item.message()
+        for told in engine.take(read(one.subject, one.headers, one.data)):
             ids.append(told.headers["Nats-Msg-Id"])
             if told.subject == "levels.rows":
                 parts.append(unpack(ROWS, told.headers["Rows"], told.data))
