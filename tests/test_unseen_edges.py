@@ -5,16 +5,17 @@ import pytest
 
 from spymaster_assets.compute.barrier import Ladder, _state, barrier_params
 from spymaster_assets.compute.clock import clock_of
+from spymaster_assets.compute.force import force_mass
 from spymaster_assets.compute.fuel import CHAIN, _own_volatility, fuel_params
-from spymaster_assets.compute.grid import UNKNOWN
+from spymaster_assets.compute.grid import EVERYTHING, UNKNOWN
 from spymaster_assets.compute.levels import SUMS, Path, _averages
-from spymaster_assets.compute.option_flow import EVENT, OptionGrid
+from spymaster_assets.compute.option_flow import EVENT, NEW, OPEN_REPORT, UNDEF_QUANTITY, OptionGrid
 from spymaster_assets.compute.order_flow import first_component, imbalances
 from spymaster_assets.compute.references import true_ranges
 from spymaster_assets.compute.stream import NO_PRIORS, Day
 from spymaster_assets.dbn import UNDEF_PRICE
 from spymaster_assets.states import ABSORPTION, CONSUMED, LEVEL_KINDS, NEUTRAL, PASSED, UP, VACUUM, WALL, WEAK
-from spymaster_assets.tables import BARS, PRINTS, SNAPS
+from spymaster_assets.tables import BARS, PRINTS, SNAPS, TOUCHES
 from tests import build, short_day
 
 CLOCK = clock_of(build.SESSION, build.CONFIG)
@@ -133,3 +134,46 @@ def test_an_imbalance_over_more_than_there_is_begins_at_the_first_snap() -> None
     snaps = np.zeros(4, SNAPS.dtype)
     snaps["ofi"] = np.array([5, 7, 11, 1000])[:, None]
     assert [imbalances(k, 2, snaps)[0] for k in (0, 1, 2, 3)] == [0, 2, 6, 993]
+
+
+def test_force_over_more_than_there_is_counts_from_the_first_snap() -> None:
+    """At snap 2: 20 lots at two depths over D = 10, half each, are 2; 60 bought less 10 sold over half of 200 are 0.5; the zone
+    is as full as usual, so the mass is 2."""
+    snaps, touch = np.zeros(4, SNAPS.dtype), np.zeros(1, TOUCHES.dtype)
+    touch["direction"], touch["ticks"], touch["depth"], touch["minute_volume"], touch["m"] = UP, 100, 10, 200, 5
+    snaps["ask_shown"], snaps["ask_ticks"], snaps["ask_size"] = EVERYTHING, 100 + np.arange(10), 5
+    snaps["ofi"] = np.array([10, 20, 30, 1000])[:, None]
+    snaps["buy_volume"], snaps["sell_volume"] = (100, 110, 160, 1000), (50, 50, 60, 2000)
+    loadings = np.array([0.5, 0.5, 0, 0, 0, 0, 0, 0, 0, 0])
+    found = [force_mass(k, snaps, touch, loadings, barrier_params(build.CONFIG, 0.6), CLOCK.second) for k in (0, 2)]
+    assert found == [0.0, (2 + 0.5) / 2]
+
+
+def test_one_strike_and_side_is_one_contract_from_each_of_its_definitions_on() -> None:
+    """Who is defined by the open counts from ever, who is defined after it from then on; the put of that strike is another."""
+    grid, start, second = OptionGrid(CLOCK), CLOCK.regular_start, build.SECOND
+    call, put = (grid.contract(build.PX, right, CLOCK.globex_end, at) for right, at in ((True, start), (False, start + 1)))
+    late = grid.contract(build.PX, True, CLOCK.globex_end, start + 60 * second)
+    assert (call, put, late) == (0, 1, 2) and grid.contract(build.PX, True, CLOCK.globex_end) == call
+    events = np.zeros(6, EVENT)
+    events["ts"] = start + np.array([-9, 0, 59, 60, 61, 62]) * second
+    events["contract"], events["size"], events["price"] = (call, put, late, late, call, put), 2 ** np.arange(6), 10**9
+    grid.place(events, quotes=False)
+    grid.add(events)
+    grid.advance(int(events["k"][-1]))
+    found = grid.flow.rows[["k", "call", "volume"]].tolist()
+    assert found == [(int(events["k"][at]), right, 2**at) for at, right in ((0, 1), (3, 1), (4, 1), (5, 0))]
+
+
+def test_the_last_report_by_the_open_tells_the_open_interest() -> None:
+    """Of the call the third, of the put the second; what else is sent, comes later, or is of who is defined later, says nothing."""
+    grid, start = OptionGrid(CLOCK), CLOCK.regular_start
+    defined = ((True, start), (False, start), (True, start + 1))
+    call, put, late = (grid.contract(build.PX, right, CLOCK.globex_end, at) for right, at in defined)
+    sent = np.array([  # contract, kind, action, quantity, time
+        (call, OPEN_REPORT, NEW, 5, start - 9), (put, OPEN_REPORT, NEW, 7, start - 8), (call, OPEN_REPORT, NEW, 6, start),
+        (call, OPEN_REPORT, NEW, 8, start + 1), (-1, OPEN_REPORT, NEW, 9, start), (put, OPEN_REPORT + 1, NEW, 10, start),
+        (put, OPEN_REPORT, NEW + 1, 11, start), (put, OPEN_REPORT, NEW, UNDEF_QUANTITY, start), (late, OPEN_REPORT, NEW, 12, start),
+    ])  # fmt: skip
+    found = grid.open_interest(*sent.T)[["strike", "call", "quantity", "ts"]].tolist()
+    assert found == [(build.PX, 0, 7, start - 8), (build.PX, 1, 6, start)]
