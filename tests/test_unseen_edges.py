@@ -177,3 +177,12 @@ def test_the_last_report_by_the_open_tells_the_open_interest() -> None:
     ])  # fmt: skip
     found = grid.open_interest(*sent.T)[["strike", "call", "quantity", "ts"]].tolist()
     assert found == [(build.PX, 0, 7, start - 8), (build.PX, 1, 6, start)]
+
+
+def test_every_score_begins_unknown_also_where_the_array_has_grown() -> None:
+    """There is room for 64 at first."""
+    day = Day(build.SESSION, build.CONFIG)
+    day.touches.reserve(70)
+    day.touches.count, day.closed = 70, 0
+    day.advance_signals()
+    assert np.isnan(day.scoring.rows["smooth"]).tolist() == [True] * 70 and day.scoring.rows["raw_k"].tolist() == [-1] * 70
