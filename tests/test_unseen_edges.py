@@ -4,18 +4,20 @@ import numpy as np
 import pytest
 
 from spymaster_assets.compute.barrier import Ladder, _state, barrier_params
-from spymaster_assets.compute.clock import clock_of
+from spymaster_assets.compute.clock import BUCKETS, clock_of
+from spymaster_assets.compute.dealers import _bands
 from spymaster_assets.compute.force import force_mass
-from spymaster_assets.compute.fuel import CHAIN, _own_volatility, fuel_params
+from spymaster_assets.compute.fuel import CHAIN, SURFACE, _own_volatility, fuel_params
 from spymaster_assets.compute.grid import EVERYTHING, UNKNOWN
 from spymaster_assets.compute.levels import SUMS, Path, _averages
 from spymaster_assets.compute.option_flow import EVENT, NEW, OPEN_REPORT, UNDEF_QUANTITY, OptionGrid
 from spymaster_assets.compute.order_flow import first_component, imbalances
 from spymaster_assets.compute.references import true_ranges
 from spymaster_assets.compute.stream import NO_PRIORS, Day
+from spymaster_assets.compute.volatility import SAMPLE, sigma_at, volatility_params
 from spymaster_assets.dbn import UNDEF_PRICE
 from spymaster_assets.states import ABSORPTION, CONSUMED, LEVEL_KINDS, NEUTRAL, PASSED, UP, VACUUM, WALL, WEAK
-from spymaster_assets.tables import BARS, PRINTS, SNAPS, TOUCHES
+from spymaster_assets.tables import BARS, FEATURE_ROWS, PRINTS, SNAPS, TOUCHES
 from tests import build, short_day
 
 CLOCK = clock_of(build.SESSION, build.CONFIG)
@@ -186,3 +188,22 @@ def test_every_score_begins_unknown_also_where_the_array_has_grown() -> None:
     day.touches.count, day.closed = 70, 0
     day.advance_signals()
     assert np.isnan(day.scoring.rows["smooth"]).tolist() == [True] * 70 and day.scoring.rows["raw_k"].tolist() == [-1] * 70
+
+
+def test_there_is_a_volatility_up_to_the_end_of_the_last_bucket() -> None:
+    """Twice the usual variance of 2 a second is 4."""
+    samples, snaps, params = np.zeros(1, SAMPLE), np.zeros(2, SNAPS.dtype), volatility_params(build.CONFIG)
+    samples["num"], samples["den"], samples["returns"] = 6, 3, params.min_returns
+    snaps["ts"] = CLOCK.premarket_start + BUCKETS * CLOCK.bucket + np.arange(2)
+    found = [sigma_at(k, snaps, samples, np.full(BUCKETS, 2.0), params, CLOCK) for k in (0, 1)]
+    assert found[0] == 2.0 and np.isnan(found[1])
+
+
+@pytest.mark.parametrize("away", [1, -1])
+def test_a_strike_is_above_or_below_a_level_by_the_least_that_there_is(away: int) -> None:
+    """1e-9 USD: three calls and two puts of gamma 0.5."""
+    surface, row = np.zeros(1, SURFACE), np.zeros(1, FEATURE_ROWS.dtype)
+    surface["strike"], surface["calls"], surface["puts"], surface["gamma"] = build.PX + away, 3, 2, 0.5
+    _bands(build.PX, 1, surface, fuel_params(build.CONFIG, CLOCK, NO_PRIORS), row)
+    found = [float(row[f"gex_{side}"][0]) for side in ("at", "above_1strike", "below_1strike")]
+    assert found == ([0.0, 2.5, 0.0] if away > 0 else [0.0, 0.0, 2.5])
