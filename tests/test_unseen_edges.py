@@ -9,6 +9,7 @@ from spymaster_assets.compute.dealers import _bands
 from spymaster_assets.compute.force import force_mass
 from spymaster_assets.compute.fuel import CHAIN, SURFACE, _own_volatility, fuel_params
 from spymaster_assets.compute.grid import EVERYTHING, UNKNOWN
+from spymaster_assets.compute.kinematics import FAR, parabola
 from spymaster_assets.compute.levels import SUMS, Path, _averages
 from spymaster_assets.compute.option_flow import EVENT, NEW, OPEN_REPORT, UNDEF_QUANTITY, OptionGrid
 from spymaster_assets.compute.order_flow import first_component, imbalances
@@ -207,3 +208,12 @@ def test_a_strike_is_above_or_below_a_level_by_the_least_that_there_is(away: int
     _bands(build.PX, 1, surface, fuel_params(build.CONFIG, CLOCK, NO_PRIORS), row)
     found = [float(row[f"gex_{side}"][0]) for side in ("at", "above_1strike", "below_1strike")]
     assert found == ([0.0, 2.5, 0.0] if away > 0 else [0.0, 0.0, 2.5])
+
+
+@pytest.mark.parametrize(("apart", "points"), [(FAR - 1, 10), (FAR, 0), (-FAR, 0)])
+def test_a_mid_too_far_from_the_latest_leaves_no_parabola(apart: int, points: int) -> None:
+    """Of ten snaps the sixth stands apart; without it nothing moves."""
+    snaps = np.zeros(10, SNAPS.dtype)
+    snaps["book_ok"], snaps["mid2"][5] = 1, apart
+    found = parabola(9, 10, 1, snaps)
+    assert found.points == points and np.isnan(found.velocity) == (points == 0)
