@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from spymaster_assets.compute.barrier import Ladder, _state, barrier_params
+from spymaster_assets.compute.black76 import gamma
 from spymaster_assets.compute.clock import BUCKETS, clock_of
 from spymaster_assets.compute.dealers import _bands
 from spymaster_assets.compute.force import force_mass
@@ -217,3 +218,9 @@ def test_a_mid_too_far_from_the_latest_leaves_no_parabola(apart: int, points: in
     snaps["book_ok"], snaps["mid2"][5] = 1, apart
     found = parabola(9, 10, 1, snaps)
     assert found.points == points and np.isnan(found.velocity) == (points == 0)
+
+
+@pytest.mark.parametrize(("forward", "strike"), [(0.0, 50.0), (50.0, 0.0), (-50.0, 50.0), (50.0, -50.0), (-50.0, -50.0)])
+def test_there_is_no_gamma_at_or_below_zero(forward: float, strike: float) -> None:
+    assert gamma(forward, strike, 0.1) == 0.0
+    assert gamma(50.0, 50.0, 0.1) == pytest.approx(np.exp(-0.5 * 0.05**2) / np.sqrt(2 * np.pi) / 5)
