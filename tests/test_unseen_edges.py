@@ -16,6 +16,7 @@ from spymaster_assets.compute.option_flow import EVENT, NEW, OPEN_REPORT, UNDEF_
 from spymaster_assets.compute.order_flow import first_component, imbalances
 from spymaster_assets.compute.references import true_ranges
 from spymaster_assets.compute.stream import NO_PRIORS, Day
+from spymaster_assets.compute.tape import tape_over, tape_params
 from spymaster_assets.compute.volatility import SAMPLE, sigma_at, volatility_params
 from spymaster_assets.dbn import UNDEF_PRICE
 from spymaster_assets.states import ABSORPTION, CONSUMED, LEVEL_KINDS, NEUTRAL, PASSED, UP, VACUUM, WALL, WEAK
@@ -224,3 +225,18 @@ def test_a_mid_too_far_from_the_latest_leaves_no_parabola(apart: int, points: in
 def test_there_is_no_gamma_at_or_below_zero(forward: float, strike: float) -> None:
     assert gamma(forward, strike, 0.1) == 0.0
     assert gamma(50.0, 50.0, 0.1) == pytest.approx(np.exp(-0.5 * 0.05**2) / np.sqrt(2 * np.pi) / 5)
+
+
+def test_contracts_are_numbered_beyond_the_room_there_is_at_first() -> None:
+    grid, strikes = OptionGrid(CLOCK), build.PX + build.TICK * np.arange(1100)
+    numbers = [[grid.contract(strike, True, CLOCK.globex_end) for strike in strikes.tolist()] for _ in range(2)]
+    assert numbers == [[*range(1100)]] * 2
+
+
+def test_where_nothing_traded_no_snap_had_a_sweep() -> None:
+    """The score looks whether the snap of the latest sweep is recent: any number of a snap would be, early in a date."""
+    tape = tape_over(
+        0, 1, np.zeros(2, SNAPS.dtype), np.zeros(0, PRINTS.dtype), np.zeros(1, TOUCHES.dtype), np.zeros(0), tape_params(build.CONFIG),
+        CLOCK,
+    )  # fmt: skip
+    assert (tape.buy, tape.sell, tape.prints, tape.sweep_k) == (0, 0, 0, -1) and np.isnan(tape.sweep_direction)
