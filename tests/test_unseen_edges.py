@@ -235,8 +235,6 @@ def test_contracts_are_numbered_beyond_the_room_there_is_at_first() -> None:
 
 def test_where_nothing_traded_no_snap_had_a_sweep() -> None:
     """The score looks whether the snap of the latest sweep is recent: any number of a snap would be, early in a date."""
-    tape = tape_over(
-        0, 1, np.zeros(2, SNAPS.dtype), np.zeros(0, PRINTS.dtype), np.zeros(1, TOUCHES.dtype), np.zeros(0), tape_params(build.CONFIG),
-        CLOCK,
-    )  # fmt: skip
+    snaps, prints, touch = np.zeros(2, SNAPS.dtype), np.zeros(0, PRINTS.dtype), np.zeros(1, TOUCHES.dtype)
+    tape = tape_over(0, 1, snaps, prints, touch, np.zeros(0), tape_params(build.CONFIG), CLOCK)
     assert (tape.buy, tape.sell, tape.prints, tape.sweep_k) == (0, 0, 0, -1) and np.isnan(tape.sweep_direction)
