@@ -16,6 +16,7 @@ from spymaster_assets.compute.option_flow import EVENT, NEW, OPEN_REPORT, UNDEF_
 from spymaster_assets.compute.order_flow import first_component, imbalances
 from spymaster_assets.compute.references import true_ranges
 from spymaster_assets.compute.stream import NO_PRIORS, Day
+from spymaster_assets.compute.summary import _medians
 from spymaster_assets.compute.tape import tape_over, tape_params
 from spymaster_assets.compute.volatility import SAMPLE, sigma_at, volatility_params
 from spymaster_assets.dbn import UNDEF_PRICE
@@ -238,3 +239,10 @@ def test_where_nothing_traded_no_snap_had_a_sweep() -> None:
     snaps, prints, touch = np.zeros(2, SNAPS.dtype), np.zeros(0, PRINTS.dtype), np.zeros(1, TOUCHES.dtype)
     tape = tape_over(0, 1, snaps, prints, touch, np.zeros(0), tape_params(build.CONFIG), CLOCK)
     assert (tape.buy, tape.sell, tape.prints, tape.sweep_k) == (0, 0, 0, -1) and np.isnan(tape.sweep_direction)
+
+
+def test_medians_over_dates_are_of_those_that_are_known() -> None:
+    """Of 3, 1, 2; of 5 and 8; of 9; of none."""
+    unknown = np.nan
+    dates = [np.array(row) for row in ([3.0, unknown, unknown, unknown], [1.0, 5.0, unknown, unknown], [2.0, 8.0, 9.0, unknown])]
+    assert _medians(dates).tolist()[:3] == [2.0, 6.5, 9.0] and np.isnan(_medians(dates)[3])
