@@ -11,6 +11,7 @@ from spymaster_assets.compute.force import force_mass
 from spymaster_assets.compute.fuel import CHAIN, SURFACE, _own_volatility, fuel_params
 from spymaster_assets.compute.grid import EVERYTHING, UNKNOWN
 from spymaster_assets.compute.kinematics import FAR, parabola
+from spymaster_assets.compute.labels import label_params, outcome_of
 from spymaster_assets.compute.levels import SUMS, Path, _averages
 from spymaster_assets.compute.option_flow import EVENT, NEW, OPEN_REPORT, UNDEF_QUANTITY, OptionGrid
 from spymaster_assets.compute.order_flow import first_component, imbalances
@@ -246,3 +247,18 @@ def test_medians_over_dates_are_of_those_that_are_known() -> None:
     unknown = np.nan
     dates = [np.array(row) for row in ([3.0, unknown, unknown, unknown], [1.0, 5.0, unknown, unknown], [2.0, 8.0, 9.0, unknown])]
     assert _medians(dates).tolist()[:3] == [2.0, 6.5, 9.0] and np.isnan(_medians(dates)[3])
+
+
+@pytest.mark.parametrize(("beside", "reached"), [(0, True), (1, False)])
+def test_half_of_four_ticks_is_reached_to_the_billionth_of_a_dollar(beside: int, reached: bool) -> None:
+    """One print two ticks above the price before, a nanosecond after the moment; the level lies `beside` that price."""
+    snaps, prints, touch = np.zeros(5, SNAPS.dtype), np.zeros(1, PRINTS.dtype), np.zeros(1, TOUCHES.dtype)
+    snaps["ts"], snaps["prints"] = CLOCK.open + np.arange(5) * CLOCK.interval, (0, 1, 1, 1, 1)
+    snaps["high"] = snaps["low"] = UNKNOWN
+    at = build.PX // build.TICK
+    prints["ts"], prints["ticks"] = CLOCK.open + 1, at + 2
+    touch["direction"], touch["price"], touch["entry_high"], touch["entry_low"] = UP, build.PX + beside, at, at
+    params = label_params(build.CONFIG, CLOCK.second)._replace(first_share=0.5)
+    found = outcome_of(0, 1, 4, snaps, prints, touch, params, CLOCK)
+    assert found.tradeable_1 == reached
+    assert found.time_to_break_1 == 1e-9 if reached else np.isnan(found.time_to_break_1)
