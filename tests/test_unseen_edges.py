@@ -8,7 +8,7 @@ from spymaster_assets.compute.black76 import gamma
 from spymaster_assets.compute.clock import BUCKETS, clock_of
 from spymaster_assets.compute.dealers import _bands
 from spymaster_assets.compute.force import force_mass
-from spymaster_assets.compute.fuel import CHAIN, SURFACE, _own_volatility, fuel_params
+from spymaster_assets.compute.fuel import CHAIN, SURFACE, _link, _own_volatility, fuel_params
 from spymaster_assets.compute.grid import EVERYTHING, UNKNOWN
 from spymaster_assets.compute.kinematics import FAR, parabola
 from spymaster_assets.compute.labels import label_params, outcome_of
@@ -22,7 +22,7 @@ from spymaster_assets.compute.tape import tape_over, tape_params
 from spymaster_assets.compute.volatility import SAMPLE, sigma_at, volatility_params
 from spymaster_assets.dbn import UNDEF_PRICE
 from spymaster_assets.states import ABSORPTION, CONSUMED, LEVEL_KINDS, NEUTRAL, PASSED, UP, VACUUM, WALL, WEAK
-from spymaster_assets.tables import BARS, FEATURE_ROWS, PRINTS, SNAPS, TOUCHES
+from spymaster_assets.tables import BARS, FEATURE_ROWS, OPTION_FLOW, PRINTS, SNAPS, TOUCHES
 from tests import build, short_day
 
 CLOCK = clock_of(build.SESSION, build.CONFIG)
@@ -262,3 +262,14 @@ def test_half_of_four_ticks_is_reached_to_the_billionth_of_a_dollar(beside: int,
     found = outcome_of(0, 1, 4, snaps, prints, touch, params, CLOCK)
     assert found.tradeable_1 == reached
     assert found.time_to_break_1 == 1e-9 if reached else np.isnan(found.time_to_break_1)
+
+
+@pytest.mark.parametrize(("bid", "told"), [(1, True), (0, False), (-1, False)])
+def test_a_bid_of_nothing_is_no_quote(bid: int, told: bool) -> None:
+    """A call ten points out of the money, an hour before it expires; the ask is five points."""
+    flow, snaps, chain = np.zeros(1, OPTION_FLOW.dtype), np.zeros(1, SNAPS.dtype), np.zeros(1, CHAIN)
+    snaps["ts"], snaps["mid2"] = CLOCK.regular_start, 2 * build.PX // build.TICK
+    flow["strike"], flow["call"], flow["expiration"] = build.PX + 40 * build.TICK, 1, CLOCK.regular_start + 3600 * build.SECOND
+    flow["quotes"], flow["bid"], flow["ask"] = 1, bid, 20 * build.TICK
+    _link(flow, snaps, flow["strike"].copy(), np.full((1, 2), -1), chain, 0, fuel_params(build.CONFIG, CLOCK, NO_PRIORS))
+    assert chain["quote_k"].tolist() == [0 if told else -1] and np.isnan(chain["quote_volatility"][0]) != told
