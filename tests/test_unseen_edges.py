@@ -4,17 +4,25 @@ import numpy as np
 import pytest
 
 from spymaster_assets.compute.barrier import Ladder, _state, barrier_params
-from spymaster_assets.compute.clock import clock_of
-from spymaster_assets.compute.fuel import CHAIN, _own_volatility, fuel_params
-from spymaster_assets.compute.grid import UNKNOWN
+from spymaster_assets.compute.black76 import gamma
+from spymaster_assets.compute.clock import BUCKETS, clock_of
+from spymaster_assets.compute.dealers import _bands
+from spymaster_assets.compute.force import force_mass
+from spymaster_assets.compute.fuel import CHAIN, SURFACE, _link, _own_volatility, fuel_params
+from spymaster_assets.compute.grid import EVERYTHING, UNKNOWN
+from spymaster_assets.compute.kinematics import FAR, parabola
+from spymaster_assets.compute.labels import label_params, outcome_of
 from spymaster_assets.compute.levels import SUMS, Path, _averages
-from spymaster_assets.compute.option_flow import EVENT, OptionGrid
+from spymaster_assets.compute.option_flow import EVENT, NEW, OPEN_REPORT, UNDEF_QUANTITY, OptionGrid
 from spymaster_assets.compute.order_flow import first_component, imbalances
 from spymaster_assets.compute.references import true_ranges
 from spymaster_assets.compute.stream import NO_PRIORS, Day
+from spymaster_assets.compute.summary import _medians
+from spymaster_assets.compute.tape import tape_over, tape_params
+from spymaster_assets.compute.volatility import SAMPLE, sigma_at, volatility_params
 from spymaster_assets.dbn import UNDEF_PRICE
 from spymaster_assets.states import ABSORPTION, CONSUMED, LEVEL_KINDS, NEUTRAL, PASSED, UP, VACUUM, WALL, WEAK
-from spymaster_assets.tables import BARS, PRINTS, SNAPS
+from spymaster_assets.tables import BARS, FEATURE_ROWS, OPTION_FLOW, PRINTS, SNAPS, TOUCHES
 from tests import build, short_day
 
 CLOCK = clock_of(build.SESSION, build.CONFIG)
@@ -133,3 +141,135 @@ def test_an_imbalance_over_more_than_there_is_begins_at_the_first_snap() -> None
     snaps = np.zeros(4, SNAPS.dtype)
     snaps["ofi"] = np.array([5, 7, 11, 1000])[:, None]
     assert [imbalances(k, 2, snaps)[0] for k in (0, 1, 2, 3)] == [0, 2, 6, 993]
+
+
+def test_force_over_more_than_there_is_counts_from_the_first_snap() -> None:
+    """At snap 2: 20 lots at two depths over D = 10, half each, are 2; 60 bought less 10 sold over half of 200 are 0.5; the zone
+    is as full as usual, so the mass is 2."""
+    snaps, touch = np.zeros(4, SNAPS.dtype), np.zeros(1, TOUCHES.dtype)
+    touch["direction"], touch["ticks"], touch["depth"], touch["minute_volume"], touch["m"] = UP, 100, 10, 200, 5
+    snaps["ask_shown"], snaps["ask_ticks"], snaps["ask_size"] = EVERYTHING, 100 + np.arange(10), 5
+    snaps["ofi"] = np.array([10, 20, 30, 1000])[:, None]
+    snaps["buy_volume"], snaps["sell_volume"] = (100, 110, 160, 1000), (50, 50, 60, 2000)
+    loadings = np.array([0.5, 0.5, 0, 0, 0, 0, 0, 0, 0, 0])
+    found = [force_mass(k, snaps, touch, loadings, barrier_params(build.CONFIG, 0.6), CLOCK.second) for k in (0, 2)]
+    assert found == [0.0, (2 + 0.5) / 2]
+
+
+def test_one_strike_and_side_is_one_contract_from_each_of_its_definitions_on() -> None:
+    """Who is defined by the open counts from ever, who is defined after it from then on; the put of that strike is another."""
+    grid, start, second = OptionGrid(CLOCK), CLOCK.regular_start, build.SECOND
+    call, put = (grid.contract(build.PX, right, CLOCK.globex_end, at) for right, at in ((True, start), (False, start + 1)))
+    late = grid.contract(build.PX, True, CLOCK.globex_end, start + 60 * second)
+    assert (call, put, late) == (0, 1, 2) and grid.contract(build.PX, True, CLOCK.globex_end) == call
+    events = np.zeros(6, EVENT)
+    events["ts"] = start + np.array([-9, 0, 59, 60, 61, 62]) * second
+    events["contract"], events["size"], events["price"] = (call, put, late, late, call, put), 2 ** np.arange(6), 10**9
+    grid.place(events, quotes=False)
+    grid.add(events)
+    grid.advance(int(events["k"][-1]))
+    found = grid.flow.rows[["k", "call", "volume"]].tolist()
+    assert found == [(int(events["k"][at]), right, 2**at) for at, right in ((0, 1), (3, 1), (4, 1), (5, 0))]
+
+
+def test_the_last_report_by_the_open_tells_the_open_interest() -> None:
+    """Of the call the third, of the put the second; what else is sent, comes later, or is of who is defined later, says nothing."""
+    grid, start = OptionGrid(CLOCK), CLOCK.regular_start
+    defined = ((True, start), (False, start), (True, start + 1))
+    call, put, late = (grid.contract(build.PX, right, CLOCK.globex_end, at) for right, at in defined)
+    sent = np.array([  # contract, kind, action, quantity, time
+        (call, OPEN_REPORT, NEW, 5, start - 9), (put, OPEN_REPORT, NEW, 7, start - 8), (call, OPEN_REPORT, NEW, 6, start),
+        (call, OPEN_REPORT, NEW, 8, start + 1), (-1, OPEN_REPORT, NEW, 9, start), (put, OPEN_REPORT + 1, NEW, 10, start),
+        (put, OPEN_REPORT, NEW + 1, 11, start), (put, OPEN_REPORT, NEW, UNDEF_QUANTITY, start), (late, OPEN_REPORT, NEW, 12, start),
+    ])  # fmt: skip
+    found = grid.open_interest(*sent.T)[["strike", "call", "quantity", "ts"]].tolist()
+    assert found == [(build.PX, 0, 7, start - 8), (build.PX, 1, 6, start)]
+
+
+def test_every_score_begins_unknown_also_where_the_array_has_grown() -> None:
+    """There is room for 64 at first."""
+    day = Day(build.SESSION, build.CONFIG)
+    day.touches.reserve(70)
+    day.touches.count, day.closed = 70, 0
+    day.advance_signals()
+    assert np.isnan(day.scoring.rows["smooth"]).tolist() == [True] * 70 and day.scoring.rows["raw_k"].tolist() == [-1] * 70
+
+
+def test_there_is_a_volatility_up_to_the_end_of_the_last_bucket() -> None:
+    """Twice the usual variance of 2 a second is 4."""
+    samples, snaps, params = np.zeros(1, SAMPLE), np.zeros(2, SNAPS.dtype), volatility_params(build.CONFIG)
+    samples["num"], samples["den"], samples["returns"] = 6, 3, params.min_returns
+    snaps["ts"] = CLOCK.premarket_start + BUCKETS * CLOCK.bucket + np.arange(2)
+    found = [sigma_at(k, snaps, samples, np.full(BUCKETS, 2.0), params, CLOCK) for k in (0, 1)]
+    assert found[0] == 2.0 and np.isnan(found[1])
+
+
+@pytest.mark.parametrize("away", [1, -1])
+def test_a_strike_is_above_or_below_a_level_by_the_least_that_there_is(away: int) -> None:
+    """1e-9 USD: three calls and two puts of gamma 0.5."""
+    surface, row = np.zeros(1, SURFACE), np.zeros(1, FEATURE_ROWS.dtype)
+    surface["strike"], surface["calls"], surface["puts"], surface["gamma"] = build.PX + away, 3, 2, 0.5
+    _bands(build.PX, 1, surface, fuel_params(build.CONFIG, CLOCK, NO_PRIORS), row)
+    found = [float(row[f"gex_{side}"][0]) for side in ("at", "above_1strike", "below_1strike")]
+    assert found == ([0.0, 2.5, 0.0] if away > 0 else [0.0, 0.0, 2.5])
+
+
+@pytest.mark.parametrize(("apart", "points"), [(FAR - 1, 10), (FAR, 0), (-FAR, 0)])
+def test_a_mid_too_far_from_the_latest_leaves_no_parabola(apart: int, points: int) -> None:
+    """Of ten snaps the sixth stands apart; without it nothing moves."""
+    snaps = np.zeros(10, SNAPS.dtype)
+    snaps["book_ok"], snaps["mid2"][5] = 1, apart
+    found = parabola(9, 10, 1, snaps)
+    assert found.points == points and np.isnan(found.velocity) == (points == 0)
+
+
+@pytest.mark.parametrize(("forward", "strike"), [(0.0, 50.0), (50.0, 0.0), (-50.0, 50.0), (50.0, -50.0), (-50.0, -50.0)])
+def test_there_is_no_gamma_at_or_below_zero(forward: float, strike: float) -> None:
+    assert gamma(forward, strike, 0.1) == 0.0
+    assert gamma(50.0, 50.0, 0.1) == pytest.approx(np.exp(-0.5 * 0.05**2) / np.sqrt(2 * np.pi) / 5)
+
+
+def test_contracts_are_numbered_beyond_the_room_there_is_at_first() -> None:
+    grid, strikes = OptionGrid(CLOCK), build.PX + build.TICK * np.arange(1100)
+    numbers = [[grid.contract(strike, True, CLOCK.globex_end) for strike in strikes.tolist()] for _ in range(2)]
+    assert numbers == [[*range(1100)]] * 2
+
+
+def test_where_nothing_traded_no_snap_had_a_sweep() -> None:
+    """The score looks whether the snap of the latest sweep is recent: any number of a snap would be, early in a date."""
+    snaps, prints, touch = np.zeros(2, SNAPS.dtype), np.zeros(0, PRINTS.dtype), np.zeros(1, TOUCHES.dtype)
+    tape = tape_over(0, 1, snaps, prints, touch, np.zeros(0), tape_params(build.CONFIG), CLOCK)
+    assert (tape.buy, tape.sell, tape.prints, tape.sweep_k) == (0, 0, 0, -1) and np.isnan(tape.sweep_direction)
+
+
+def test_medians_over_dates_are_of_those_that_are_known() -> None:
+    """Of 3, 1, 2; of 5 and 8; of 9; of none."""
+    unknown = np.nan
+    dates = [np.array(row) for row in ([3.0, unknown, unknown, unknown], [1.0, 5.0, unknown, unknown], [2.0, 8.0, 9.0, unknown])]
+    assert _medians(dates).tolist()[:3] == [2.0, 6.5, 9.0] and np.isnan(_medians(dates)[3])
+
+
+@pytest.mark.parametrize(("beside", "reached"), [(0, True), (1, False)])
+def test_half_of_four_ticks_is_reached_to_the_billionth_of_a_dollar(beside: int, reached: bool) -> None:
+    """One print two ticks above the price before, a nanosecond after the moment; the level lies `beside` that price."""
+    snaps, prints, touch = np.zeros(5, SNAPS.dtype), np.zeros(1, PRINTS.dtype), np.zeros(1, TOUCHES.dtype)
+    snaps["ts"], snaps["prints"] = CLOCK.open + np.arange(5) * CLOCK.interval, (0, 1, 1, 1, 1)
+    snaps["high"] = snaps["low"] = UNKNOWN
+    at = build.PX // build.TICK
+    prints["ts"], prints["ticks"] = CLOCK.open + 1, at + 2
+    touch["direction"], touch["price"], touch["entry_high"], touch["entry_low"] = UP, build.PX + beside, at, at
+    params = label_params(build.CONFIG, CLOCK.second)._replace(first_share=0.5)
+    found = outcome_of(0, 1, 4, snaps, prints, touch, params, CLOCK)
+    assert found.tradeable_1 == reached
+    assert found.time_to_break_1 == 1e-9 if reached else np.isnan(found.time_to_break_1)
+
+
+@pytest.mark.parametrize(("bid", "told"), [(1, True), (0, False), (-1, False)])
+def test_a_bid_of_nothing_is_no_quote(bid: int, told: bool) -> None:
+    """A call ten points out of the money, an hour before it expires; the ask is five points."""
+    flow, snaps, chain = np.zeros(1, OPTION_FLOW.dtype), np.zeros(1, SNAPS.dtype), np.zeros(1, CHAIN)
+    snaps["ts"], snaps["mid2"] = CLOCK.regular_start, 2 * build.PX // build.TICK
+    flow["strike"], flow["call"], flow["expiration"] = build.PX + 40 * build.TICK, 1, CLOCK.regular_start + 3600 * build.SECOND
+    flow["quotes"], flow["bid"], flow["ask"] = 1, bid, 20 * build.TICK
+    _link(flow, snaps, flow["strike"].copy(), np.full((1, 2), -1), chain, 0, fuel_params(build.CONFIG, CLOCK, NO_PRIORS))
+    assert chain["quote_k"].tolist() == [0 if told else -1] and np.isnan(chain["quote_volatility"][0]) != told

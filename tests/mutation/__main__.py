@@ -6,7 +6,6 @@ are the same Python). The tests asked are those below; the short day comes from 
 
 import functools
 import importlib
-import itertools
 import json
 import math
 import os
@@ -17,11 +16,12 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import click
 import numpy as np
 
+One = TypeVar("One")
 ROOT: Final = Path(__file__).parents[2]
 TESTS: Final = (
     "test_silver_twins", "test_behaviours", "test_behaviours_levels", "test_black76", "test_display", "test_fuel_twins",
@@ -72,18 +72,22 @@ def estimate(rows: Sequence[tuple[int, int, int]]) -> tuple[float, float]:
     return share, math.sqrt(variance)
 
 
+def in_turn(groups: Sequence[Sequence[One]]) -> list[One]:
+    """All of them, mixed: of whatever comes first, each group's part is as large as in the whole."""
+    places = [((at + 0.5) / len(group), one) for group in groups for at, one in enumerate(group)]
+    return [one for _, one in sorted(places, key=lambda place: place[0])]
+
+
 @click.command()
-@click.option("--sample", default=8, help="Mutants a module, at least.")
-@click.option("--share", default=0.05, help="Of a module's mutants, where that is more.")
+@click.option("--sample", default=1, help="Mutants a module, at least.")
+@click.option("--share", default=0.05, help="Of each module's mutants, where that is more.")
 @click.option("--seed", default=1)
 @click.option("--only", default="", help="Modules, separated by commas.")
 @click.option("--tests", default=",".join(TESTS), help="Files of tests, separated by commas.")
 @click.option("--limit", default=10.0, help="Seconds that a test may take to be asked.")
 @click.option("--patience", default=150.0, help="Seconds that a mutant's tests may take.")
 @click.option("--again", is_flag=True, help="Those that survived, once more, by the tests given now.")
-@click.option(
-    "--minutes", default=25.0, help="After which no further mutant is planted; what was drawn first of each module came first."
-)
+@click.option("--minutes", default=25.0, help="After which no further mutant is planted; what was is in proportion too.")
 @click.option("--out", default="build/mutation.json", help="Outcomes; a later run adds to them.")
 def main(
     sample: int,
@@ -128,7 +132,7 @@ def main(
         found.append(module)
         size = min(max(sample, round(share * len(possible))), len(possible))
         drawn.append(random.Random(f"{seed} {name}").sample(possible, size))
-    every = [one for group in itertools.zip_longest(*drawn) for one in group if one]
+    every = in_turn(drawn)
     left = {name for name, one in known.items() if one.get("outcome") in ("survived", "no test")}
     fresh = [one for one in every if (one.name in left if again else one.name not in known)]
 

@@ -6,7 +6,7 @@ from types import ModuleType
 
 import pytest
 
-from tests.mutation.__main__ import estimate, wilson
+from tests.mutation.__main__ import estimate, in_turn, wilson
 from tests.mutation.mutants import mutants, plant
 
 SOURCE = '''"""A module."""
@@ -75,3 +75,9 @@ def test_arithmetic_of_the_sample() -> None:
     assert share == pytest.approx((100 + 150) / 400)
     assert error == pytest.approx((0.75**2 * 0.9 * 0.25 / 29) ** 0.5)
     assert estimate([(20, 20, 15)]) == (0.75, 0.0)  # all of them: nothing is left to chance
+
+
+def test_a_sample_cut_short_is_in_proportion() -> None:
+    """Twice as many of the first kind as of the second, none of the third: of any three two, one and none."""
+    mixed = in_turn(["AbcD", "xy", ""])
+    assert mixed == [*"AxbcyD"] and mixed[:3] == [*"Axb"]
