@@ -96,8 +96,7 @@ def sql(query: str, as_csv: bool) -> None:
         if as_csv:
             writer = csv.writer(sys.stdout)
             writer.writerow(answer.columns)
-            while rows := answer.fetchmany(10_000):
-                writer.writerows(rows)
+            writer.writerows(answer.fetchall())
         else:
             click.echo(str(answer), nl=False)
     except duckdb.Error as error:
