@@ -197,8 +197,10 @@ def sweep_temporaries(path: Path) -> None:
     """Remove what killed processes left of a file; those of another machine, of which nothing is known, after a day."""
     for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
         *_, host, process, _suffix = left.name.split(".")
+        ours = host == _host() and process.isdecimal()
         with contextlib.suppress(FileNotFoundError):  # its writer was done with it, or another one swept it
-            if not alive(int(process)) if host == _host() and process.isdecimal() else time.time() - left.stat().st_mtime > DAY:
+            dead = not alive(int(process)) if ours else time.time() - left.stat().st_mtime > DAY
+            if dead:
                 left.unlink()
 
 
