@@ -8,7 +8,7 @@ import socket
 import ssl
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from threading import Event, Thread
@@ -215,12 +215,17 @@ def test_a_request_whose_head_does_not_end_is_refused(gateway: Asked) -> None:
         assert plain.recv(12) == b"HTTP/1.1 400"
 
 
+def closed_for(stream: ClientConnection, often: int, say: Callable[[], object]) -> tuple[int, str]:
+    """Code and reason with which a stream is closed that is told something so often."""
+    with suppress(ConnectionClosed):  # the gateway may have had enough before the last one is sent
+        for _ in range(often):
+            say()
+    return closed(stream)
+
+
 def test_too_many_pings(gateway: Asked) -> None:
     with gateway.stream() as stream:
-        with suppress(ConnectionClosed):  # the gateway may have had enough before the last one is sent
-            for _ in range(20):
-                stream.ping()
-        assert closed(stream) == (1008, "too many pings")
+        assert closed_for(stream, 20, stream.ping) == (1008, "too many pings")
 
 
 def test_a_client_that_goes_without_taking_what_waits_for_it_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -259,9 +264,7 @@ def test_a_client_that_goes_without_taking_what_waits_for_it_is_let_go(monkeypat
 
 def test_too_many_messages(gateway: Asked) -> None:
     with gateway.stream() as stream:
-        for _ in range(40):
-            stream.send('{"do":"ack","seq":1}')
-        assert closed(stream) == (1008, "too many messages")
+        assert closed_for(stream, 40, lambda: stream.send('{"do":"ack","seq":1}')) == (1008, "too many messages")
 
 
 def test_a_client_that_does_not_answer_is_closed_and_may_come_again(gateway: Asked) -> None:
