@@ -64,6 +64,7 @@ class PartitionWriter:
             column_encoding={name: encoding for name, encoding in encodings.items() if encoding},
             write_statistics=[c.name for c in table.columns if c.name.startswith("ts_")],
             write_page_checksum=True,
+            max_rows_per_page=self._row_group,  # zstd sets up a context for every page
         )
 
     @property
@@ -312,10 +313,12 @@ class Lake:
         return {name: np.concatenate(found) if found else empty[name] for name, found in parts.items()}
 
     def rows(self, table: Table, date: dt.date, columns: Sequence[str] | None = None) -> np.ndarray:
-        """The whole partition in its in-memory form (`Table.dtype`). `columns`: the others are not read, and zero."""
+        """The whole partition in its in-memory form (`Table.dtype`). `columns`: only the fields that hold these, no others read."""
         manifest = self.manifest(table, date)
-        rows = np.zeros(manifest.rows if manifest else 0, table.dtype)
         stored, at = [c for c in table.columns if c.dtype != TEXT and (columns is None or c.name in columns)], 0
+        held = {column.part_of or column.name for column in stored}
+        fields = [(name, table.dtype[name]) for name in table.dtype.names or () if name in held]
+        rows = np.zeros(manifest.rows if manifest else 0, fields)
         for batch in self.batches(table, date, [column.name for column in stored]):
             part = rows[at : at + batch.num_rows]
             for column in stored:

@@ -1,8 +1,9 @@
 """What is measured on a published Bronze partition, against which threshold.
 
-Every check reads the published files back (DuckDB over Parquet), so it judges what is stored, not what was meant. Blocking checks
-stop everything downstream of the partition in the same run; the others warn. Checks say what they measured, the threshold and,
-in a sentence, what a failure means. The verdict is kept beside the partition (checks.json): the same content is judged once.
+Every check reads the published files back (DuckDB or Arrow over Parquet), so it judges what is stored, not what was meant.
+Blocking checks stop everything downstream of the partition in the same run; the others warn. Checks say what they measured, the
+threshold and, in a sentence, what a failure means. The verdict is kept beside the partition (checks.json): the same content is
+judged once.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import contextlib
 import datetime as dt
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any, Final
@@ -23,6 +24,7 @@ import pyarrow.parquet as pq
 
 from spymaster_assets import dbn
 from spymaster_assets.ahead import together
+from spymaster_assets.columnar import to_numpy
 from spymaster_assets.fingerprint import Manifest, code_digest
 from spymaster_assets.lake import Lake, LakeError, scan
 from spymaster_assets.landing import option, outright
@@ -107,6 +109,11 @@ class Partition:
         """Another table of the date in its in-memory form; `columns`: see `Lake.rows`."""
         self.beside(table)
         return self.lake.rows(table, self.date, columns)
+
+    def arrays(self, columns: Sequence[str]) -> Iterator[dict[str, np.ndarray]]:
+        """Some columns of the partition, a row group at a time."""
+        for batch in self.lake.batches(self.table, self.date, columns):
+            yield {name: to_numpy(self.table[name], batch.column(name)) for name in columns}
 
     def row(self, sql: str) -> tuple[Any, ...]:
         """The one row of a query in which `{rows}` stands for the partition."""
@@ -197,16 +204,18 @@ def coverage(part: Partition) -> Outcome:
 def order(part: Partition) -> Outcome:
     """Records stand in the order of receipt; few lie before an earlier one in event time (not asked of samples, statistics)."""
     restated = part.table in (OPTION_QUOTES, OPTION_STATISTICS)
-    snapshot = f"flags & {dbn.F_SNAPSHOT} <> 0" if "flags" in part.table.names else "false"
     limit = part.lake.config.quality.late_share_max
-    rows, late, early = part.row(f"""
-        select count(*),
-               count(*) filter (ts_event < seen and not {snapshot}),
-               count(*) filter (ts_recv < received)
-        from (select *,
-                     max(ts_event) over (rows between unbounded preceding and current row) as seen,
-                     lag(ts_recv) over () as received
-              from {{rows}})""")
+    rows, late, early = 0, 0, 0
+    seen = received = np.iinfo(np.int64).min
+    for columns in part.arrays(("ts_event", "ts_recv", *(["flags"] if "flags" in part.table.names else []))):
+        latest = np.maximum.accumulate(np.maximum(columns["ts_event"], seen))
+        behind = columns["ts_event"] < latest
+        if "flags" in columns:
+            behind &= columns["flags"] & dbn.F_SNAPSHOT == 0
+        late += int(behind.sum())
+        receipts = columns["ts_recv"]
+        early += int((receipts[1:] < receipts[:-1]).sum() + (receipts[0] < received))
+        rows, seen, received = rows + len(latest), latest[-1], receipts[-1]
     late = 0 if restated else late
     share = late / rows if rows else 0.0
     passed = share <= limit and early == 0

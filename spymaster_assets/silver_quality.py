@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from spymaster_assets import dbn
 from spymaster_assets.compute.clock import BUCKETS, clock_of
 from spymaster_assets.compute.kernel import kernel
 from spymaster_assets.features import FEATURES, HORIZONS
@@ -165,9 +166,15 @@ def _identity(snaps: np.ndarray, flow: np.ndarray) -> tuple[int, int]:
     return compared, wrong
 
 
+_BOOKS_OF: Final = (  # columns of snaps
+    "k", "records", "resets", "flow_rows", "bid_shown", "ask_shown",
+    *(f"{side}_{what}_{level:02}" for side in ("bid", "ask") for what in ("ticks", "size") for level in range(dbn.BOOK_LEVELS)),
+)  # fmt: skip
+
+
 def flow_identity(part: Partition) -> Outcome:
     """Size after - size before = added - pulled - filled, but for prices that left the ten levels and came back within 250 ms."""
-    snaps, flow = part.rows_of(SNAPS), part.rows_of(FLOW)
+    snaps, flow = part.rows_of(SNAPS, _BOOKS_OF), part.rows_of(FLOW)
     compared, wrong = _identity(snaps, flow)
     ends = np.searchsorted(flow["k"], snaps["k"], side="right")
     keys = (flow["k"].astype(np.int64) * 2 + (flow["side"] == ord("B"))) * 2**32 + flow["ticks"]

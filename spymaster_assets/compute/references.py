@@ -6,6 +6,7 @@ is unknown (NaN).
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
@@ -109,7 +110,7 @@ def freeze(
         ladder(snaps, (max(start, t0 - params.depth_window) - clock.open) // clock.interval, k, side, params.depth, m)
         last = bars[-params.minute_bars :]
         minute_volume, minute_prints = float(np.median(last["volume"])), float(np.median(last["prints"]))
-        first = int(np.searchsorted(prints["ts"], max(start, t0 - params.window), side="right"))
+        first = bisect_right(prints["ts"], max(start, t0 - params.window))  # numpy's search would copy the column
         print_spacing = spacing(prints["ts"][first : int(snaps[k]["prints"])])
     elif usual is not None:
         m = usual["ask_m" if side == ASK else "bid_m"].copy()

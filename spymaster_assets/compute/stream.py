@@ -27,7 +27,7 @@ from spymaster_assets.compute.score import SCORING, advance_signals, score_param
 from spymaster_assets.compute.sequences import sequence_at, sequence_params
 from spymaster_assets.compute.summary import day_summary
 from spymaster_assets.compute.touches import KINDS, advance_touches, new_touches, touch_params
-from spymaster_assets.compute.volatility import SAMPLE, sample, sigma_at, stated_shape, theta_ticks, volatility_params
+from spymaster_assets.compute.volatility import SAMPLE, advance_samples, sigma_at, stated_shape, theta_ticks, volatility_params
 from spymaster_assets.features import HORIZONS
 from spymaster_assets.tables import BARS, FEATURE_ROWS, FLOW, LABELS, LEVELS, PRINTS, PRIORS, SEQUENCES, SIGNALS, SNAPS, TOUCHES
 
@@ -146,10 +146,10 @@ class Day:
 
     def advance_samples(self) -> None:
         """Samples of the volatility up to the last closed snap."""
-        while self.samples.count * self.volatility_params.step <= self.closed:
-            samples = self.samples.reserve(1)
-            sample(self.samples.count, self.snaps, samples, self.diffusion, self.volatility_params, self.clock)
-            self.samples.count += 1
+        first, stop = self.samples.count, max(self.samples.count, self.closed // self.volatility_params.step + 1)
+        samples = self.samples.reserve(stop - first)
+        advance_samples(first, stop, self.snaps, samples, self.diffusion, self.volatility_params, self.clock)
+        self.samples.count = stop
 
     def advance_levels(self) -> None:
         """Levels up to the last closed snap."""

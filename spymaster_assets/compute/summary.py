@@ -35,11 +35,11 @@ def nearest_rank(values: np.ndarray, share: float) -> float:
 
 
 def _cluster_sizes(prints: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Time of the last print and final size of every cluster with an aggressor."""
+    """Time of the last print, ascending, and final size of every cluster with an aggressor."""
     last = np.flatnonzero(np.append(prints["cluster"][1:] != prints["cluster"][:-1], len(prints) > 0))
     ends = prints[last]
     ends = ends[(ends["side"] == BUYER) | (ends["side"] == SELLER)]
-    return ends["ts"], ends["cluster_size"]
+    return np.ascontiguousarray(ends["ts"]), np.ascontiguousarray(ends["cluster_size"])
 
 
 def day_summary(
@@ -68,7 +68,7 @@ def day_summary(
         row["minute_volume"], row["minute_prints"] = np.median(inside["volume"]), np.median(inside["prints"])
         ranges = true_ranges(bars, bar, bar + minutes, tick)
         row["atr"] = ranges[~np.isnan(ranges)].mean() if not np.isnan(ranges).all() else np.nan
-        closed = (cluster_times > start) & (cluster_times <= end)
+        closed = slice(*np.searchsorted(cluster_times, (start, end), side="right"))
         row["cluster_p99"] = nearest_rank(np.minimum(cluster_sizes[closed], HISTOGRAM - 1), config.tape.sweep_percentile)
         row["print_spacing"] = spacing(prints["ts"][int(snaps[first]["prints"]) : int(snaps[last]["prints"])])
         returns = samples[(sample_times > start) & (sample_times <= end) & (samples["seconds"] > 0)]

@@ -86,6 +86,15 @@ def sample(at: int, snaps: np.ndarray, samples: np.ndarray, diffusion: np.ndarra
 
 
 @kernel
+def advance_samples(
+    first: int, stop: int, snaps: np.ndarray, samples: np.ndarray, diffusion: np.ndarray, params: VolatilityParams, clock: Clock
+) -> None:
+    """Write the samples first .. stop - 1."""
+    for at in range(first, stop):
+        sample(at, snaps, samples, diffusion, params, clock)
+
+
+@kernel
 def sigma_at(
     k: int, snaps: np.ndarray, samples: np.ndarray, diffusion: np.ndarray, params: VolatilityParams, clock: Clock
 ) -> float:
