@@ -211,6 +211,7 @@ def bronze_floor(root: Path) -> tuple[int, int]:
                                 target, table.schema, compression="zstd", compression_level=1, write_statistics=False,
                                 use_dictionary=[name for name, encoding in encodings.items() if encoding is None],
                                 column_encoding={name: encoding for name, encoding in encodings.items() if encoding},
+                                max_rows_per_page=columns.capacity,
                             )  # fmt: skip
                             writer.write_table(table, row_group_size=columns.capacity)
                             columns.clear()

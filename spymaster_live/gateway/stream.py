@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import time
 from asyncio.transports import BaseTransport
 from typing import Any, Final
@@ -24,6 +25,9 @@ from spymaster_live.gateway.hub import Client, Hub
 CONNECTION: Final = "spymaster.connection"  # an extension of ASGI: the connection itself
 GRACE_SECONDS: Final = 5.0  # for a client that is given up to read that it is
 POLICY: Final = 1008  # close code: it said what it may not
+KERNEL_BYTES: Final = (
+    262_144  # that the kernel holds for a client: by itself it would take 30 s of messages for one that reads none
+)
 PINGS_PER_SECOND: Final = 2.0  # of the protocol itself, after twice as many at once
 log = logging.getLogger("spymaster.live")
 
@@ -42,6 +46,7 @@ class Connection(WebSocketsSansIOProtocol):
 
     def connection_made(self, transport: BaseTransport) -> None:
         super().connection_made(transport)
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, KERNEL_BYTES)
         self._pings = Rate(PINGS_PER_SECOND)
 
     def handle_ping(self) -> None:

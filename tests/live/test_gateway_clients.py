@@ -8,7 +8,7 @@ import socket
 import ssl
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from threading import Event, Thread
@@ -228,38 +228,74 @@ def test_too_many_pings(gateway: Asked) -> None:
         assert closed_for(stream, 20, stream.ping) == (1008, "too many pings")
 
 
-def test_a_client_that_goes_without_taking_what_waits_for_it_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It says goodbye while its buffers are full. uvicorn itself would keep them, and the socket, without end."""
-    monkeypatch.setattr(live_stream, "GRACE_SECONDS", 0.5)
+@contextmanager
+def served(work: Callable[[WebSocket], Awaitable[None]]) -> Iterator[tuple[uvicorn.Server, socket.socket]]:
+    """A server of the gateway's connections that does `work` for each, and a client's socket, upgraded, with a small buffer."""
 
     async def application(scope: Any, receive: Any, send: Any) -> None:
         websocket = WebSocket(scope, receive, send)
         await websocket.accept()
-        for _ in range(200):
-            scope["extensions"][live_stream.CONNECTION].write(Said("rows", 1, b"x" * 60_000).frame)
-        with suppress(WebSocketDisconnect):
-            await websocket.receive_text()
+        await work(websocket)
 
     settings = uvicorn.Config(application, port=0, ws=live_stream.Connection, lifespan="off", log_config=None)
     serving, listening = uvicorn.Server(settings), settings.bind_socket()
     beside = Thread(target=lambda: asyncio.run(serving.serve([listening])))
     beside.start()
     server.wait(listening.getsockname()[1])
-    with socket.socket() as plain:
-        plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        plain.connect(listening.getsockname())
-        wanted = f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {'A' * 22}=="
-        upgrade = "Host: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade"
-        plain.sendall(f"GET / HTTP/1.1\r\n{upgrade}\r\n{wanted}\r\n\r\n".encode())
-        assert plain.recv(12) == b"HTTP/1.1 101"
+    try:
+        with socket.socket() as plain:
+            plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            plain.connect(listening.getsockname())
+            wanted = f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {'A' * 22}=="
+            upgrade = "Host: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade"
+            plain.sendall(f"GET / HTTP/1.1\r\n{upgrade}\r\n{wanted}\r\n\r\n".encode())
+            assert plain.recv(12) == b"HTTP/1.1 101"
+            yield serving, plain
+    finally:
+        serving.should_exit = True
+        beside.join(10)
+
+
+def connection_of(websocket: WebSocket) -> live_stream.Connection:
+    found: live_stream.Connection = websocket.scope["extensions"][live_stream.CONNECTION]
+    return found
+
+
+def test_a_client_that_goes_without_taking_what_waits_for_it_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It says goodbye while its buffers are full. uvicorn itself would keep them, and the socket, without end."""
+    monkeypatch.setattr(live_stream, "GRACE_SECONDS", 0.5)
+
+    async def work(websocket: WebSocket) -> None:
+        for _ in range(200):
+            connection_of(websocket).write(Said("rows", 1, b"x" * 60_000).frame)
+        with suppress(WebSocketDisconnect):
+            await websocket.receive_text()
+
+    with served(work) as (serving, plain):
         plain.sendall(b"\x88\x82\0\0\0\0\x03\xe8")  # close, 1000
         end = time.monotonic() + 10
         while serving.server_state.connections and time.monotonic() < end:
             time.sleep(0.05)
-        left = len(serving.server_state.connections)
-    serving.should_exit = True
-    beside.join(10)
-    assert left == 0
+        assert not serving.server_state.connections
+
+
+def test_little_is_on_its_way_to_a_client_that_takes_nothing() -> None:
+    """What the kernel holds for it was news once; by itself it holds 2.6 MB."""
+    written, stalled = 0, Event()
+
+    async def work(websocket: WebSocket) -> None:
+        nonlocal written
+        connection, frame = connection_of(websocket), Said("rows", 1, b"x" * 20_000).frame
+        while connection.free and written < 10_000_000:
+            connection.write(frame)
+            written += len(frame)
+            await asyncio.sleep(0.001)
+        stalled.set()
+        connection.transport.abort()
+
+    with served(work):
+        assert stalled.wait(20)
+    assert 100_000 < written < 800_000
 
 
 def test_too_many_messages(gateway: Asked) -> None:
