@@ -49,8 +49,8 @@ def ran(lake: Path, folder: Path, seed: int | None) -> tuple[Left, Counter[str]]
         killing.spare("feed")  # started again it would be slow
         live.control(do="speed", speed=0)
         live.finish(meanwhile=killing)  # the last two, if there is still somebody
-        told = gateway.until(lambda told: told.get("rest") == "the date is over")
-        assert told["ok"] and told["why"] is None
+        told = gateway.until(lambda told: told.get("rest") == "the date is over" and told["ok"])  # soon after the last kill
+        assert told["why"] is None
         assert mirrored(live, gateway) == {}
         assert min(live.compared(DATE).values()) > 0
         return left(live, DATE), killing.counts
