@@ -25,9 +25,7 @@ from spymaster_live.gateway.hub import Client, Hub
 CONNECTION: Final = "spymaster.connection"  # an extension of ASGI: the connection itself
 GRACE_SECONDS: Final = 5.0  # for a client that is given up to read that it is
 POLICY: Final = 1008  # close code: it said what it may not
-KERNEL_BYTES: Final = (
-    262_144  # that the kernel holds for a client: by itself it would take 30 s of messages for one that reads none
-)
+KERNEL_BYTES: Final = 262_144  # that the kernel holds for a client; left to itself it takes half a minute of messages
 PINGS_PER_SECOND: Final = 2.0  # of the protocol itself, after twice as many at once
 log = logging.getLogger("spymaster.live")
 
