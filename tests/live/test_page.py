@@ -420,6 +420,7 @@ def session(live: Apart, gateway: Asked, watched: Screen, lake: Path) -> Asked:
     (lake / "models" / "champion.json").unlink(missing_ok=True)
     live.engine()
     live.feed(DATE, "--speed", "1", "--from", "09:29")
+    gateway.until(lambda told: told.get("run") is not None)
     return gateway
 
 
@@ -520,9 +521,9 @@ def test_a_kill_is_told_and_survived_without_a_reload(live: Apart, session: Aske
 def test_what_a_replay_ends_with_is_a_fresh_load_and_the_lake(
     live: Apart, session: Asked, watched: Screen, tabs: Any, stored: Lake
 ) -> None:
-    session.order(do="seek", to="16:59:59")  # in large frames up to there
-    session.order(do="speed", speed=0)
-    session.order(do="start")
+    for wanted in ({"do": "seek", "to": "16:59:59"}, {"do": "speed", "speed": 0}, {"do": "start"}):  # in large frames up to there
+        code, told = session.order(**wanted)
+        assert code == 200, told
     session.until(lambda told: told.get("rest") == "the date is over", seconds=120)
     watched.is_in("ended")
     watched.says("is over: this is how it ended.")
